@@ -1,0 +1,79 @@
+//! Images and data sets as plain data.
+
+/// Channels and pixel size of every image of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ImageShape {
+    /// Colour channels.
+    pub channels: usize,
+    /// Pixel rows.
+    pub height: usize,
+    /// Pixel columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// Values per image.
+    pub fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+    /// Whether an image holds no value.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One image on its way to the model: `(channel, row, column)`, 0 to 1 before normalisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Size of `data`.
+    pub shape: ImageShape,
+    /// Values, channel-major.
+    pub data: Vec<f32>,
+}
+
+/// One way to label a split: the class, or a factor such as colour, count or position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labels {
+    /// `class`, or the factor's name.
+    pub name: String,
+    /// Name of every value; a label is an index into this list.
+    pub values: Vec<String>,
+    /// One label per image.
+    pub labels: Vec<u32>,
+}
+
+/// Images of one split, decoded: `(image, channel, row, column)` bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    /// Pixels, channel-major within an image.
+    pub pixels: Vec<u8>,
+    /// The class first, then further factors; train and test list the same ones.
+    pub labels: Vec<Labels>,
+}
+
+/// A data set in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageSet {
+    /// Size of each image.
+    pub shape: ImageShape,
+    /// Trained on, and what probes are fitted to.
+    pub train: Split,
+    /// Held out: only reported.
+    pub test: Split,
+}
+
+impl ImageSet {
+    /// Images in `split`.
+    pub fn count(&self, split: &Split) -> usize {
+        split.pixels.len() / self.shape.len().max(1)
+    }
+    /// Bytes of image `i` of `split`.
+    pub fn bytes<'a>(&self, split: &'a Split, i: usize) -> &'a [u8] {
+        &split.pixels[i * self.shape.len()..(i + 1) * self.shape.len()]
+    }
+    /// Image `i` of `split` as values in 0 to 1.
+    pub fn image(&self, split: &Split, i: usize) -> Image {
+        let data = self.bytes(split, i).iter().map(|&b| f32::from(b) / 255.0).collect();
+        Image { shape: self.shape, data }
+    }
+}

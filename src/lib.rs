@@ -1,0 +1,2 @@
+//! Declarative experiment runner for I-JEPA ablations.
+pub mod kernels;
