@@ -1,2 +1,12 @@
 //! Declarative experiment runner for I-JEPA ablations.
+//!
+//! Layers, bottom-up; a layer imports only what stands above it here (see ARCHITECTURE.md).
+
 pub mod kernels;
+
+mod components;
+
+pub mod config;
+pub mod data;
+
+pub use ijepa_registry as registry;

@@ -1,0 +1,84 @@
+//! The only reader of `inventory`: sorted, searched and checked for duplicates.
+
+use schemars::Schema;
+
+use crate::entry::{Entry, Kind, for_each_kind};
+
+/// What can be said about an entry without knowing its kind.
+pub struct Listing {
+    /// Name of the kind.
+    pub kind: &'static str,
+    /// What the kind is for.
+    pub kind_summary: &'static str,
+    /// Name of the component.
+    pub name: &'static str,
+    /// Documentation.
+    pub docs: &'static str,
+    /// Example settings, YAML.
+    pub example: &'static str,
+    /// Crate and version.
+    pub origin: &'static str,
+    /// Source file.
+    pub file: &'static str,
+    /// Schema of the settings.
+    pub schema: Schema,
+}
+
+impl Listing {
+    /// First line of the documentation.
+    pub fn summary(&self) -> &str {
+        self.docs.lines().next().unwrap_or("").trim()
+    }
+}
+
+/// Entries of one kind, sorted by name.
+pub fn entries<K: Kind + ?Sized>() -> Vec<&'static Entry<K>> {
+    let mut all = K::registered();
+    all.sort_by_key(|e| (e.name, e.origin, e.file));
+    all
+}
+
+/// Names of one kind, sorted.
+pub fn names<K: Kind + ?Sized>() -> Vec<&'static str> {
+    entries::<K>().into_iter().map(|e| e.name).collect()
+}
+
+/// The entry of this name.
+pub fn find<K: Kind + ?Sized>(name: &str) -> Option<&'static Entry<K>> {
+    entries::<K>().into_iter().find(|e| e.name == name)
+}
+
+/// Every entry of every kind: kinds in documented order, names sorted.
+pub fn list() -> Vec<Listing> {
+    let mut all = Vec::new();
+    for_each_kind!(list_kind, &mut all);
+    all
+}
+
+/// Names that are registered twice, each sentence with both origins. A program with any refuses to run.
+pub fn duplicates() -> Vec<String> {
+    let all = list();
+    let twice = all.windows(2).filter(|p| (p[0].kind, p[0].name) == (p[1].kind, p[1].name));
+    twice
+        .map(|p| {
+            let (a, b) = (&p[0], &p[1]);
+            format!(
+                "{} `{}` is registered twice: in {} ({}) and in {} ({})",
+                a.kind, a.name, a.origin, a.file, b.origin, b.file
+            )
+        })
+        .collect()
+}
+
+fn list_kind<K: Kind + ?Sized>(all: &mut Vec<Listing>) {
+    all.extend(entries::<K>().into_iter().map(|e| Listing {
+        kind: K::NAME,
+        kind_summary: K::SUMMARY,
+        name: e.name,
+        docs: e.docs,
+        example: e.example,
+        origin: e.origin,
+        file: e.file,
+        schema: (e.schema)(),
+    }));
+}

@@ -1,0 +1,82 @@
+//! A registered component, and the kinds it can belong to.
+
+use schemars::{JsonSchema, Schema};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::kinds;
+
+/// One registered component of kind `K` (a trait object type such as `dyn Masking`).
+pub struct Entry<K: Kind + ?Sized> {
+    /// The name written in YAML.
+    pub name: &'static str,
+    /// Documentation: the first line is a summary.
+    pub docs: &'static str,
+    /// Settings that work, as YAML.
+    pub example: &'static str,
+    /// Crate and version it comes from.
+    pub origin: &'static str,
+    /// Source file.
+    pub file: &'static str,
+    /// Schema of its settings.
+    pub schema: fn() -> Schema,
+    /// Reads settings; returns them with all defaults filled in, and the component.
+    pub build: fn(&Value) -> Result<(Value, Box<K>), String>,
+}
+
+/// A kind of component.
+pub trait Kind: 'static {
+    /// The key in YAML and on the command line.
+    const NAME: &'static str;
+    /// What components of this kind do, in one line.
+    const SUMMARY: &'static str;
+    /// Every registered entry, in arbitrary order: only the catalogue calls this.
+    fn registered() -> Vec<&'static Entry<Self>>;
+}
+
+/// Reads the settings of a component and fills in the defaults.
+pub fn decode<S: DeserializeOwned + Serialize>(settings: &Value) -> Result<(Value, S), String> {
+    let parsed: S = serde_json::from_value(settings.clone()).map_err(|e| e.to_string())?;
+    let resolved = serde_json::to_value(&parsed).map_err(|e| e.to_string())?;
+    Ok((resolved, parsed))
+}
+
+/// The schema of a settings struct.
+pub fn schema_of<S: JsonSchema>() -> Schema {
+    schemars::generate::SchemaSettings::default()
+        .with(|s| s.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<S>()
+}
+
+macro_rules! kinds {
+    ($($kind:ident $name:literal $summary:literal;)+) => {
+        $(
+            inventory::collect!(Entry<dyn kinds::$kind>);
+            impl Kind for dyn kinds::$kind {
+                const NAME: &'static str = $name;
+                const SUMMARY: &'static str = $summary;
+                fn registered() -> Vec<&'static Entry<Self>> {
+                    inventory::iter::<Entry<Self>>.into_iter().collect()
+                }
+            }
+        )+
+        /// Calls `$visit::<dyn Kind>($argument)` for each kind, in the order they are documented.
+        macro_rules! for_each_kind {
+            ($visit:ident, $argument:expr) => { $( $visit::<dyn crate::kinds::$kind>($argument); )+ };
+        }
+        pub(crate) use for_each_kind;
+    };
+}
+
+kinds! {
+    EncoderSettings "encoder" "turns the visible patches of an image into tokens";
+    PredictorSettings "predictor" "guesses the target tokens from the context tokens";
+    Masking "masking" "chooses the context and the target patches of every image";
+    Schedule "schedule" "a value over the steps of a run: learning rate, weight decay, EMA momentum";
+    LossSettings "loss" "compares predicted with target tokens";
+    OptimizerSettings "optimizer" "updates the parameters from their gradients";
+    Dataset "dataset" "a source of labelled images";
+    Augmentation "augmentation" "one step of the image pipeline";
+    Probe "probe" "an evaluation of frozen features";
+}

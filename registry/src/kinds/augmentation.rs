@@ -1,0 +1,19 @@
+use crate::{
+    image::{Image, ImageShape},
+    problem::Problem,
+    rng::Stream,
+};
+
+/// One step of the image pipeline.
+///
+/// Promises: keeps the shape and finite values; a pure function of the image and the stream.
+pub trait Augmentation: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings for images of this shape.
+    fn check(&self, shape: ImageShape) -> Vec<Problem>;
+    /// Changes the image in place. The stream belongs to this step, image and epoch alone.
+    fn apply(&self, image: &mut Image, stream: &mut Stream);
+    /// Whether it also applies when features are extracted (normalisation does, random steps do not).
+    fn at_evaluation(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,27 @@
+use crate::{
+    problem::Problem,
+    tensor::{Cpu, Device, ModelError, Rows, TapedRows, TapedScalar},
+};
+
+/// Settings of a loss: checks and builds.
+pub trait LossSettings: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings.
+    fn check(&self) -> Vec<Problem>;
+    /// Builds it on the CPU.
+    fn cpu(&self) -> Box<dyn Loss<Cpu>>;
+    /// Builds it on a GPU.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self) -> Box<dyn Loss<dfdx::prelude::Cuda>>;
+}
+
+/// Distance between predictions and targets.
+///
+/// Promises: finite; smallest where prediction equals (transformed) target; a small step against
+/// the gradient lowers it.
+pub trait Loss<D: Device<f32>> {
+    /// What the predictions are compared with, `(patch, dim)`: the raw target tokens, or a
+    /// normalised form.
+    fn target(&self, raw: Rows<D>) -> Result<Rows<D>, ModelError>;
+    /// The loss of `prediction` against `target` (both `(patch, dim)`).
+    fn loss(&self, prediction: TapedRows<D>, target: Rows<D>) -> Result<TapedScalar<D>, ModelError>;
+}

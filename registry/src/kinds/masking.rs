@@ -1,0 +1,25 @@
+use crate::{
+    mask::{BatchDraw, Grid, MaskBatch},
+    problem::Problem,
+};
+
+/// A masking strategy: which patches the context encoder sees and which are predicted.
+///
+/// Promises, checked by the laws on several grids and many keys: every list is non-empty, sorted,
+/// unique and in range; no context patch is a target unless [`Masking::allows_overlap`]; every
+/// context holds at least [`Masking::min_context`] patches; the result is a pure function of the
+/// key; sampling always ends.
+pub trait Masking: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings on this grid: ranges, unreachable or infeasible masks.
+    fn check(&self, grid: Grid) -> Vec<Problem>;
+    /// Masks of one batch. Called only if `check` found nothing.
+    fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch;
+    /// Whether a context may contain target patches.
+    fn allows_overlap(&self) -> bool {
+        false
+    }
+    /// Fewest patches of any context.
+    fn min_context(&self) -> usize {
+        1
+    }
+}

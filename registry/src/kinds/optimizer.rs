@@ -1,0 +1,59 @@
+use crate::{
+    params::Param,
+    problem::Problem,
+    tensor::{Cpu, Device, Gradients, ModelError},
+};
+
+/// The scheduled values of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// What a step tells about itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Euclidean norm of all gradients before clipping.
+    pub gradient_norm: f64,
+}
+
+/// An optimizer's memory, for checkpoints.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OptimizerState {
+    /// Steps taken.
+    pub steps: u64,
+    /// Named tensors, such as `exp_avg/encoder.norm.weight`.
+    pub tensors: Vec<(String, Vec<f32>)>,
+}
+
+/// Settings of an optimizer: checks and builds.
+pub trait OptimizerSettings: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings.
+    fn check(&self) -> Vec<Problem>;
+    /// Builds it on the CPU.
+    fn cpu(&self) -> Box<dyn Optimizer<Cpu>>;
+    /// Builds it on a GPU.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>>;
+}
+
+/// A built optimizer.
+///
+/// Promises: a learning rate of 0 moves nothing; parameters that are not trainable never move;
+/// a restored state continues exactly.
+pub trait Optimizer<D: Device<f32>> {
+    /// Updates `params` in place. A parameter without a gradient counts as gradient zero.
+    fn step(
+        &mut self,
+        params: &mut [(String, &mut Param<D>)],
+        gradients: &mut Gradients<f32, D>,
+        rates: Rates,
+    ) -> Result<StepReport, ModelError>;
+    /// Everything needed to continue.
+    fn state(&self) -> OptimizerState;
+    /// Continues from `state`, which belongs to parameters of the same names and sizes.
+    fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError>;
+}

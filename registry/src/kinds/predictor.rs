@@ -1,0 +1,67 @@
+use super::encoder::Layout;
+use crate::{
+    mask::Grid,
+    params::Parameters,
+    problem::Problem,
+    tensor::{Cpu, Device, ModelError, TapedRows},
+};
+
+/// One block to predict from one context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    /// Which sequence of the context layout is seen.
+    pub context: usize,
+    /// Patch numbers to predict.
+    pub targets: Vec<u32>,
+}
+
+/// Everything to predict in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PredictionPlan {
+    /// The encoded contexts.
+    pub context: Layout,
+    /// One entry per (context, target block), each predicted on its own.
+    pub predictions: Vec<Prediction>,
+}
+
+impl PredictionPlan {
+    /// Number of predicted patches.
+    pub fn target_rows(&self) -> usize {
+        self.predictions.iter().map(|p| p.targets.len()).sum()
+    }
+}
+
+/// What a predictor is built for.
+pub struct PredictorContext<'a, D: Device<f32>> {
+    /// Where its parameters live.
+    pub device: &'a D,
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Patch grid.
+    pub grid: Grid,
+    /// Width of the encoder's tokens, in and out.
+    pub encoder_dim: usize,
+}
+
+/// Settings of a predictor: checks and builds.
+pub trait PredictorSettings: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings for an encoder of this width.
+    fn check(&self, encoder_dim: usize) -> Vec<Problem>;
+    /// Builds it on the CPU.
+    fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError>;
+    /// Builds it on a GPU.
+    #[cfg(feature = "cuda")]
+    fn cuda(
+        &self,
+        context: &PredictorContext<dfdx::prelude::Cuda>,
+    ) -> Result<Box<dyn Predictor<dfdx::prelude::Cuda>>, ModelError>;
+}
+
+/// A built predictor.
+///
+/// Promises: one row of the encoder's width per predicted patch, in the order of the plan; a
+/// block's prediction does not depend on the other blocks.
+pub trait Predictor<D: Device<f32>>: Parameters<D> {
+    /// Predicts the targets of `plan` from `context`, the encoded tokens of `plan.context`.
+    fn predict(&self, context: TapedRows<D>, plan: &PredictionPlan) -> Result<TapedRows<D>, ModelError>;
+}

@@ -1,0 +1,1 @@
+//! YAML text to a validated experiment. Pure: text in, value or all errors out.

@@ -1,0 +1,1 @@
+//! Batches, the image pipeline and loader threads.
