@@ -1,0 +1,251 @@
+//! Softmax attention inside each sequence of a group, one head at a time, in first-level-cache tiles.
+//!
+//! Queries `q` are (rows, d), keys and values `kv` are (tokens, 2d) with the keys in the first half;
+//! head `h` owns the columns `h * size..(h + 1) * size` of each. A head's operands are copied into
+//! padded, contiguous scratch first: small next to the products, which then run without tails.
+
+use super::math;
+use super::pool::Buffer;
+use super::simd::vectorised;
+use super::split::{Group, Sequence};
+use super::tile::{self, Left, padded};
+
+/// Heads of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// How many.
+    pub count: usize,
+    /// Columns of each.
+    pub size: usize,
+}
+
+impl Heads {
+    /// Columns of all heads together.
+    pub fn width(self) -> usize {
+        self.count * self.size
+    }
+    /// Scores are divided by the square root of the head size.
+    fn scale(self) -> f32 {
+        1.0 / (self.size as f32).sqrt()
+    }
+}
+
+/// `o = softmax(q k' / sqrt(size)) v` (rows, d), and per head and row the logarithm `lse` (heads, rows)
+/// of the sum of exponentials, from which backward recomputes the probabilities.
+pub fn forward(heads: Heads, group: &Group, q: &[f32], kv: &[f32], o: &mut [f32], lse: &mut [f32]) {
+    let (d, rows) = (heads.width(), group.rows.len());
+    assert!(q.len() == rows * d && o.len() == rows * d && lse.len() == rows * heads.count);
+    assert!(kv.len() == group.tokens.len() * 2 * d);
+    let mut scratch = Scratch::new(heads, group);
+    for sequence in group.sequences.iter().filter(|s| !s.rows.is_empty()) {
+        for head in 0..heads.count {
+            let lse = &mut lse[head * rows..][sequence.rows.clone()];
+            head_forward(heads, head, sequence, q, kv, o, lse, &mut scratch);
+        }
+    }
+}
+
+/// Gradients `dq` and `dkv` (overwritten) from the gradient `d_o` of the output.
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    heads: Heads,
+    group: &Group,
+    (q, kv, o, lse): (&[f32], &[f32], &[f32], &[f32]),
+    d_o: &[f32],
+    dq: &mut [f32],
+    dkv: &mut [f32],
+) {
+    let (d, rows) = (heads.width(), group.rows.len());
+    assert!(q.len() == rows * d && o.len() == rows * d && lse.len() == rows * heads.count);
+    assert!(d_o.len() == rows * d && dq.len() == rows * d);
+    assert!(kv.len() == group.tokens.len() * 2 * d && dkv.len() == kv.len());
+    let mut scratch = Scratch::new(heads, group);
+    for sequence in &group.sequences {
+        if sequence.rows.is_empty() {
+            dkv[sequence.tokens.start * 2 * d..sequence.tokens.end * 2 * d].fill(0.0);
+            continue;
+        }
+        for head in 0..heads.count {
+            let lse = &lse[head * rows..][sequence.rows.clone()];
+            head_backward(heads, head, sequence, q, kv, o, lse, d_o, dq, dkv, &mut scratch);
+        }
+    }
+}
+
+/// One head's operands and results, for the longest sequence of a group.
+struct Scratch {
+    /// Keys or values, transposed: (size, padded tokens).
+    k_t: Buffer,
+    v_t: Buffer,
+    /// Rows padded to whole vectors: (tokens or rows, padded size).
+    k: Buffer,
+    v: Buffer,
+    q: Buffer,
+    d_o: Buffer,
+    out: Buffer,
+    /// Scores and their gradients: (rows, padded tokens).
+    p: Buffer,
+    ds: Buffer,
+}
+
+impl Scratch {
+    fn new(heads: Heads, group: &Group) -> Self {
+        let longest = group.sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
+        let (n, size) = (padded(longest), padded(heads.size));
+        let head = || Buffer::any(n * size);
+        let square = || Buffer::any(longest * n);
+        Scratch {
+            k_t: head(),
+            v_t: head(),
+            k: head(),
+            v: head(),
+            q: head(),
+            d_o: head(),
+            out: head(),
+            p: square(),
+            ds: square(),
+        }
+    }
+}
+
+/// Copies a head's columns `from[row * stride + col..][..size]` to rows of `padded(size)` values.
+#[inline(always)]
+fn pack(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
+    let from = from[col..].chunks(stride);
+    for (to, from) in to.chunks_exact_mut(padded(size)).zip(from).take(rows) {
+        to[..size].copy_from_slice(&from[..size]);
+        to[size..].fill(0.0);
+    }
+}
+
+/// The transpose of [`pack`]: (size, padded(rows)), zero beyond `rows`.
+#[inline(always)]
+fn pack_transposed(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
+    let n = padded(rows);
+    for (c, to) in to.chunks_exact_mut(n).take(size).enumerate() {
+        for (r, to) in to[..rows].iter_mut().enumerate() {
+            *to = from[r * stride + col + c];
+        }
+        to[rows..].fill(0.0);
+    }
+}
+
+/// Copies padded rows back to a head's columns.
+#[inline(always)]
+fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, rows: usize) {
+    let to = to[col..].chunks_mut(stride);
+    for (from, to) in from.chunks_exact(padded(size)).zip(to).take(rows) {
+        to[..size].copy_from_slice(&from[..size]);
+    }
+}
+
+/// Softmax of the first `n` values of each padded row, zero beyond; returns nothing but `lse`.
+#[inline(always)]
+fn softmax_rows(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32]) {
+    for (p, lse) in p.chunks_exact_mut(padded(n)).zip(lse) {
+        let largest = math::max(&p[..n]) * scale;
+        for v in p.iter_mut() {
+            *v = math::exp(v.mul_add(scale, -largest));
+        }
+        p[n..].fill(0.0);
+        let sum = math::sum_by(p, |v| v);
+        *lse = largest + sum.ln();
+        let share = 1.0 / sum;
+        for v in p.iter_mut() {
+            *v *= share;
+        }
+    }
+}
+
+vectorised! {
+    fn head_forward(
+        heads: Heads,
+        head: usize,
+        sequence: &Sequence,
+        q: &[f32],
+        kv: &[f32],
+        o: &mut [f32],
+        lse: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (d, size, col) = (heads.width(), heads.size, head * heads.size);
+        let (rows, n) = (sequence.rows.len(), sequence.tokens.len());
+        let (wide, n_wide) = (padded(size), padded(n));
+        let kv = &kv[sequence.tokens.start * 2 * d..];
+        let q = &q[sequence.rows.start * d + col..];
+        pack_transposed(kv, 2 * d, col, size, n, &mut scratch.k_t);
+        pack(kv, 2 * d, d + col, size, n, &mut scratch.v);
+        let p = &mut scratch.p[..rows * n_wide];
+        tile::product(p, Left { values: q, row: d, col: 1 }, &scratch.k_t, (rows, size, n_wide));
+        softmax_rows(p, n, heads.scale(), lse);
+        let out = &mut scratch.out[..rows * wide];
+        tile::product(out, Left { values: p, row: n_wide, col: 1 }, &scratch.v, (rows, n, wide));
+        unpack(out, &mut o[sequence.rows.start * d..], d, col, size, rows);
+    }
+}
+
+/// Scores `p` become probabilities, their gradients `ds` (of the probabilities) those of the scores:
+/// `ds = p (dp - <d_o, o>) scale`.
+#[inline(always)]
+fn softmax_backward(
+    (p, ds): (&mut [f32], &mut [f32]),
+    (d_o, o, stride, size): (&[f32], &[f32], usize, usize),
+    n: usize,
+    scale: f32,
+    lse: &[f32],
+) {
+    let rows = p.chunks_exact_mut(padded(n)).zip(ds.chunks_exact_mut(padded(n))).zip(lse);
+    for (((p, ds), lse), (d_o, o)) in rows.zip(d_o.chunks(stride).zip(o.chunks(stride))) {
+        let mean = math::dot(&d_o[..size], &o[..size]);
+        for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {
+            *p = math::exp(p.mul_add(scale, -lse));
+            *ds = *p * (*ds - mean) * scale;
+        }
+        p[n..].fill(0.0);
+        ds[n..].fill(0.0);
+    }
+}
+
+vectorised! {
+    fn head_backward(
+        heads: Heads,
+        head: usize,
+        sequence: &Sequence,
+        q: &[f32],
+        kv: &[f32],
+        o: &[f32],
+        lse: &[f32],
+        d_o: &[f32],
+        dq: &mut [f32],
+        dkv: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (d, size, col) = (heads.width(), heads.size, head * heads.size);
+        let (rows, n) = (sequence.rows.len(), sequence.tokens.len());
+        let (wide, n_wide) = (padded(size), padded(n));
+        let kv = &kv[sequence.tokens.start * 2 * d..];
+        let row0 = sequence.rows.start * d;
+        let Scratch { k_t, v_t, k, q: q_pad, d_o: d_o_pad, out, p, ds, .. } = scratch;
+        pack_transposed(kv, 2 * d, col, size, n, k_t);
+        pack_transposed(kv, 2 * d, d + col, size, n, v_t);
+        pack(kv, 2 * d, col, size, n, k);
+        pack(&q[row0..], d, col, size, rows, q_pad);
+        pack(&d_o[row0..], d, col, size, rows, d_o_pad);
+        let (p, ds) = (&mut p[..rows * n_wide], &mut ds[..rows * n_wide]);
+        let by_row = |values, row| Left { values, row, col: 1 };
+        tile::product(p, by_row(q_pad, wide), k_t, (rows, size, n_wide));
+        tile::product(ds, by_row(d_o_pad, wide), v_t, (rows, size, n_wide));
+        let outputs = (&d_o[row0 + col..], &o[row0 + col..], d, size);
+        softmax_backward((p, ds), outputs, n, heads.scale(), lse);
+        // dq = ds k
+        tile::product(out, by_row(ds, n_wide), k, (rows, n, wide));
+        unpack(out, &mut dq[row0..], d, col, size, rows);
+        // dk = ds' q, dv = p' d_o
+        let dkv = &mut dkv[sequence.tokens.start * 2 * d..];
+        let by_col = |values| Left { values, row: 1, col: n_wide };
+        tile::product(out, by_col(ds), q_pad, (n, rows, wide));
+        unpack(out, dkv, 2 * d, col, size, n);
+        tile::product(out, by_col(p), d_o_pad, (n, rows, wide));
+        unpack(out, dkv, 2 * d, d + col, size, n);
+    }
+}

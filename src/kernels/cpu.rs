@@ -1,0 +1,273 @@
+//! [`Backend`] for dfdx's CPU device: copies in, fused kernels, one tape node.
+//!
+//! dfdx shows a tensor's values only by copying them out; results are moved in without a copy. A
+//! gradient is taken out of [`Gradients`] (leaving an empty vector), used in place and put back, or
+//! dropped if nobody reads it again.
+
+use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, TensorFromVec};
+use ijepa_registry::tensor::{
+    Flat, Gradients, ModelError, NoneTape, Rows, Segments, Tape, TapedRows, TapedScalar,
+};
+
+use super::attention::Heads;
+use super::block::{Layer, Values};
+use super::pool::Buffer;
+use super::stack::{self, Plan};
+use super::{
+    AdamWStep, Backend, BlockParams, Result, RowLoss, TableTerm, check_blocks, check_gather, check_linear,
+    check_loss, ensure, gather, layer_norm, linear, loss as losses, optimizer,
+};
+
+/// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
+/// `Gradients`; zeros if there is none yet.
+macro_rules! take {
+    ($gradients:expr, $tensor:expr) => {
+        std::mem::take(&mut **$gradients.get_or_alloc_mut($tensor)?)
+    };
+}
+
+/// Puts a gradient back that [`take!`] took out.
+macro_rules! put {
+    ($gradients:expr, $tensor:expr, $values:expr) => {
+        **$gradients.get_or_alloc_mut($tensor)? = $values
+    };
+}
+
+/// Separates a tensor from its tape. Copies read memory order, hence contiguous.
+fn split<T: Tape<f32, Cpu>>(x: Rows<Cpu, T>) -> Result<(Rows<Cpu>, T)> {
+    Ok(x.try_contiguous().map_err(ModelError::from_debug)?.split_tape())
+}
+
+/// The values of a contiguous matrix.
+fn read(x: &Rows<Cpu>) -> Buffer {
+    let mut values = Buffer::any(x.shape().0 * x.shape().1);
+    x.copy_into(&mut values);
+    values
+}
+
+/// The values of a flat tensor.
+fn read_flat(x: &Flat<Cpu>) -> Buffer {
+    let mut values = Buffer::any(x.shape().0);
+    x.copy_into(&mut values);
+    values
+}
+
+fn tensor(device: &Cpu, values: Vec<f32>, shape: (usize, usize)) -> Result<Rows<Cpu>> {
+    device.try_tensor_from_vec(values, shape).map_err(ModelError::from_debug)
+}
+
+/// Copies of a block's parameters.
+fn read_block(block: &BlockParams<Cpu>) -> Values {
+    Values {
+        tensors: block.tensors().map(read_flat),
+        heads: Heads { count: block.heads, size: block.dim() / block.heads },
+        eps: block.eps,
+    }
+}
+
+/// The map of [`Backend::linear`]; the gradient of `x` is computed if `wants_dx`.
+fn linear_node<T: Tape<f32, Cpu>>(
+    x: Rows<Cpu>,
+    weight: &Flat<Cpu>,
+    bias: &Flat<Cpu>,
+    mut tape: T,
+    wants_dx: bool,
+) -> Result<Rows<Cpu, T>> {
+    let (_, outputs) = check_linear(&x, weight, bias)?;
+    let (xv, wv, bv) = (read(&x), read_flat(weight), read_flat(bias));
+    let y = tensor(x.device(), linear::forward(&xv, &wv, &bv), (x.shape().0, outputs))?;
+    if T::OWNS_TAPE {
+        let (x, y, weight, bias) = (x.ghost(), y.ghost(), weight.clone(), bias.clone());
+        tape.add_backward_op(move |g| {
+            let dy = take!(g, &y);
+            let (mut dw, mut db) = (take!(g, &weight), take!(g, &bias));
+            if wants_dx {
+                let mut dx = take!(g, &x);
+                linear::backward(&xv, &wv, &dy, Some(&mut dx), (&mut dw, &mut db));
+                put!(g, &x, dx);
+            } else {
+                linear::backward(&xv, &wv, &dy, None, (&mut dw, &mut db));
+            }
+            put!(g, &weight, dw);
+            put!(g, &bias, db);
+            Ok(())
+        });
+    }
+    Ok(y.put_tape(tape))
+}
+
+impl Backend for Cpu {
+    fn linear<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        weight: &Flat<Self>,
+        bias: &Flat<Self>,
+    ) -> Result<Rows<Self, T>> {
+        let (x, tape) = split(x)?;
+        linear_node(x, weight, bias, tape, true)
+    }
+
+    fn linear_of_input<T: Tape<f32, Self>>(
+        x: &Rows<Self>,
+        weight: &Flat<Self>,
+        bias: &Flat<Self>,
+        tape: T,
+    ) -> Result<Rows<Self, T>> {
+        let (x, NoneTape) = split(x.clone())?;
+        linear_node(x, weight, bias, tape, false)
+    }
+
+    fn layer_norm<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        gain: &Flat<Self>,
+        bias: &Flat<Self>,
+        eps: f32,
+    ) -> Result<Rows<Self, T>> {
+        let (x, mut tape) = split(x)?;
+        let (rows, d) = *x.shape();
+        let (g, b) = (gain.shape().0, bias.shape().0);
+        ensure(d > 0 && g == d && b == d, || format!("gain of {g}, bias of {b} on {d} columns"))?;
+        let (xv, gv, bv) = (read(&x), read_flat(gain), read_flat(bias));
+        let (y, stats) = layer_norm::forward_rows(&xv, &gv, &bv, eps);
+        let y = tensor(x.device(), y, (rows, d))?;
+        if T::OWNS_TAPE {
+            let (x, y, gain, bias) = (x.ghost(), y.ghost(), gain.clone(), bias.clone());
+            tape.add_backward_op(move |g| {
+                let (dy, mut dx) = (take!(g, &y), take!(g, &x));
+                let (mut dgain, mut dbias) = (take!(g, &gain), take!(g, &bias));
+                layer_norm::backward_rows(&xv, &stats, &gv, &dy, &mut dx, &mut dgain, &mut dbias);
+                put!(g, &x, dx);
+                put!(g, &gain, dgain);
+                put!(g, &bias, dbias);
+                Ok(())
+            });
+        }
+        Ok(y.put_tape(tape))
+    }
+
+    fn standardize(x: &Rows<Self>, eps: f32) -> Result<Rows<Self>> {
+        let (x, NoneTape) = split(x.clone())?;
+        ensure(x.shape().1 > 0, || "rows without columns".into())?;
+        let y = layer_norm::standardize_rows(&read(&x), x.shape().1, eps);
+        tensor(x.device(), y, *x.shape())
+    }
+
+    fn blocks<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        blocks: &[BlockParams<Self>],
+        segments: &Segments,
+        keep: Option<&[u32]>,
+    ) -> Result<Rows<Self, T>> {
+        check_blocks(&x, blocks, segments, keep)?;
+        let (x, mut tape) = split(x)?;
+        let plan = Plan::new(segments, keep);
+        let layers: Vec<Layer> = blocks.iter().map(|b| Layer::new(read_block(b))).collect();
+        let (y, saved) = stack::forward(&layers, &plan, &read(&x), T::OWNS_TAPE);
+        let y = tensor(x.device(), y, (plan.rows, x.shape().1))?;
+        if T::OWNS_TAPE {
+            let values: Vec<Values> = layers.into_iter().map(Layer::into_values).collect();
+            let (x, y, blocks) = (x.ghost(), y.ghost(), blocks.to_vec());
+            tape.add_backward_op(move |g| {
+                let (dy, mut dx) = (take!(g, &y), take!(g, &x));
+                let mut grads = Vec::with_capacity(blocks.len());
+                for block in &blocks {
+                    let mut of_block = Vec::new();
+                    for t in block.tensors() {
+                        of_block.push(take!(g, t));
+                    }
+                    grads.push(of_block);
+                }
+                stack::backward(&values, &plan, saved, dy, &mut dx, &mut grads);
+                for (block, grads) in blocks.iter().zip(grads) {
+                    for (t, grad) in block.tensors().into_iter().zip(grads) {
+                        put!(g, t, grad);
+                    }
+                }
+                put!(g, &x, dx);
+                Ok(())
+            });
+        }
+        Ok(y.put_tape(tape))
+    }
+
+    fn gather_sum<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        index: &[u32],
+        tables: &[TableTerm<'_, Self>],
+    ) -> Result<Rows<Self, T>> {
+        check_gather(&x, index, tables)?;
+        let (x, mut tape) = split(x)?;
+        let d = x.shape().1;
+        let xv = read(&x);
+        let values: Vec<Buffer> = tables.iter().map(|t| read_flat(t.table)).collect();
+        let mut terms = vec![(&xv[..], index)];
+        terms.extend(values.iter().zip(tables).map(|(v, t)| (&v[..], t.index)));
+        let y = tensor(x.device(), gather::forward(&terms, index.len(), d), (index.len(), d))?;
+        if T::OWNS_TAPE {
+            let (x, y, index) = (x.ghost(), y.ghost(), index.to_vec());
+            let trained = tables.iter().filter(|t| t.trained);
+            let trained: Vec<_> = trained.map(|t| (t.table.clone(), t.index.to_vec())).collect();
+            tape.add_backward_op(move |g| {
+                let (dy, mut dx) = (take!(g, &y), take!(g, &x));
+                gather::scatter_add(&dy, &index, &mut dx, d);
+                put!(g, &x, dx);
+                for (table, index) in &trained {
+                    let mut dtable = take!(g, table);
+                    gather::scatter_add(&dy, index, &mut dtable, d);
+                    put!(g, table, dtable);
+                }
+                Ok(())
+            });
+        }
+        Ok(y.put_tape(tape))
+    }
+
+    fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {
+        check_loss(&prediction, target)?;
+        let (p, mut tape) = split(prediction)?;
+        let (t, NoneTape) = split(target.clone())?;
+        let d = p.shape().1;
+        let (pv, tv) = (read(&p), read(&t));
+        let value = losses::forward(loss, &pv, &tv, d);
+        let out = p.device().try_tensor_from_vec(vec![value as f32], ()).map_err(ModelError::from_debug)?;
+        let (p, ghost) = (p.ghost(), out.ghost());
+        tape.add_backward_op(move |g| {
+            let (dloss, mut dp) = (take!(g, &ghost), take!(g, &p));
+            losses::backward(loss, &pv, &tv, d, f64::from(dloss[0]), &mut dp);
+            put!(g, &p, dp);
+            Ok(())
+        });
+        Ok(out.put_tape(tape))
+    }
+
+    fn adamw(
+        param: &mut Flat<Self>,
+        m: &mut Flat<Self>,
+        v: &mut Flat<Self>,
+        gradients: &mut Gradients<f32, Self>,
+        step: &AdamWStep,
+    ) -> Result<()> {
+        let n = param.shape().0;
+        ensure(m.shape().0 == n && v.shape().0 == n, || format!("moments do not fit {n} values"))?;
+        let (mut pv, mut mv, mut vv) = (read_flat(param), read_flat(m), read_flat(v));
+        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
+        optimizer::adamw(step, &mut pv, grad, &mut mv, &mut vv);
+        param.copy_from(&pv);
+        m.copy_from(&mv);
+        v.copy_from(&vv);
+        Ok(())
+    }
+
+    fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64> {
+        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
+        Ok(optimizer::sq_norm(grad))
+    }
+
+    fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()> {
+        let (t, s) = (teacher.shape().0, student.shape().0);
+        ensure(t == s, || format!("a student of {s} values for a teacher of {t}"))?;
+        let mut values = read_flat(teacher);
+        optimizer::ema(&mut values, &read_flat(student), momentum);
+        teacher.copy_from(&values);
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Passes over whole matrices that are not products.
+
+use super::math::normal;
+use super::simd::vectorised;
+
+vectorised! {
+    /// Every row of `out` becomes `row`.
+    pub fn fill_rows(out: &mut [f32], row: &[f32]) {
+        for out in out.chunks_exact_mut(row.len()) {
+            out.copy_from_slice(row);
+        }
+    }
+}
+
+vectorised! {
+    /// Every row of `out` becomes that of `x` plus `row`.
+    pub fn add_row(out: &mut [f32], x: &[f32], row: &[f32]) {
+        for (out, x) in out.chunks_exact_mut(row.len()).zip(x.chunks_exact(row.len())) {
+            for ((out, x), row) in out.iter_mut().zip(x).zip(row) {
+                *out = x + row;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `out += x`.
+    pub fn add(out: &mut [f32], x: &[f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out += x;
+        }
+    }
+}
+
+vectorised! {
+    /// `sum += ` the sum of the rows of `x`: the gradient of a bias.
+    pub fn add_column_sums(sum: &mut [f32], x: &[f32]) {
+        for x in x.chunks_exact(sum.len()) {
+            for (sum, x) in sum.iter_mut().zip(x) {
+                *sum += x;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `out = h Phi(h)`, the exact GELU (`Phi` to 2.5e-7, see [`normal`]).
+    pub fn gelu(h: &[f32], out: &mut [f32]) {
+        for (out, h) in out.iter_mut().zip(h) {
+            *out = h * normal(*h).0;
+        }
+    }
+}
+
+vectorised! {
+    /// `out = gelu(h)` again, and the gradient `dh` of the output becomes that of `h`.
+    pub fn gelu_backward(h: &[f32], out: &mut [f32], dh: &mut [f32]) {
+        for ((h, out), dh) in h.iter().zip(out).zip(dh) {
+            let (cdf, density) = normal(*h);
+            *out = h * cdf;
+            *dh *= h.mul_add(density, cdf);
+        }
+    }
+}
+
+/// `to[i] = from[index[i]]`, rows of `d` values.
+pub fn gather_rows(from: &[f32], to: &mut [f32], index: &[usize], d: usize) {
+    for (to, i) in to.chunks_exact_mut(d).zip(index) {
+        to.copy_from_slice(&from[i * d..(i + 1) * d]);
+    }
+}
+
+/// `to[index[i]] += from[i]`, rows of `d` values.
+pub fn scatter_add_rows(from: &[f32], to: &mut [f32], index: &[usize], d: usize) {
+    for (from, i) in from.chunks_exact(d).zip(index) {
+        add(&mut to[i * d..(i + 1) * d], from);
+    }
+}

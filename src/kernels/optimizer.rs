@@ -1,0 +1,84 @@
+//! Updates of parameters in place.
+
+use rayon::prelude::*;
+
+use super::AdamWStep;
+use super::simd::vectorised;
+
+/// Values per task.
+const TASK: usize = 1 << 16;
+
+/// The step's constants as the update uses them, computed in f64 and rounded once.
+#[derive(Clone, Copy)]
+struct Constants {
+    decay: f32,
+    take1: f32,
+    beta2: f32,
+    take2: f32,
+    step_size: f32,
+    root_scale: f32,
+    eps: f32,
+    grad_scale: f32,
+}
+
+impl Constants {
+    fn new(step: &AdamWStep) -> Self {
+        Constants {
+            decay: (1.0 - step.lr * step.weight_decay) as f32,
+            // `1 - beta` before rounding: in f32 it would lose half its digits.
+            take1: (1.0 - step.beta1) as f32,
+            beta2: step.beta2 as f32,
+            take2: (1.0 - step.beta2) as f32,
+            step_size: (step.lr / step.correction1()) as f32,
+            root_scale: (1.0 / step.correction2().sqrt()) as f32,
+            eps: step.eps as f32,
+            grad_scale: step.grad_scale as f32,
+        }
+    }
+}
+
+/// One AdamW step on a parameter `p`, its gradient and its moments.
+pub fn adamw(step: &AdamWStep, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let constants = Constants::new(step);
+    p.par_chunks_mut(TASK)
+        .zip(grad.par_chunks(TASK))
+        .zip(m.par_chunks_mut(TASK).zip(v.par_chunks_mut(TASK)))
+        .for_each(|((p, g), (m, v))| adamw_part(constants, p, g, m, v));
+}
+
+vectorised! {
+    fn adamw_part(c: Constants, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
+        for (((p, g), m), v) in p.iter_mut().zip(grad).zip(m).zip(v) {
+            let g = g * c.grad_scale;
+            *p *= c.decay;
+            // `lerp` and `addcmul` of PyTorch's single-tensor AdamW.
+            *m += c.take1 * (g - *m);
+            *v = c.beta2 * *v + c.take2 * g * g;
+            *p -= c.step_size * *m / (v.sqrt() * c.root_scale + c.eps);
+        }
+    }
+}
+
+/// `teacher = momentum * teacher + (1 - momentum) * student`.
+pub fn ema(teacher: &mut [f32], student: &[f32], momentum: f64) {
+    let (keep, take) = (momentum as f32, (1.0 - momentum) as f32);
+    teacher
+        .par_chunks_mut(TASK)
+        .zip(student.par_chunks(TASK))
+        .for_each(|(teacher, student)| ema_part(teacher, student, keep, take));
+}
+
+vectorised! {
+    fn ema_part(teacher: &mut [f32], student: &[f32], keep: f32, take: f32) {
+        for (teacher, student) in teacher.iter_mut().zip(student) {
+            *teacher = keep * *teacher + take * student;
+        }
+    }
+}
+
+/// Sum of squares in f64, in a fixed order.
+pub fn sq_norm(values: &[f32]) -> f64 {
+    let part = |c: &[f32]| c.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
+    let sums: Vec<f64> = values.par_chunks(TASK).map(part).collect();
+    sums.iter().sum()
+}

@@ -1,0 +1,140 @@
+//! How work is divided: by size only, never by the number of threads.
+//!
+//! The same batch is always cut at the same places and partial sums are always added in the same
+//! order, so results do not depend, to the last bit, on how many threads share the work.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ijepa_registry::tensor::Segments;
+
+/// Tokens that one task handles at a time: enough to amortise streaming the weights from the
+/// third-level cache, few enough for the activations to stay in the second-level one.
+pub const GROUP_TOKENS: usize = 256;
+
+/// Most partial sums of a weight gradient, hence most threads that share a backward pass.
+const MAX_LANES: usize = 16;
+
+/// Fewest tokens worth a partial sum of their own: the sums are as large as the weights.
+const LANE_TOKENS: usize = 1024;
+
+/// One sequence: its tokens (keys, values) and its output rows (queries).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// Tokens, counted from the start of the group.
+    pub tokens: Range<usize>,
+    /// Output rows, counted from the start of the group.
+    pub rows: Range<usize>,
+}
+
+/// Whole sequences that one task handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Tokens of the batch.
+    pub tokens: Range<usize>,
+    /// Output rows of the batch.
+    pub rows: Range<usize>,
+    /// The sequences, in order.
+    pub sequences: Vec<Sequence>,
+    /// For each output row its token, counted from the start of the group; none if rows are tokens.
+    pub kept: Option<Arc<[usize]>>,
+}
+
+impl Group {
+    /// The same tokens with every token an output row: what all blocks but the last compute.
+    pub fn complete(&self) -> Group {
+        let every = |s: &Sequence| Sequence { tokens: s.tokens.clone(), rows: s.tokens.clone() };
+        Group {
+            tokens: self.tokens.clone(),
+            rows: self.tokens.clone(),
+            sequences: self.sequences.iter().map(every).collect(),
+            kept: None,
+        }
+    }
+}
+
+/// Cuts a packed batch into groups of about [`GROUP_TOKENS`] tokens at sequence boundaries.
+///
+/// `keep` lists, sorted, the tokens that are output rows; without it all are.
+pub fn groups(segments: &Segments, keep: Option<&[u32]>) -> Vec<Group> {
+    let rows_before = |token: usize| match keep {
+        Some(keep) => keep.partition_point(|k| (*k as usize) < token),
+        None => token,
+    };
+    let mut groups = Vec::new();
+    let mut first = 0;
+    while first < segments.len() {
+        let start = segments.range(first).start;
+        let mut end = first + 1;
+        while end < segments.len() && segments.range(end).end - start <= GROUP_TOKENS {
+            end += 1;
+        }
+        let tokens = start..segments.range(end - 1).end;
+        let rows = rows_before(tokens.start)..rows_before(tokens.end);
+        let sequence = |i: usize| {
+            let s = segments.range(i);
+            Sequence {
+                tokens: s.start - start..s.end - start,
+                rows: rows_before(s.start) - rows.start..rows_before(s.end) - rows.start,
+            }
+        };
+        let kept = keep.map(|k| k[rows.clone()].iter().map(|t| *t as usize - start).collect());
+        groups.push(Group { sequences: (first..end).map(sequence).collect(), tokens, rows, kept });
+        first = end;
+    }
+    groups
+}
+
+/// Number of partial sums for the weight gradients of `tokens` tokens in `groups` groups.
+pub fn lanes(tokens: usize, groups: usize) -> usize {
+    let wanted = (tokens / LANE_TOKENS).clamp(1, MAX_LANES);
+    // The largest power of two that is not above `wanted`.
+    (1 << wanted.ilog2()).min(groups.max(1))
+}
+
+/// Divides `items` into `parts` runs whose lengths differ by at most one.
+pub fn runs<T>(items: Vec<T>, parts: usize) -> Vec<Vec<T>> {
+    let total = items.len();
+    let mut items = items.into_iter();
+    (0..parts)
+        .map(|p| items.by_ref().take((p + 1) * total / parts - p * total / parts).collect())
+        .collect()
+}
+
+/// Cuts `values` into consecutive slices of the given lengths.
+pub fn slices(mut values: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
+    lengths
+        .map(|n| {
+            let (head, tail) = std::mem::take(&mut values).split_at_mut(n);
+            values = tail;
+            head
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_follow_sequences() {
+        let segments = Segments::from_lengths([100, 100, 100, 700, 1]);
+        let groups = groups(&segments, Some(&[0, 150, 199, 299, 1000]));
+        let tokens: Vec<_> = groups.iter().map(|g| g.tokens.clone()).collect();
+        assert_eq!(tokens, [0..200, 200..300, 300..1000, 1000..1001]);
+        let rows: Vec<_> = groups.iter().map(|g| g.rows.clone()).collect();
+        assert_eq!(rows, [0..3, 3..4, 4..4, 4..5]);
+        assert_eq!(groups[0].sequences[1], Sequence { tokens: 100..200, rows: 1..3 });
+        assert_eq!(groups[1].kept.as_deref(), Some(&[99][..]));
+    }
+
+    #[test]
+    fn lanes_depend_on_size_only() {
+        assert_eq!([lanes(1, 1), lanes(6000, 24), lanes(40_000, 160), lanes(9000, 2)], [1, 4, 16, 2]);
+    }
+
+    #[test]
+    fn runs_cover_everything_in_order() {
+        assert_eq!(runs((0..7).collect(), 3), [vec![0, 1], vec![2, 3], vec![4, 5, 6]]);
+    }
+}
