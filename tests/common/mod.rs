@@ -1,0 +1,89 @@
+//! Shared by the tests of the kernels: random inputs, comparisons, both implementations by name.
+#![allow(dead_code)]
+
+use dfdx::prelude::*;
+use ijepa_registry::tensor::{Flat, Rows, Segments};
+use ijepa_run::kernels::{BlockParams, from_host};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Numbers for tests, the same on every run.
+pub struct Random(ChaCha8Rng);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(ChaCha8Rng::seed_from_u64(seed))
+    }
+    /// Uniform in `-size..size`.
+    pub fn values(&mut self, n: usize, size: f32) -> Vec<f32> {
+        (0..n).map(|_| (self.0.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * size).collect()
+    }
+    /// Uniform below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0.next_u32() as usize % end
+    }
+    pub fn rows(&mut self, n: usize, d: usize, size: f32) -> Rows<Cpu> {
+        from_host(&Cpu::default(), self.values(n * d, size), n, d).unwrap()
+    }
+    pub fn flat(&mut self, n: usize, size: f32) -> Flat<Cpu> {
+        flat(self.values(n, size))
+    }
+    /// Weights of a usual size, gains around one, no zero biases.
+    pub fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<Cpu> {
+        let scale = 1.0 / (d as f32).sqrt();
+        let gain = |r: &mut Self| flat(r.values(d, 0.5).into_iter().map(|v| v + 1.0).collect());
+        BlockParams {
+            heads,
+            eps: 1e-6,
+            norm1_weight: gain(self),
+            norm1_bias: self.flat(d, 0.2),
+            qkv_weight: self.flat(3 * d * d, 2.0 * scale),
+            qkv_bias: self.flat(3 * d, 0.2),
+            proj_weight: self.flat(d * d, scale),
+            proj_bias: self.flat(d, 0.2),
+            norm2_weight: gain(self),
+            norm2_bias: self.flat(d, 0.2),
+            fc1_weight: self.flat(hidden * d, scale),
+            fc1_bias: self.flat(hidden, 0.2),
+            fc2_weight: self.flat(d * hidden, scale),
+            fc2_bias: self.flat(d, 0.2),
+        }
+    }
+}
+
+pub fn flat(values: Vec<f32>) -> Flat<Cpu> {
+    let n = values.len();
+    Cpu::default().tensor_from_vec(values, (n,))
+}
+
+/// Shapes that break kernels: (lengths, dim, heads, hidden, kept rows).
+pub fn block_cases() -> Vec<(Vec<usize>, usize, usize, usize, Option<Vec<u32>>)> {
+    vec![
+        (vec![1], 8, 1, 8, None),
+        (vec![1, 1, 1], 30, 5, 120, Some(vec![1])),
+        (vec![7, 9, 1, 23], 24, 3, 50, None),
+        (vec![7, 9, 1, 23], 24, 3, 50, Some(vec![0, 3, 8, 16, 39])),
+        (vec![64, 64], 48, 3, 96, Some((64..100).collect())),
+        (vec![17, 40, 33], 64, 2, 256, Some((5..80).step_by(3).collect())),
+        (vec![300, 5, 280], 32, 2, 64, None),
+        (vec![23; 60], 36, 4, 72, Some((0..23 * 60).filter(|i| i % 23 > 12).collect())),
+    ]
+}
+
+pub fn segments(lengths: &[usize]) -> Segments {
+    Segments::from_lengths(lengths.iter().copied())
+}
+
+/// Fails unless the values agree to `tolerance` times the largest of them (or of 1e-3).
+pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}: length");
+    let largest = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let error = (f - e).abs();
+        assert!(error <= tolerance * largest, "{what}[{i}]: {f}, not {e} (largest {largest}, error {error:e})");
+    }
+}
+
+pub fn host(t: &Flat<Cpu>) -> Vec<f32> {
+    t.as_vec()
+}
