@@ -1,1 +1,7 @@
 //! Schedules.
+
+mod constant;
+mod cosine;
+mod linear;
+mod steps;
+mod warmup_cosine;
