@@ -1,7 +1,5 @@
 //! From blocks to masks that keep their promises: redraw, then a fallback, never a hang.
 
-use std::collections::BTreeSet;
-
 use ijepa_registry::prelude::*;
 
 use super::blocks::{Block, Size, SizeLaw, describe};
@@ -46,17 +44,19 @@ impl Promise {
 
     fn plan(self, draft: &Draft) -> MaskPlan {
         let taken = self.taken(&draft.targets);
-        let keep = |b: &Block| b.patches(self.grid).into_iter().filter(|p| !taken.contains(p)).collect();
+        let keep = |b: &Block| b.patches(self.grid).into_iter().filter(|&p| !taken[p as usize]).collect();
         MaskPlan {
             contexts: draft.contexts.iter().map(keep).collect(),
             targets: draft.targets.iter().map(|b| b.patches(self.grid)).collect(),
         }
     }
 
-    /// Patches that no context may hold.
-    fn taken(self, targets: &[Block]) -> BTreeSet<u32> {
+    /// For every patch, whether no context may hold it.
+    fn taken(self, targets: &[Block]) -> Vec<bool> {
+        let mut taken = vec![false; self.grid.len()];
         let targets = if self.overlap { &[] } else { targets };
-        targets.iter().flat_map(|b| b.patches(self.grid)).collect()
+        targets.iter().flat_map(|b| b.patches(self.grid)).for_each(|p| taken[p as usize] = true);
+        taken
     }
 
     fn smallest(self, plan: &MaskPlan) -> usize {
@@ -71,7 +71,8 @@ impl Promise {
     fn make_room(self, draft: Draft) -> MaskPlan {
         let Draft { mut targets, contexts } = draft;
         let mut apart = targets.len();
-        while self.grid.len() - self.taken(&targets).len() < self.min_context {
+        let free = |targets: &[Block]| self.taken(targets).into_iter().filter(|t| !t).count();
+        while free(&targets) < self.min_context {
             let first = targets[0];
             match (apart, first.size) {
                 (2.., _) => {

@@ -30,7 +30,7 @@ component! {
 impl Random {
     /// Context patches when the share `ratio` is masked.
     fn kept(&self, grid: Grid, ratio: f64) -> usize {
-        // `100 (1 - 0.3)` is 70 to everybody but binary fractions, which make it 69.99...
+        // `100 (1 - 0.9)` is 10 to everybody but binary fractions, which make it 9.99...
         (grid.len() as f64 * (1.0 - ratio) + 1e-9) as usize
     }
     fn plan(&self, grid: Grid, stream: &mut Stream) -> MaskPlan {
