@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod entry;
 pub mod image;
 pub mod kinds;
+pub mod laws;
 mod macros;
 pub mod mask;
 pub mod params;

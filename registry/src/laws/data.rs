@@ -1,0 +1,84 @@
+//! Laws of data sets and augmentations.
+
+use super::{Broken, KindLaws, finite, noise};
+use crate::{prelude::*, rng::Stream};
+
+const SHAPES: [(usize, usize); 4] = [(3, 32), (3, 16), (1, 16), (1, 8)];
+
+impl KindLaws for dyn Augmentation {
+    fn check(step: &Self, broken: &mut Broken) {
+        let shapes = SHAPES.map(|(channels, side)| ImageShape { channels, height: side, width: side });
+        let fit: Vec<ImageShape> = shapes.into_iter().filter(|&s| step.check(s).is_empty()).collect();
+        broken.unless(!fit.is_empty(), || {
+            format!("its example is refused for every shape: {:?}", step.check(shapes[0]))
+        });
+        for shape in fit {
+            let problem = (0..16).find_map(|key| problem_of_image(step, shape, key));
+            broken.0.extend(problem.map(|p| format!("images of {shape:?}: {p}")));
+        }
+    }
+}
+
+fn problem_of_image(step: &dyn Augmentation, shape: ImageShape, key: u64) -> Option<String> {
+    let data = noise("laws/image", shape.len()).into_iter().map(|v| v.abs()).collect();
+    let original = Image { shape, data };
+    let changed = || {
+        let mut image = original.clone();
+        step.apply(&mut image, &mut Stream::new(key, "laws/augmentation", 0, 0));
+        image
+    };
+    let image = changed();
+    if image.shape != shape || image.data.len() != shape.len() {
+        return Some(format!("{} values of shape {:?} come out", image.data.len(), image.shape));
+    }
+    if !finite(&image.data) {
+        return Some("values that are not finite".into());
+    }
+    (changed() != image).then(|| "the same stream gives another image".into())
+}
+
+impl KindLaws for dyn Dataset {
+    fn check(dataset: &Self, broken: &mut Broken) {
+        let (shape, problems) = (dataset.shape(), dataset.check());
+        broken.unless(!shape.is_empty(), || format!("announces empty images: {shape:?}"));
+        broken.unless(problems.is_empty(), || format!("its example is refused: {problems:?}"));
+        match dataset.load(&LoadContext::silent()) {
+            // Files that are not here: the sentence has to help.
+            Err(DataError(message)) => {
+                let words = message.split_whitespace().count();
+                broken
+                    .unless(words >= 3, || format!("loading fails with `{message}`, which explains nothing"));
+            }
+            Ok(set) => {
+                check_set(dataset, &set, broken);
+                let same = dataset.load(&LoadContext::silent()).is_ok_and(|again| again == set);
+                broken.unless(same, || "loading twice gives other data".into());
+            }
+        }
+    }
+}
+
+fn check_set(dataset: &dyn Dataset, set: &ImageSet, broken: &mut Broken) {
+    let announced = dataset.shape();
+    broken.unless(set.shape == announced, || format!("announces {announced:?}, loads {:?}", set.shape));
+    let counted = set.count(&set.train);
+    broken.unless(dataset.train_count().is_none_or(|n| n == counted), || {
+        format!("announces {:?} training images, loads {counted}", dataset.train_count())
+    });
+    let factors =
+        |split: &Split| split.labels.iter().map(|l| (l.name.clone(), l.values.clone())).collect::<Vec<_>>();
+    broken
+        .unless(factors(&set.train) == factors(&set.test), || "train and test differ in their labels".into());
+    for (name, split) in [("train", &set.train), ("test", &set.test)] {
+        let images = set.count(split);
+        broken.unless(images * set.shape.len() == split.pixels.len(), || {
+            format!("{name} ends within an image")
+        });
+        broken.unless(images > 0 && !split.labels.is_empty(), || format!("{name} has no image or no label"));
+        for labels in &split.labels {
+            let fine = labels.labels.len() == images
+                && labels.labels.iter().all(|&l| (l as usize) < labels.values.len());
+            broken.unless(fine, || format!("{name}: labels `{}` do not fit {images} images", labels.name));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Laws of masking strategies.
+
+use super::{Broken, KindLaws};
+use crate::prelude::*;
+
+const GRIDS: [(usize, usize); 4] = [(4, 4), (8, 8), (14, 14), (6, 9)];
+const KEYS: u64 = 64;
+const IMAGES: u64 = 3;
+
+impl KindLaws for dyn Masking {
+    fn check(masking: &Self, broken: &mut Broken) {
+        let grids = GRIDS.map(|(rows, cols)| Grid { rows, cols });
+        let feasible: Vec<Grid> = grids.into_iter().filter(|&g| masking.check(g).is_empty()).collect();
+        broken.unless(!feasible.is_empty(), || {
+            format!("its example is refused on every grid: {:?}", masking.check(grids[1]))
+        });
+        for grid in feasible {
+            // One sentence per grid is enough.
+            let problem = (0..KEYS).find_map(|key| problem_of_key(masking, grid, key));
+            broken.0.extend(problem.map(|p| format!("{}x{} patches: {p}", grid.rows, grid.cols)));
+        }
+    }
+}
+
+fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
+    let images = (0..IMAGES).map(|i| key * IMAGES + i).collect();
+    let draw = BatchDraw { seed: key / 16, epoch: key % 4, step: key, images };
+    let batch = masking.sample(grid, &draw);
+    if batch != masking.sample(grid, &draw) {
+        return Some("the same key gives another mask".into());
+    }
+    if batch.plans.len() != draw.images.len() {
+        return Some(format!("{} plans for {} images", batch.plans.len(), draw.images.len()));
+    }
+    batch.plans.iter().find_map(|plan| problem_of_plan(masking, grid, plan))
+}
+
+fn problem_of_plan(masking: &dyn Masking, grid: Grid, plan: &MaskPlan) -> Option<String> {
+    if plan.contexts.is_empty() || plan.targets.is_empty() {
+        return Some("a plan without context or target".into());
+    }
+    let lists = || plan.contexts.iter().chain(&plan.targets);
+    if let Some(list) = lists().find(|l| l.is_empty() || !l.is_sorted_by(|a, b| a < b)) {
+        return Some(format!("{list:?} is empty, unsorted or not unique"));
+    }
+    if let Some(patch) = lists().flatten().find(|&&p| p as usize >= grid.len()) {
+        return Some(format!("patch {patch} is not on the grid"));
+    }
+    let least = masking.min_context();
+    if let Some(context) = plan.contexts.iter().find(|c| c.len() < least) {
+        return Some(format!("a context of {} patches, promised are {least}", context.len()));
+    }
+    let mut targets = plan.targets.iter().flatten();
+    let shared = targets.find(|p| plan.contexts.iter().any(|c| c.contains(p)));
+    shared.filter(|_| !masking.allows_overlap()).map(|p| format!("context patch {p} is a target too"))
+}
