@@ -21,8 +21,11 @@ pub struct Entry<K: Kind + ?Sized> {
     /// Schema of its settings.
     pub schema: fn() -> Schema,
     /// Reads settings; returns them with all defaults filled in, and the component.
-    pub build: fn(&Value) -> Result<(Value, Box<K>), String>,
+    pub build: fn(&Value) -> Built<K>,
 }
+
+/// The settings with all defaults filled in, and the component built from them.
+pub type Built<K> = Result<(Value, Box<K>), String>;
 
 /// A kind of component.
 pub trait Kind: 'static {
