@@ -1,1 +1,40 @@
 //! YAML text to a validated experiment. Pure: text in, value or all errors out.
+//!
+//! ```text
+//! text -> document (tree + places) -> spec (extends and overrides laid on) -> experiment
+//! ```
+
+mod build;
+mod checks;
+mod component;
+mod document;
+mod error;
+mod experiment;
+mod identity;
+mod merge;
+mod overrides;
+mod place;
+mod schema;
+mod sections;
+mod sentences;
+mod settings;
+mod spec;
+
+pub use component::Component;
+pub use error::{ConfigError, Located};
+pub use experiment::{Experiment, ProbeSpec};
+pub use place::Place;
+pub use schema::schema;
+pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
+pub use settings::range as describe_range;
+
+/// Reads an experiment: the text of `file_name`, with `key=value` overrides laid on it. `read`
+/// returns the text of the file that `extends` names.
+pub fn load(
+    file_name: &str,
+    text: &str,
+    overrides: &[String],
+    read: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Experiment, ConfigError> {
+    build::build(file_name, spec::assemble(file_name, text, overrides, read)?)
+}

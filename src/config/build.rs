@@ -1,0 +1,235 @@
+//! From what was typed to what was meant: reads every section, checks it, reports everything.
+
+use std::{fmt::Debug, path::Path};
+
+use ijepa_registry::{
+    catalogue,
+    entry::{Kind, schema_of},
+    kinds::{
+        Augmentation, Dataset, EncoderSettings, LossSettings, Masking, OptimizerSettings, PredictorSettings,
+        Probe, Schedule,
+    },
+    problem::Problem,
+};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{
+    checks,
+    component::{self, Component},
+    document::describe,
+    error::{ConfigError, Finding, Located, Report},
+    experiment::{Experiment, ProbeSpec},
+    place::{Place, Places, join},
+    sections::{Device, Header, ProbeOptions, SECTIONS, TrainSettings},
+    sentences::did_you_mean,
+    settings::{violations, whole_numbers},
+    spec::Spec,
+};
+
+/// Sections that could be read; the others have been reported.
+pub(crate) struct Parts {
+    pub dataset: Option<Component<dyn Dataset>>,
+    pub augmentation: Vec<Component<dyn Augmentation>>,
+    pub encoder: Option<Component<dyn EncoderSettings>>,
+    pub predictor: Option<Component<dyn PredictorSettings>>,
+    pub masking: Option<Component<dyn Masking>>,
+    pub loss: Option<Component<dyn LossSettings>>,
+    pub optimizer: Option<Component<dyn OptimizerSettings>>,
+    pub learning_rate: Option<Component<dyn Schedule>>,
+    pub weight_decay: Option<Component<dyn Schedule>>,
+    pub ema: Option<Component<dyn Schedule>>,
+    pub train: Option<TrainSettings>,
+    pub probes: Vec<ProbeSpec>,
+}
+
+/// Judges and builds everything.
+pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigError> {
+    let Spec { document, notes, problems } = spec;
+    let mut report = Report::new(&document.places, problems);
+    report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
+    let empty = Map::new();
+    let top = document.value.as_object().unwrap_or(&empty);
+    report.clean("", unknown_sections(top));
+    let header = header(file_name, top, &mut report);
+    let parts = parts(top, &mut report);
+    checks::check(&parts, &mut report);
+    report.into_result()?;
+    let start = document.places.key("");
+    let experiment = header.and_then(|header| finish(header, parts, notes, document.places));
+    experiment.ok_or_else(|| ConfigError::new(vec![Located { place: start, ..lost() }]))
+}
+
+/// Every part that is missing has been reported, so this is only seen if the program is wrong.
+fn lost() -> Located {
+    let message = "a section was lost without a reason: this is a mistake in the program".into();
+    Located { place: Place::Override("".into()), path: String::new(), message, help: None }
+}
+
+fn finish(
+    (name, header): (String, Header),
+    parts: Parts,
+    notes: Vec<String>,
+    places: Places,
+) -> Option<Experiment> {
+    Some(Experiment {
+        name,
+        seed: header.seed,
+        device: header.device.parse::<Device>().ok()?,
+        dataset: parts.dataset?,
+        augmentation: parts.augmentation,
+        encoder: parts.encoder?,
+        predictor: parts.predictor?,
+        masking: parts.masking?,
+        loss: parts.loss?,
+        optimizer: parts.optimizer?,
+        learning_rate: parts.learning_rate?,
+        weight_decay: parts.weight_decay?,
+        ema: parts.ema?,
+        train: parts.train?,
+        probes: parts.probes,
+        notes,
+        places,
+    })
+}
+
+fn unknown_sections(top: &Map<String, Value>) -> Vec<Finding> {
+    let unknown = top.keys().filter(|k| !SECTIONS.contains(&k.as_str()));
+    unknown
+        .map(|key| {
+            let problem = Problem::new(key, format!("there is no section `{key}`"));
+            Finding { at_key: true, problem: problem.help(did_you_mean(key, SECTIONS)) }
+        })
+        .collect()
+}
+
+fn header(file_name: &str, top: &Map<String, Value>, report: &mut Report) -> Option<(String, Header)> {
+    let keys = ["version", "name", "seed", "device"];
+    let given = keys.iter().filter_map(|k| top.get(*k).map(|v| (k.to_string(), v.clone())));
+    let header: Header = decode("", Value::Object(given.collect()), "the experiment", &[], report)?;
+    let name = header.name.clone().or_else(|| name_of(file_name));
+    if name.is_none() {
+        let message = format!("is missing, and `{file_name}` holds other characters than a-z, 0-9, - and _");
+        report.add("", Problem::new("name", message).help("write `name: my-experiment`"));
+    }
+    Some((name?, header))
+}
+
+/// The file's name without its ending, if that can name an experiment.
+fn name_of(file_name: &str) -> Option<String> {
+    let stem = Path::new(file_name).file_stem()?.to_str()?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (!stem.is_empty() && stem.len() <= 80 && stem.chars().all(allowed)).then(|| stem.to_owned())
+}
+
+fn parts(top: &Map<String, Value>, report: &mut Report) -> Parts {
+    Parts {
+        dataset: section("dataset", top, report),
+        augmentation: augmentation(top, report),
+        encoder: section("encoder", top, report),
+        predictor: section("predictor", top, report),
+        masking: section("masking", top, report),
+        loss: section("loss", top, report),
+        optimizer: section("optimizer", top, report),
+        learning_rate: section("learning_rate", top, report),
+        weight_decay: section("weight_decay", top, report),
+        ema: section("ema", top, report),
+        train: train(top, report),
+        probes: probes(top, report),
+    }
+}
+
+fn section<K: Kind + Debug + ?Sized>(
+    name: &str,
+    top: &Map<String, Value>,
+    report: &mut Report,
+) -> Option<Component<K>> {
+    match top.get(name) {
+        None | Some(Value::Null) => {
+            let help = format!("write `{name}: NAME`; {}", component::choices::<K>());
+            report.add("", missing(name, top).help(help));
+            None
+        }
+        Some(value) => component::read(name, value, &[], report),
+    }
+}
+
+fn missing(name: &str, top: &Map<String, Value>) -> Problem {
+    Problem::new(
+        name,
+        if top.contains_key(name) { "this section is empty" } else { "this section is missing" },
+    )
+}
+
+fn augmentation(top: &Map<String, Value>, report: &mut Report) -> Vec<Component<dyn Augmentation>> {
+    let default = serde_json::json!([{ "kind": "normalize" }]);
+    let steps = list("augmentation", top.get("augmentation").unwrap_or(&default), report);
+    steps.into_iter().filter_map(|(path, step)| component::read(&path, step, &[], report)).collect()
+}
+
+/// The entries of a list section with their paths; empty and absent are the same.
+fn list<'v>(name: &str, value: &'v Value, report: &mut Report) -> Vec<(String, &'v Value)> {
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(i, v)| (join(name, &i.to_string()), v)).collect()
+        }
+        Value::Null => Vec::new(),
+        other => {
+            let message = format!("is {}; expected a list", describe(other));
+            report.add("", Problem::new(name, message).help(format!("write `{name}: [...]`")));
+            Vec::new()
+        }
+    }
+}
+
+fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings> {
+    match top.get("train") {
+        None | Some(Value::Null) => {
+            report.add("", missing("train", top).help("write `train: { epochs: 100, batch_size: 64 }`"));
+            None
+        }
+        Some(value) => decode("train", value.clone(), "`train`", &[], report),
+    }
+}
+
+fn probes(top: &Map<String, Value>, report: &mut Report) -> Vec<ProbeSpec> {
+    let entries = list("probes", top.get("probes").unwrap_or(&Value::Null), report);
+    entries.into_iter().filter_map(|(path, entry)| probe(&path, entry, report)).collect()
+}
+
+/// Splits an entry into the keys of the list and the settings of the component.
+fn probe(path: &str, entry: &Value, report: &mut Report) -> Option<ProbeSpec> {
+    let keys = ["name", "every", "encoders", "controls", "labels"];
+    let whole = entry.as_object().cloned();
+    let (options, settings): (Map<_, _>, Map<_, _>) =
+        whole.clone().unwrap_or_default().into_iter().partition(|(k, _)| keys.contains(&k.as_str()));
+    let settings = if whole.is_some() { Value::Object(settings) } else { entry.clone() };
+    let options = decode::<ProbeOptions>(path, Value::Object(options), "a probe", &[], report);
+    let component: Option<Component<dyn Probe>> = component::read(path, &settings, &keys, report);
+    let (options, component) = (options?, component?);
+    Some(ProbeSpec {
+        name: options.name.unwrap_or_else(|| component.kind.clone()),
+        every: options.every,
+        encoders: options.encoders,
+        controls: options.controls,
+        labels: options.labels,
+        component,
+    })
+}
+
+/// Reads settings that belong to no component.
+fn decode<S: DeserializeOwned + JsonSchema>(
+    path: &str,
+    mut value: Value,
+    owner: &str,
+    extra: &[&str],
+    report: &mut Report,
+) -> Option<S> {
+    let schema = schema_of::<S>().to_value();
+    if !report.clean(path, violations(&schema, &value, owner, extra)) {
+        return None;
+    }
+    whole_numbers(&schema, &mut value);
+    serde_json::from_value(value).map_err(|e| report.add(path, Problem::new("", e.to_string()))).ok()
+}

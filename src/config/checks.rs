@@ -1,0 +1,140 @@
+//! Checks that need more than one section: components in the context they will run in.
+
+use std::collections::BTreeSet;
+
+use ijepa_registry::{
+    image::ImageShape,
+    kinds::{EncoderSettings, Horizon, Schedule},
+    mask::Grid,
+    problem::Problem,
+};
+
+use super::{
+    build::Parts,
+    component::Component,
+    error::{ConfigError, Report},
+    experiment::{Experiment, ProbeSpec},
+    place::join,
+    sections::TrainSettings,
+};
+
+/// Checks whatever could be read. A component is only asked about what depends on another one if
+/// that one is in order.
+pub(crate) fn check(parts: &Parts, report: &mut Report) {
+    let shape = image_shape(parts, report);
+    let grid = shape.and_then(|shape| grid(parts, shape, report));
+    predictor(parts, report);
+    if let Some((masking, grid)) = parts.masking.as_ref().zip(grid) {
+        report.clean("masking", masking.object.check(grid));
+    }
+    if let Some(loss) = &parts.loss {
+        report.clean("loss", loss.object.check());
+    }
+    if let Some(optimizer) = &parts.optimizer {
+        report.clean("optimizer", optimizer.object.check());
+    }
+    probes(&parts.probes, report);
+    let known_count = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| d.object.train_count());
+    if let Some((train, count)) = parts.train.as_ref().zip(known_count) {
+        let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema];
+        length(train, count, schedules.map(Option::as_ref), report);
+    }
+}
+
+impl Experiment {
+    /// What can only be checked once the number of training images is known: the batch fits, the
+    /// schedules suit the length of the run. [`super::load`] does it where the data set says so.
+    pub fn check_length(&self, train_count: usize) -> Result<(), ConfigError> {
+        let mut report = Report::new(&self.places, Vec::new());
+        let schedules = [&self.learning_rate, &self.weight_decay, &self.ema];
+        length(&self.train, train_count, schedules.map(Some), &mut report);
+        report.into_result()
+    }
+}
+
+fn image_shape(parts: &Parts, report: &mut Report) -> Option<ImageShape> {
+    let dataset = &parts.dataset.as_ref()?.object;
+    if !report.clean("dataset", dataset.check()) {
+        return None;
+    }
+    let shape = dataset.shape();
+    for (i, step) in parts.augmentation.iter().enumerate() {
+        report.clean(&join("augmentation", &i.to_string()), step.object.check(shape));
+    }
+    Some(shape)
+}
+
+/// The patch grid, if encoder and images agree on one.
+fn grid(parts: &Parts, shape: ImageShape, report: &mut Report) -> Option<Grid> {
+    let encoder = &parts.encoder.as_ref()?.object;
+    let in_order = report.clean("encoder", encoder.check(shape));
+    if !report.mentions("encoder.patch") {
+        report.clean("encoder", indivisible(encoder.as_ref(), shape));
+    }
+    let patch = encoder.patch();
+    let fits = in_order && indivisible(encoder.as_ref(), shape).is_none();
+    fits.then(|| Grid { rows: shape.height / patch, cols: shape.width / patch })
+}
+
+fn indivisible(encoder: &dyn EncoderSettings, shape: ImageShape) -> Option<Problem> {
+    let (patch, height, width) = (encoder.patch(), shape.height, shape.width);
+    if patch > 0 && height % patch == 0 && width % patch == 0 {
+        return None;
+    }
+    let divisors: Vec<String> = (2..=height.min(width))
+        .filter(|p| height % p == 0 && width % p == 0)
+        .map(|p| p.to_string())
+        .collect();
+    let message = format!("is {patch}; images of {height} x {width} pixels do not divide into such patches");
+    Some(Problem::new("patch", message).help(format!("possible: {}", divisors.join(", "))))
+}
+
+fn predictor(parts: &Parts, report: &mut Report) {
+    if let (Some(encoder), Some(predictor)) = (&parts.encoder, &parts.predictor) {
+        report.clean("predictor", predictor.object.check(encoder.object.dim()));
+    }
+}
+
+fn probes(probes: &[ProbeSpec], report: &mut Report) {
+    let mut names = BTreeSet::new();
+    for (i, probe) in probes.iter().enumerate() {
+        let path = join("probes", &i.to_string());
+        report.clean(&path, probe.component.object.check());
+        if !names.insert(&probe.name) {
+            let message = format!("a probe above is named `{}` too", probe.name);
+            report.add(&path, Problem::new("name", message).help("give each probe a `name` of its own"));
+        }
+    }
+}
+
+/// Batch and schedules against the number of images.
+fn length(
+    train: &TrainSettings,
+    count: usize,
+    schedules: [Option<&Component<dyn Schedule>>; 3],
+    report: &mut Report,
+) {
+    if train.batch_size > count {
+        let message = format!("is {}, more than the {count} training images", train.batch_size);
+        report.add("train", Problem::new("batch_size", message).help(format!("allowed: 1 to {count}")));
+        return;
+    }
+    let horizon = train.horizon(count);
+    let names = ["learning_rate", "weight_decay", "ema"];
+    for (name, schedule) in names.into_iter().zip(schedules) {
+        let Some(schedule) = schedule else { continue };
+        if report.clean(name, schedule.object.check(horizon)) && name == "ema" {
+            report.clean(name, momentum_out_of_range(schedule.object.as_ref(), horizon));
+        }
+    }
+}
+
+/// A momentum outside 0 to 1 makes the average diverge.
+fn momentum_out_of_range(ema: &dyn Schedule, horizon: Horizon) -> Option<Problem> {
+    let (first, last) = ema.end_points(horizon);
+    let first = first.unwrap_or_else(|| ema.value(0, horizon));
+    let last = last.unwrap_or_else(|| ema.value(horizon.steps.saturating_sub(1), horizon));
+    let outside = [first, last].into_iter().find(|m| !(0.0..=1.0).contains(m))?;
+    let message = format!("the momentum goes from {first} to {last}; {outside} is outside 0 to 1");
+    Some(Problem::new("", message).help("1 keeps the teacher as it is, 0 copies the student"))
+}

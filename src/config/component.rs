@@ -1,0 +1,143 @@
+//! A section of the file to a built component.
+
+use std::fmt::Debug;
+
+use ijepa_registry::{
+    catalogue,
+    entry::{Entry, Kind, schema_of},
+    problem::{Problem, nearest},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    document::describe,
+    error::Report,
+    sections::TrainSettings,
+    sentences::ticked,
+    settings::{violations, whole_numbers},
+};
+
+/// A component as chosen by an experiment.
+#[derive(Debug)]
+pub struct Component<K: ?Sized + Debug> {
+    /// Its name in the catalogue.
+    pub kind: String,
+    /// All its settings, defaults filled in.
+    pub settings: Value,
+    /// What the settings describe.
+    pub object: Box<K>,
+}
+
+/// A section that can be written back.
+pub(crate) trait Part {
+    /// As it would be typed with nothing left to default.
+    fn section(&self) -> Value;
+    /// Without the settings that cannot change a result.
+    fn decisive(&self) -> Value;
+}
+
+impl<K: Kind + Debug + ?Sized> Part for Component<K> {
+    fn section(&self) -> Value {
+        let mut section = Map::from_iter([("kind".to_owned(), self.kind.clone().into())]);
+        section.extend(self.settings.as_object().cloned().unwrap_or_default());
+        Value::Object(section)
+    }
+    fn decisive(&self) -> Value {
+        let schema = catalogue::find::<K>(&self.kind).map(|e| (e.schema)().to_value());
+        without_cosmetics(self.section(), &schema.unwrap_or_default())
+    }
+}
+
+impl Part for TrainSettings {
+    fn section(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+    fn decisive(&self) -> Value {
+        without_cosmetics(self.section(), &schema_of::<Self>().to_value())
+    }
+}
+
+/// Leaves out what the schema marks `x-cosmetic`: folders, threads, logging.
+fn without_cosmetics(mut section: Value, schema: &Value) -> Value {
+    if let Value::Object(map) = &mut section {
+        map.retain(|key, _| schema["properties"][key]["x-cosmetic"] != Value::Bool(true));
+    }
+    section
+}
+
+/// Reads the component at `path`. `other_keys` are keys of the section that its owner has read
+/// and removed already; they count as known when an unknown key is explained.
+pub(crate) fn read<K: Kind + Debug + ?Sized>(
+    path: &str,
+    value: &Value,
+    other_keys: &[&str],
+    report: &mut Report,
+) -> Option<Component<K>> {
+    let (kind, settings) = split::<K>(value).map_err(|p| report.add(path, p)).ok()?;
+    let Some(entry) = catalogue::find::<K>(&kind) else {
+        report.add(path, unknown::<K>(&kind));
+        return None;
+    };
+    build(entry, path, settings, other_keys, report)
+}
+
+fn build<K: Kind + Debug + ?Sized>(
+    entry: &Entry<K>,
+    path: &str,
+    mut settings: Value,
+    other_keys: &[&str],
+    report: &mut Report,
+) -> Option<Component<K>> {
+    let schema = (entry.schema)().to_value();
+    let owner = format!("{} `{}`", K::NAME, entry.name);
+    if !report.clean(path, violations(&schema, &settings, &owner, other_keys)) {
+        return None;
+    }
+    whole_numbers(&schema, &mut settings);
+    match (entry.build)(&settings) {
+        Ok((settings, object)) => Some(Component { kind: entry.name.into(), settings, object }),
+        Err(message) => {
+            report.add(path, Problem::new("", format!("{owner} cannot read its settings: {message}")));
+            None
+        }
+    }
+}
+
+/// Takes `kind` out of a section.
+fn split<K: Kind + ?Sized>(value: &Value) -> Result<(String, Value), Problem> {
+    let choose = || choices::<K>();
+    let Value::Object(section) = value else {
+        let message =
+            format!("is {}; expected a {} by name, or a mapping with `kind`", describe(value), K::NAME);
+        return Err(Problem::new("", message).help(choose()));
+    };
+    let mut settings = section.clone();
+    match settings.shift_remove("kind") {
+        Some(Value::String(kind)) => Ok((kind, Value::Object(settings))),
+        Some(other) => {
+            Err(Problem::new("kind", format!("is {}; expected a name", describe(&other))).help(choose()))
+        }
+        None => {
+            Err(Problem::new("", format!("says not which {}: `kind` is missing", K::NAME)).help(choose()))
+        }
+    }
+}
+
+fn unknown<K: Kind + ?Sized>(kind: &str) -> Problem {
+    let close = nearest(kind, catalogue::names::<K>());
+    let question = match close.as_slice() {
+        [] => String::new(),
+        close => format!("did you mean {}?\n", ticked(close, " or ")),
+    };
+    let note = "one of your own crate must be named by the program that runs it: `use my_crate as _;`";
+    Problem::new("kind", format!("there is no {} `{kind}` in this program", K::NAME))
+        .help(format!("{question}{}\n{note}", choices::<K>()))
+}
+
+/// The components of a kind, as help.
+pub(crate) fn choices<K: Kind + ?Sized>() -> String {
+    match catalogue::names::<K>().as_slice() {
+        [] => format!("this program has no {} at all", K::NAME),
+        names => format!("there are: {}", names.join(", ")),
+    }
+}

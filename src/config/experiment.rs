@@ -1,0 +1,154 @@
+//! What was meant: every section read, checked and built.
+
+use ijepa_registry::kinds::{
+    Augmentation, Dataset, EncoderSettings, Horizon, LossSettings, Masking, OptimizerSettings,
+    PredictorSettings, Probe, Schedule,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    component::{Component, Part},
+    identity::identity,
+    place::Places,
+    sections::{Control, Device, ProbedEncoder, TrainSettings},
+};
+
+/// A validated experiment.
+#[derive(Debug)]
+pub struct Experiment {
+    /// First part of the run folder's name.
+    pub name: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Where the model runs.
+    pub device: Device,
+    /// Source of images.
+    pub dataset: Component<dyn Dataset>,
+    /// Image pipeline, in order.
+    pub augmentation: Vec<Component<dyn Augmentation>>,
+    /// Context encoder, and the form of the teacher.
+    pub encoder: Component<dyn EncoderSettings>,
+    /// Guesses the targets.
+    pub predictor: Component<dyn PredictorSettings>,
+    /// Chooses context and targets.
+    pub masking: Component<dyn Masking>,
+    /// Compares guess and target.
+    pub loss: Component<dyn LossSettings>,
+    /// Updates the parameters.
+    pub optimizer: Component<dyn OptimizerSettings>,
+    /// Learning rate over the steps.
+    pub learning_rate: Component<dyn Schedule>,
+    /// Weight decay over the steps.
+    pub weight_decay: Component<dyn Schedule>,
+    /// Momentum of the teacher over the steps.
+    pub ema: Component<dyn Schedule>,
+    /// Length of the run and its batches.
+    pub train: TrainSettings,
+    /// Evaluations of the frozen encoders.
+    pub probes: Vec<ProbeSpec>,
+    /// What to tell the user though nothing is wrong: components replaced by overrides.
+    pub notes: Vec<String>,
+    pub(crate) places: Places,
+}
+
+/// One evaluation: the probe, and when and on what it runs.
+#[derive(Debug)]
+pub struct ProbeSpec {
+    /// Name of its rows in `probes.csv`.
+    pub name: String,
+    /// Epochs between two measurements; 0 measures only at the end.
+    pub every: u64,
+    /// Encoders to probe.
+    pub encoders: Vec<ProbedEncoder>,
+    /// Baselines to measure once beside them.
+    pub controls: Vec<Control>,
+    /// Label factors of the data set.
+    pub labels: Vec<String>,
+    /// The probe.
+    pub component: Component<dyn Probe>,
+}
+
+impl Experiment {
+    /// The whole configuration with nothing left to default.
+    pub fn resolved(&self) -> Value {
+        let mut top = Map::new();
+        top.insert("version".into(), json!(1));
+        top.insert("name".into(), json!(self.name));
+        top.insert("seed".into(), json!(self.seed));
+        top.insert("device".into(), json!(self.device.to_string()));
+        self.add_sections(&mut top, &|part| part.section());
+        Value::Object(top)
+    }
+
+    /// [`Experiment::resolved`] as an experiment file: loading it gives the same identity.
+    pub fn to_yaml(&self) -> String {
+        serde_yaml::to_string(&self.resolved()).unwrap_or_default()
+    }
+
+    /// Twelve hexadecimal digits that differ whenever a result could. Name, device, logging and
+    /// checkpoint intervals and settings whose schema says `x-cosmetic` do not count.
+    pub fn identity(&self) -> String {
+        let mut top = Map::new();
+        top.insert("seed".into(), json!(self.seed));
+        self.add_sections(&mut top, &|part| part.decisive());
+        identity(&Value::Object(top))
+    }
+
+    /// `{name}-s{seed}-{identity}`.
+    pub fn run_folder_name(&self) -> String {
+        format!("{}-s{}-{}", self.name, self.seed, self.identity())
+    }
+
+    /// Length of the run on `train_count` images; incomplete batches are dropped.
+    pub fn horizon(&self, train_count: usize) -> Horizon {
+        self.train.horizon(train_count)
+    }
+
+    fn add_sections(&self, top: &mut Map<String, Value>, render: &dyn Fn(&dyn Part) -> Value) {
+        let mut add = |name: &str, value: Value| top.insert(name.into(), value);
+        add("dataset", render(&self.dataset));
+        add("augmentation", self.augmentation.iter().map(|a| render(a)).collect());
+        let parts: [(&str, &dyn Part); 9] = [
+            ("encoder", &self.encoder),
+            ("predictor", &self.predictor),
+            ("masking", &self.masking),
+            ("loss", &self.loss),
+            ("optimizer", &self.optimizer),
+            ("learning_rate", &self.learning_rate),
+            ("weight_decay", &self.weight_decay),
+            ("ema", &self.ema),
+            ("train", &self.train),
+        ];
+        parts.into_iter().for_each(|(name, part)| {
+            add(name, render(part));
+        });
+        add("probes", self.probes.iter().map(|p| render(p)).collect());
+    }
+}
+
+impl ProbeSpec {
+    /// Puts the keys of the spec behind `kind`, before the settings of `section`.
+    fn with_options(&self, section: Value) -> Value {
+        let options = json!({
+            "name": self.name,
+            "every": self.every,
+            "encoders": self.encoders,
+            "controls": self.controls,
+            "labels": self.labels,
+        });
+        let mut all = Map::from_iter([("kind".to_owned(), json!(self.component.kind))]);
+        for map in [options, section] {
+            all.extend(map.as_object().cloned().unwrap_or_default());
+        }
+        Value::Object(all)
+    }
+}
+
+impl Part for ProbeSpec {
+    fn section(&self) -> Value {
+        self.with_options(self.component.section())
+    }
+    fn decisive(&self) -> Value {
+        self.with_options(self.component.decisive())
+    }
+}

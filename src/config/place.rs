@@ -1,0 +1,134 @@
+//! Where every key and value was written.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Where something was typed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In a file; line and column count from 1.
+    File {
+        /// Name as given on the command line or in `extends`.
+        name: Arc<str>,
+        /// Line.
+        line: usize,
+        /// Column, in characters.
+        column: usize,
+    },
+    /// On the command line: the whole `key=value`.
+    Override(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Place::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Place::Override(text) => write!(f, "override `{text}`"),
+        }
+    }
+}
+
+/// Places of one entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spot {
+    /// Of its key; of the entry itself in a list.
+    pub key: Place,
+    /// Of its value; of its key for mappings and lists, because a reader looks for the name.
+    pub value: Place,
+}
+
+/// Places of all entries by dotted path; the whole document has the empty path.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    root: Place,
+    spots: BTreeMap<String, Spot>,
+}
+
+impl Places {
+    /// No entries yet, in a document that starts at `root`.
+    pub fn new(root: Place) -> Self {
+        Places { root, spots: BTreeMap::new() }
+    }
+
+    pub fn insert(&mut self, path: impl Into<String>, spot: Spot) {
+        self.spots.insert(path.into(), spot);
+    }
+
+    /// Where the key of `path` stands; the nearest parent's for what was not typed.
+    pub fn key(&self, path: &str) -> Place {
+        self.spot(path).map_or_else(|| self.root.clone(), |s| s.key.clone())
+    }
+
+    /// Where the value of `path` stands; the nearest parent's for what was not typed.
+    pub fn value(&self, path: &str) -> Place {
+        self.spot(path).map_or_else(|| self.root.clone(), |s| s.value.clone())
+    }
+
+    /// Replaces everything known at and below `path` by what `other` knows there.
+    pub fn replace(&mut self, path: &str, other: &Places) {
+        self.spots.retain(|p, _| !is_within(p, path));
+        let taken = other.spots.iter().filter(|(p, _)| is_within(p, path));
+        self.spots.extend(taken.map(|(p, s)| (p.clone(), s.clone())));
+    }
+
+    /// Takes over the place of `path` alone.
+    pub fn adopt(&mut self, path: &str, other: &Places) {
+        if let Some(spot) = other.spots.get(path) {
+            self.spots.insert(path.into(), spot.clone());
+        }
+    }
+
+    /// Takes over the place of the whole document.
+    pub fn adopt_root(&mut self, other: &Places) {
+        self.root = other.root.clone();
+    }
+
+    fn spot(&self, path: &str) -> Option<&Spot> {
+        let mut path = path;
+        loop {
+            if let Some(spot) = self.spots.get(path) {
+                return Some(spot);
+            }
+            path = &path[..path.rfind('.')?];
+        }
+    }
+}
+
+/// Joins two dotted paths, either of which may be empty.
+pub(crate) fn join(parent: &str, child: &str) -> String {
+    match (parent.is_empty(), child.is_empty()) {
+        (true, _) => child.into(),
+        (_, true) => parent.into(),
+        _ => format!("{parent}.{child}"),
+    }
+}
+
+fn is_within(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(line: usize) -> Place {
+        Place::File { name: "a.yaml".into(), line, column: 1 }
+    }
+
+    #[test]
+    fn what_was_not_typed_is_found_at_its_parent() {
+        let mut places = Places::new(place(1));
+        places.insert("encoder", Spot { key: place(3), value: place(3) });
+        assert_eq!(places.value("encoder.depth"), place(3));
+        assert_eq!(places.value("loss"), place(1));
+    }
+
+    #[test]
+    fn replacing_leaves_namesakes_alone() {
+        let mut places = Places::new(place(1));
+        for (path, line) in [("a", 1), ("a.x", 2), ("ab", 3)] {
+            places.insert(path, Spot { key: place(line), value: place(line) });
+        }
+        places.replace("a", &Places::new(place(9)));
+        assert_eq!((places.key("a.x"), places.key("ab")), (place(1), place(3)));
+    }
+}

@@ -1,0 +1,230 @@
+//! The sections of an experiment file, and the settings that belong to no component.
+
+use ijepa_registry::kinds::Horizon;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A section that holds a component.
+pub(crate) struct Section {
+    /// Key in the file.
+    pub section: &'static str,
+    /// Kind of component.
+    pub kind: &'static str,
+    /// What it is for, in the editor.
+    pub about: &'static str,
+}
+
+/// Sections with exactly one component; all are required.
+pub(crate) const COMPONENTS: &[Section] = &[
+    Section { section: "dataset", kind: "dataset", about: "Where the images come from." },
+    Section {
+        section: "encoder",
+        kind: "encoder",
+        about: "Context encoder; the teacher is its moving average.",
+    },
+    Section { section: "predictor", kind: "predictor", about: "Guesses target tokens from context tokens." },
+    Section { section: "masking", kind: "masking", about: "Which patches are context, which are targets." },
+    Section { section: "loss", kind: "loss", about: "Distance between predicted and target tokens." },
+    Section { section: "optimizer", kind: "optimizer", about: "Updates the parameters." },
+    Section { section: "learning_rate", kind: "schedule", about: "Learning rate over the steps." },
+    Section { section: "weight_decay", kind: "schedule", about: "Weight decay over the steps." },
+    Section { section: "ema", kind: "schedule", about: "Momentum of the teacher over the steps, 0 to 1." },
+];
+
+/// Sections with a list of components.
+pub(crate) const COMPONENT_LISTS: &[Section] = &[
+    Section { section: "augmentation", kind: "augmentation", about: "Image pipeline, in order." },
+    Section { section: "probes", kind: "probe", about: "Evaluations of the frozen encoders." },
+];
+
+/// Every key a file may have at the top, in the order it is written.
+pub(crate) const SECTIONS: &[&str] = &[
+    "version",
+    "extends",
+    "name",
+    "seed",
+    "device",
+    "dataset",
+    "augmentation",
+    "encoder",
+    "predictor",
+    "masking",
+    "loss",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "ema",
+    "train",
+    "probes",
+];
+
+/// The keys that are not sections of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    /// Version of the file format.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1))]
+    pub version: u64,
+    /// Name of the experiment: the first part of its run folder. The file's name if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z0-9_-]{1,80}$"))]
+    #[schemars(extend("x-words" = "1 to 80 of the characters a-z, 0-9, - and _"))]
+    pub name: Option<String>,
+    /// Seed of every random stream: initial values, order, augmentation, masks, probes.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where the model runs: `auto` takes a GPU if there is one.
+    #[serde(default = "auto")]
+    #[schemars(regex(pattern = "^(auto|cpu|cuda(:[0-9]{1,4})?)$"))]
+    #[schemars(extend("x-words" = "auto, cpu, cuda or cuda:N", "x-cosmetic" = true))]
+    pub device: String,
+}
+
+fn auto() -> String {
+    "auto".into()
+}
+
+/// The `train` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Passes over the training images.
+    #[schemars(range(min = 1))]
+    pub epochs: u64,
+    /// Images per optimizer step. What is left over at the end of an epoch is dropped.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Steps between two rows of `metrics.csv`.
+    #[serde(default = "every_ten")]
+    #[schemars(range(min = 1), extend("x-cosmetic" = true))]
+    pub log_every: u64,
+    /// Epochs between two checkpoints; the last epoch always writes one.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1), extend("x-cosmetic" = true))]
+    pub checkpoint_every: u64,
+}
+
+impl TrainSettings {
+    /// Length of the run on `train_count` images.
+    pub fn horizon(&self, train_count: usize) -> Horizon {
+        let steps_per_epoch = (train_count / self.batch_size.max(1)) as u64;
+        Horizon { steps: self.epochs.saturating_mul(steps_per_epoch), steps_per_epoch }
+    }
+}
+
+fn every_ten() -> u64 {
+    10
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Which encoder is frozen and probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbedEncoder {
+    /// The teacher: the moving average.
+    Target,
+    /// The student.
+    Context,
+}
+
+/// What a probe is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// The same encoder before training.
+    RandomInit,
+    /// The raw pixels.
+    Pixels,
+}
+
+/// Keys of a probe that say when and on what it runs; its other keys are the component's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProbeOptions {
+    /// Name of its rows in `probes.csv`; the kind if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z0-9_-]{1,80}$"))]
+    #[schemars(extend("x-words" = "1 to 80 of the characters a-z, 0-9, - and _"))]
+    pub name: Option<String>,
+    /// Epochs between two measurements; 0 measures only at the end.
+    #[serde(default)]
+    pub every: u64,
+    /// Encoders to probe.
+    #[serde(default = "target_only")]
+    #[schemars(length(min = 1))]
+    pub encoders: Vec<ProbedEncoder>,
+    /// Baselines to measure once beside them.
+    #[serde(default)]
+    pub controls: Vec<Control>,
+    /// Label factors of the data set.
+    #[serde(default = "class_only")]
+    #[schemars(length(min = 1))]
+    pub labels: Vec<String>,
+}
+
+fn target_only() -> Vec<ProbedEncoder> {
+    vec![ProbedEncoder::Target]
+}
+
+fn class_only() -> Vec<String> {
+    vec!["class".into()]
+}
+
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// A GPU if the program was built for one and one is there, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for Device {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Device::Auto),
+            "cpu" => Ok(Device::Cpu),
+            "cuda" => Ok(Device::Cuda(0)),
+            other => other.strip_prefix("cuda:").and_then(|n| n.parse().ok()).map(Device::Cuda).ok_or(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Device::Auto => write!(f, "auto"),
+            Device::Cpu => write!(f, "cpu"),
+            Device::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_read_back_as_written() {
+        for device in [Device::Auto, Device::Cpu, Device::Cuda(0), Device::Cuda(3)] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+        assert!("gpu".parse::<Device>().is_err() && "cuda:x".parse::<Device>().is_err());
+    }
+
+    #[test]
+    fn every_component_section_is_a_section() {
+        for part in COMPONENTS.iter().chain(COMPONENT_LISTS) {
+            assert!(SECTIONS.contains(&part.section), "{}", part.section);
+        }
+    }
+}
