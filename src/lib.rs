@@ -9,4 +9,7 @@ mod components;
 pub mod config;
 pub mod data;
 
+pub mod cli;
+
+pub use cli::main;
 pub use ijepa_registry as registry;

@@ -1,0 +1,218 @@
+//! `ijepa-run components [KIND [NAME]]`
+
+use clap::Args;
+use ijepa_registry::{
+    catalogue::{self, Listing},
+    problem::nearest,
+};
+use serde_json::{Value, json};
+
+use super::{Exit, out};
+use crate::config::describe_range;
+
+#[derive(Args, Debug)]
+pub(crate) struct ComponentsArgs {
+    /// One kind only, such as masking.
+    kind: Option<String>,
+    /// One component: what it does, its settings, an example.
+    #[arg(requires = "kind")]
+    name: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists components, or explains one.
+pub(crate) fn components(args: &ComponentsArgs) -> Exit {
+    let all = catalogue::list();
+    match select(&all, args) {
+        Ok(chosen) if args.json => out::stdout(&format!("{:#}\n", as_json(&chosen))),
+        Ok(chosen) if args.name.is_some() => {
+            out::stdout(&chosen.iter().map(|l| explain(l)).collect::<String>())
+        }
+        Ok(chosen) => out::stdout(&table(&chosen)),
+        Err(message) => {
+            out::stderr(&message);
+            Exit::Config
+        }
+    }
+}
+
+fn select<'a>(all: &'a [Listing], args: &ComponentsArgs) -> Result<Vec<&'a Listing>, String> {
+    let mut chosen: Vec<&Listing> = all.iter().collect();
+    if let Some(kind) = &args.kind {
+        chosen = narrow(chosen, kind, "kind", |l| l.kind)?;
+    }
+    if let Some(name) = &args.name {
+        chosen = narrow(chosen, name, args.kind.as_deref().unwrap_or("component"), |l| l.name)?;
+    }
+    Ok(chosen)
+}
+
+fn narrow<'a>(
+    from: Vec<&'a Listing>,
+    word: &str,
+    noun: &str,
+    key: fn(&Listing) -> &'static str,
+) -> Result<Vec<&'a Listing>, String> {
+    let mut words: Vec<&str> = from.iter().map(|l| key(l)).collect();
+    words.dedup();
+    if words.contains(&word) {
+        return Ok(from.into_iter().filter(|l| key(l) == word).collect());
+    }
+    let close = nearest(word, words.iter().copied());
+    let question =
+        if close.is_empty() { String::new() } else { format!("did you mean {}? ", close.join(" or ")) };
+    Err(format!("there is no {noun} `{word}`\n  help: {question}there are: {}", words.join(", ")))
+}
+
+/// One line per component under a heading per kind.
+fn table(listings: &[&Listing]) -> String {
+    let width = listings.iter().map(|l| l.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut kind = "";
+    for listing in listings {
+        if listing.kind != kind {
+            let gap = if kind.is_empty() { "" } else { "\n" };
+            text += &format!("{gap}{}: {}\n", listing.kind, listing.kind_summary);
+            kind = listing.kind;
+        }
+        text += &format!("  {:<width$}  {}\n", listing.name, listing.summary());
+    }
+    text
+}
+
+fn explain(listing: &Listing) -> String {
+    let docs: String = listing.docs.trim().lines().map(|l| format!("{}\n", l.trim())).collect();
+    let Listing { kind, name, origin, file, .. } = listing;
+    let example = example(listing);
+    format!(
+        "{kind} {name}\n\n{docs}\nsettings:\n{}\nexample:\n{example}\nfrom {origin} ({file})\n",
+        settings(listing)
+    )
+}
+
+/// The example as it stands in an experiment file.
+fn example(listing: &Listing) -> String {
+    let section = match listing.kind {
+        "schedule" => "learning_rate",
+        "probe" => "probes",
+        kind => kind,
+    };
+    let body = listing.example.trim().trim_start_matches('{').trim_end_matches('}').trim();
+    let separator = if body.is_empty() { "" } else { ", " };
+    let component = if listing.example.trim().starts_with('{') {
+        format!("{{ kind: {}{separator}{body} }}", listing.name)
+    } else {
+        let lines: String = body.lines().map(|l| format!("\n      {l}")).collect();
+        format!("\n      kind: {}{lines}", listing.name)
+    };
+    match section {
+        "augmentation" | "probes" => format!("  {section}:\n    - {}\n", component.trim_start()),
+        _ => format!("  {section}: {component}\n"),
+    }
+}
+
+/// One line per setting: name, type, default, range, meaning.
+fn settings(listing: &Listing) -> String {
+    let schema = listing.schema.clone().to_value();
+    let Some(properties) = schema["properties"].as_object().filter(|p| !p.is_empty()) else {
+        return "  none\n".into();
+    };
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let rows: Vec<[String; 5]> = properties
+        .iter()
+        .map(|(name, setting)| {
+            let default =
+                if required.contains(&name.as_str()) { "required".into() } else { default(setting) };
+            let meaning = setting["description"].as_str().unwrap_or("").replace('\n', " ");
+            [name.clone(), type_of(setting), default, describe_range(setting), meaning]
+        })
+        .collect();
+    aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
+}
+
+fn aligned(head: [String; 5], rows: Vec<[String; 5]>) -> String {
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
+    let widths: [usize; 5] =
+        std::array::from_fn(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; 5]| {
+        let cells: String = row.iter().zip(widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
+        format!("{}\n", cells.trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn default(setting: &Value) -> String {
+    match setting.get("default") {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(s)) => s.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
+/// The type in a word; choices in full.
+fn type_of(setting: &Value) -> String {
+    let branches = ["oneOf", "anyOf"].iter().find_map(|k| setting[*k].as_array());
+    if let Some(branches) = branches {
+        let names: Vec<String> = branches.iter().map(type_of).filter(|n| n != "null").collect();
+        return names.join(" | ");
+    }
+    if let Some(word) = setting.get("const").and_then(Value::as_str) {
+        return word.into();
+    }
+    if let Some(words) = setting["enum"].as_array() {
+        return words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ");
+    }
+    let names: Vec<&str> = match &setting["type"] {
+        Value::String(name) => vec![name],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).filter(|n| *n != "null").collect(),
+        _ => vec!["any"],
+    };
+    if names == ["array"] { list_type(setting) } else { names.join(" | ") }
+}
+
+fn list_type(setting: &Value) -> String {
+    let item = setting["prefixItems"].get(0).unwrap_or(&setting["items"]);
+    match setting["maxItems"].as_u64() {
+        Some(n) => format!("{n} x {}", type_of(item)),
+        None => format!("list of {}", type_of(item)),
+    }
+}
+
+fn as_json(listings: &[&Listing]) -> Value {
+    let entry = |l: &&Listing| {
+        json!({
+            "kind": l.kind,
+            "name": l.name,
+            "summary": l.summary(),
+            "docs": l.docs.trim(),
+            "example": l.example,
+            "origin": l.origin,
+            "file": l.file,
+            "schema": l.schema,
+        })
+    };
+    listings.iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_like_yaml() {
+        let cases = [
+            (json!({"type": "integer"}), "integer"),
+            (json!({"type": ["number", "null"]}), "number"),
+            (json!({"type": "array", "prefixItems": [{"type": "number"}], "maxItems": 2}), "2 x number"),
+            (json!({"type": "array", "items": {"type": "string"}}), "list of string"),
+            (json!({"oneOf": [{"const": "a"}, {"const": "b"}]}), "a | b"),
+            (json!({"anyOf": [{"enum": ["x"]}, {"type": "null"}]}), "x"),
+        ];
+        for (setting, expected) in cases {
+            assert_eq!(type_of(&setting), expected);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The command line: one file per subcommand. The only layer that prints.
+
+mod check;
+mod components;
+mod files;
+mod out;
+mod run;
+mod schema;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use run::run;
+
+/// How a command ended; the numbers are part of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All runs done or reused.
+    Done = 0,
+    /// A run failed, or the program did.
+    Failed = 1,
+    /// Usage or configuration error; nothing was started.
+    Config = 2,
+    /// A run diverged or collapsed, none failed.
+    Diverged = 3,
+    /// The run folder is in use by another process.
+    Locked = 5,
+    /// Stopped on request after writing a checkpoint: run again to continue.
+    Requeue = 75,
+    /// Interrupted a second time, without a checkpoint.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ijepa-run experiments/baseline.yaml                       run it; run it again to resume
+  ijepa-run experiments/baseline.yaml encoder.depth=4       change one setting
+  ijepa-run experiments/baseline.yaml masking=random seed=1 take another component
+  ijepa-run experiments/baseline.yaml --dry-run             say what would run
+  ijepa-run check experiments/*.yaml                        find every mistake, run nothing
+  ijepa-run components masking multiblock                   settings of one component
+
+Exit codes:
+    0  done, or reused
+    1  a run failed
+    2  usage or configuration error, nothing was started
+    3  a run diverged or collapsed
+    5  the run folder is in use by another process
+   75  stopped with a checkpoint: run again to continue
+  130  interrupted without a checkpoint";
+
+/// Runs I-JEPA experiments that are described by a YAML file.
+#[derive(Parser, Debug)]
+#[command(name = "ijepa-run", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check experiment files: every mistake with its line, nothing is run.
+    Check(check::CheckArgs),
+    /// List components, or explain one.
+    Components(components::ComponentsArgs),
+    /// Print the JSON schema of experiment files, for editors.
+    Schema,
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// Experiment file.
+    #[arg(value_name = "FILE", required = true)]
+    file: Option<PathBuf>,
+    /// Settings to change, such as encoder.depth=4 or masking=random; values are YAML.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// How to run, as opposed to what: nothing here changes a result.
+#[derive(Args, Clone, Debug)]
+pub struct RunOptions {
+    /// Say what would run, and run nothing.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print the experiment with nothing left to default, as YAML, and run nothing.
+    #[arg(long)]
+    pub print_config: bool,
+    /// Folder of the run folders.
+    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    pub output: PathBuf,
+    /// Threads to compute with; all cores if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Print errors only.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    with_args(std::env::args_os()).into()
+}
+
+fn with_args(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Fails only if nobody reads; help asked for is no error.
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Config } else { Exit::Done };
+        }
+    };
+    match cli.command {
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Components(args)) => components::components(&args),
+        Some(Command::Schema) => schema::schema(),
+        None => run::from_file(&cli.run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_main_form_has_no_subcommand_word() {
+        let cli = parse("ijepa-run a.yaml encoder.depth=4 --dry-run seed=1").expect("valid");
+        assert!(cli.command.is_none() && cli.run.options.dry_run);
+        assert_eq!(cli.run.overrides, ["encoder.depth=4", "seed=1"]);
+        assert!(matches!(parse("ijepa-run schema").expect("valid").command, Some(Command::Schema)));
+        assert!(parse("ijepa-run").is_err());
+    }
+}
