@@ -4,10 +4,11 @@
 
 pub mod kernels;
 
+pub mod data;
+
 mod components;
 
 pub mod config;
-pub mod data;
 
 pub mod cli;
 

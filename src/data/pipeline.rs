@@ -1,0 +1,123 @@
+//! The augmentations of an experiment, in order.
+
+use ijepa_registry::{
+    image::{Image, ImageSet, Split},
+    kinds::Augmentation,
+    rng::Stream,
+};
+
+/// Ordered augmentation steps. Each step of each image draws from a stream of its own, so
+/// changing what one step draws leaves the others, and every other image, as they were.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    purpose: String,
+    augmentation: Box<dyn Augmentation>,
+}
+
+impl Pipeline {
+    /// A pipeline of (component name, component); the name and the place key the step's streams.
+    pub fn new(steps: Vec<(String, Box<dyn Augmentation>)>) -> Self {
+        let named = |(i, (name, augmentation)): (usize, (String, _))| Step {
+            purpose: format!("augment/{i}/{name}"),
+            augmentation,
+        };
+        Pipeline { steps: steps.into_iter().enumerate().map(named).collect() }
+    }
+
+    /// Image `index` of `split` as epoch `epoch` trains on it.
+    pub fn train_image(&self, set: &ImageSet, split: &Split, index: usize, seed: u64, epoch: u64) -> Image {
+        let mut image = set.image(split, index);
+        for step in &self.steps {
+            let mut stream = Stream::new(seed, &step.purpose, epoch, index as u64);
+            step.augmentation.apply(&mut image, &mut stream);
+        }
+        image
+    }
+
+    /// Image `index` of `split` as features are extracted from it: only the steps that also
+    /// apply at evaluation, the same whatever the seed of the run.
+    pub fn evaluation_image(&self, set: &ImageSet, split: &Split, index: usize) -> Image {
+        let mut image = set.image(split, index);
+        for step in self.steps.iter().filter(|s| s.augmentation.at_evaluation()) {
+            let mut stream = Stream::new(0, &step.purpose, u64::MAX, index as u64);
+            step.augmentation.apply(&mut image, &mut stream);
+        }
+        image
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use ijepa_registry::{
+        image::{ImageShape, Labels},
+        problem::Problem,
+    };
+
+    /// Adds one draw of its stream to every value.
+    #[derive(Debug)]
+    pub struct AddDraw {
+        pub at_evaluation: bool,
+    }
+
+    impl Augmentation for AddDraw {
+        fn check(&self, _: ImageShape) -> Vec<Problem> {
+            vec![]
+        }
+        fn apply(&self, image: &mut Image, stream: &mut Stream) {
+            let draw = stream.uniform() as f32;
+            image.data.iter_mut().for_each(|v| *v += draw);
+        }
+        fn at_evaluation(&self) -> bool {
+            self.at_evaluation
+        }
+    }
+
+    pub fn pipeline(at_evaluation: &[bool]) -> Pipeline {
+        let step = |&at_evaluation| ("add".into(), Box::new(AddDraw { at_evaluation }) as _);
+        Pipeline::new(at_evaluation.iter().map(step).collect())
+    }
+
+    /// `count` black 3 x 4 x 4 training images with labels 0, 1, 0, 1, ...
+    pub fn black_set(count: usize) -> ImageSet {
+        let shape = ImageShape { channels: 3, height: 4, width: 4 };
+        let split = |n: usize| Split {
+            pixels: vec![0; n * shape.len()],
+            labels: vec![Labels {
+                name: "class".into(),
+                values: vec!["a".into(), "b".into()],
+                labels: (0..n as u32).map(|i| i % 2).collect(),
+            }],
+        };
+        ImageSet { shape, train: split(count), test: split(2) }
+    }
+
+    #[test]
+    fn draws_depend_on_image_epoch_seed_and_place() {
+        let set = black_set(3);
+        let value = |p: &Pipeline, i, seed, epoch| p.train_image(&set, &set.train, i, seed, epoch).data[0];
+        let one = pipeline(&[false]);
+        let base = value(&one, 0, 1, 0);
+        assert_eq!(base, value(&one, 0, 1, 0));
+        assert!(
+            [value(&one, 1, 1, 0), value(&one, 0, 2, 0), value(&one, 0, 1, 1)].iter().all(|&v| v != base)
+        );
+        let second = value(&pipeline(&[false, false]), 0, 1, 0) - base;
+        assert!((second - base).abs() > 1e-6, "the second place draws its own numbers");
+    }
+
+    #[test]
+    fn evaluation_leaves_random_steps_out() {
+        let set = black_set(1);
+        assert_eq!(pipeline(&[false]).evaluation_image(&set, &set.train, 0).data[0], 0.0);
+        let fixed = pipeline(&[false, true]);
+        let value = fixed.evaluation_image(&set, &set.train, 0).data[0];
+        assert!(value > 0.0);
+        assert_eq!(value, fixed.evaluation_image(&set, &set.train, 0).data[0]);
+    }
+}
