@@ -1,1 +1,5 @@
 //! Augmentations.
+
+mod hflip;
+mod normalize;
+mod random_resized_crop;
