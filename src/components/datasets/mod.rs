@@ -1,1 +1,5 @@
 //! Data sets.
+
+mod cifar10;
+mod image_folder;
+mod shapes;
