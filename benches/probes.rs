@@ -5,13 +5,17 @@
 use std::time::Instant;
 
 use ijepa_run as _;
-use ijepa_run::registry::{catalogue, prelude::*};
+use ijepa_run::registry::catalogue;
+use ijepa_run::registry::prelude::{Features, Probe, ProbeContext, ProbeData, Stream};
 
 const DIM: usize = 192;
 const CLASSES: usize = 10;
 
-/// Correlated features with overlapping classes, about 80 % linearly separable.
-fn features(n: usize, part: u64) -> (Vec<f32>, Vec<u32>) {
+/// Values and labels.
+type Split = (Vec<f32>, Vec<u32>);
+
+/// Correlated features with overlapping classes, about 60 % linearly separable.
+fn features(n: usize, part: u64) -> Split {
     let mut s = Stream::new(1, "bench/mixing", 0, 0);
     let centres: Vec<f32> = (0..CLASSES * DIM).map(|_| s.normal() as f32).collect();
     let mut s = Stream::new(1, "bench/features", part, 0);
@@ -58,7 +62,7 @@ fn main() {
 }
 
 /// Writes the features as raw little-endian files, to time other programs on them.
-fn dump(folder: &std::path::Path, splits: &[(&str, &(Vec<f32>, Vec<u32>))]) {
+fn dump(folder: &std::path::Path, splits: &[(&str, &Split)]) {
     for (name, (values, labels)) in splits {
         let values: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let labels: Vec<u8> = labels.iter().flat_map(|v| v.to_le_bytes()).collect();

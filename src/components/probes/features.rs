@@ -207,4 +207,19 @@ pub(super) mod tests {
         all.sort_unstable();
         assert!(all.iter().copied().eq(0..1003));
     }
+
+    #[test]
+    fn unusable_data_is_an_error_that_names_the_cause() {
+        let x = [1.0, 2.0, 3.0, 4.0, 5.0, f32::NAN];
+        let error = |labels: &[u32], classes, n| {
+            let split = Features { dim: 2, values: &x[..n], labels };
+            check_labelled(&ProbeData { train: split, test: split, classes }).unwrap_err().to_string()
+        };
+        assert!(error(&[0, 1, 0], 2, 6).contains("image 2 is not finite: value 1 of 2 is NaN"));
+        assert!(error(&[0, 0], 2, 4).contains("train has 1 class"));
+        assert!(error(&[0, 2], 3, 4).contains("class 1 of 3 has no image"));
+        assert!(error(&[0, 7], 3, 4).contains("label of image 1 is 7"));
+        assert!(error(&[], 2, 0).contains("empty"));
+        assert!(error(&[0, 1], 2, 3).contains("3 values for 2 images"));
+    }
 }

@@ -109,3 +109,25 @@ pub(super) fn gather(x: &[f32], dim: usize, rows: &[u32], out: &mut [f32]) {
         out.copy_from_slice(&x[row as usize * dim..][..dim]);
     }
 }
+
+/// The best candidate that did not diverge: accuracy, then likelihood, then the first.
+pub(super) fn best(scores: &[Score]) -> Option<usize> {
+    let better = |a: &Score, b: &Score| (a.top1, -a.nll) > (b.top1, -b.nll);
+    (0..scores.len()).filter(|&i| scores[i].nll.is_finite()).fold(None, |best, i| match best {
+        Some(b) if !better(&scores[i], &scores[b]) => best,
+        _ => Some(i),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_candidate_is_finite_and_first_among_equals() {
+        let score = |top1, nll| Score { top1, nll };
+        let all =
+            [score(99.0, f64::NAN), score(50.0, 1.0), score(60.0, 1.0), score(60.0, 0.9), score(60.0, 0.9)];
+        assert_eq!((best(&all), best(&all[..1])), (Some(3), None));
+    }
+}
