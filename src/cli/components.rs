@@ -99,13 +99,14 @@ fn example(listing: &Listing) -> String {
         "probe" => "probes",
         kind => kind,
     };
-    let body = listing.example.trim().trim_start_matches('{').trim_end_matches('}').trim();
-    let separator = if body.is_empty() { "" } else { ", " };
-    let component = if listing.example.trim().starts_with('{') {
-        format!("{{ kind: {}{separator}{body} }}", listing.name)
-    } else {
-        let lines: String = body.lines().map(|l| format!("\n      {l}")).collect();
-        format!("\n      kind: {}{lines}", listing.name)
+    let body = listing.example.trim();
+    let component = match body.strip_prefix('{').and_then(|b| b.strip_suffix('}')).map(str::trim) {
+        Some("") => listing.name.to_owned(),
+        Some(settings) => format!("{{ kind: {}, {settings} }}", listing.name),
+        None => {
+            let lines: String = body.lines().map(|l| format!("\n      {l}")).collect();
+            format!("\n      kind: {}{lines}", listing.name)
+        }
     };
     match section {
         "augmentation" | "probes" => format!("  {section}:\n    - {}\n", component.trim_start()),

@@ -115,22 +115,22 @@ pub struct RunOptions {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    with_args(std::env::args_os()).into()
+    with_args(std::env::args_os())
 }
 
-fn with_args(args: impl IntoIterator<Item = OsString>) -> Exit {
+fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => {
             // Fails only if nobody reads; help asked for is no error.
             let _ = e.print();
-            return if e.use_stderr() { Exit::Config } else { Exit::Done };
+            return if e.use_stderr() { Exit::Config } else { Exit::Done }.into();
         }
     };
     match cli.command {
-        Some(Command::Check(args)) => check::check(&args),
-        Some(Command::Components(args)) => components::components(&args),
-        Some(Command::Schema) => schema::schema(),
+        Some(Command::Check(args)) => check::check(&args).into(),
+        Some(Command::Components(args)) => components::components(&args).into(),
+        Some(Command::Schema) => schema::schema().into(),
         None => run::from_file(&cli.run),
     }
 }

@@ -6,13 +6,13 @@ use super::{Exit, RunArgs, RunOptions, files, out};
 use crate::config::Experiment;
 
 /// Loads the experiment, then prints or runs it.
-pub(crate) fn from_file(args: &RunArgs) -> Exit {
-    let Some(file) = &args.file else { return Exit::Config };
+pub(crate) fn from_file(args: &RunArgs) -> ExitCode {
+    let Some(file) = &args.file else { return Exit::Config.into() };
     let experiment = match files::load(file, &args.overrides) {
         Ok(experiment) => experiment,
         Err(message) => {
             out::stderr(&message);
-            return Exit::Config;
+            return Exit::Config.into();
         }
     };
     let options = &args.options;
@@ -20,22 +20,18 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
         experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
     }
     if options.print_config {
-        out::stdout(&experiment.to_yaml())
+        out::stdout(&experiment.to_yaml()).into()
     } else if options.dry_run {
-        out::stdout(&plan(&experiment, options))
+        out::stdout(&plan(&experiment, options)).into()
     } else {
-        start(experiment, options)
+        run(experiment, options)
     }
 }
 
 /// Runs the experiment.
-pub fn run(experiment: Experiment, options: &RunOptions) -> ExitCode {
-    start(experiment, options).into()
-}
-
-fn start(_experiment: Experiment, _options: &RunOptions) -> Exit {
+pub fn run(_experiment: Experiment, _options: &RunOptions) -> ExitCode {
     out::stderr("training is not built yet");
-    Exit::Failed
+    Exit::Failed.into()
 }
 
 /// What would run, in a few lines.

@@ -107,7 +107,8 @@ fn probes(probes: &[ProbeSpec], report: &mut Report) {
     }
 }
 
-/// Batch and schedules against the number of images.
+/// Batch and schedules against the number of images. With a batch that does not fit, the length
+/// of the run is unknown and schedules are not judged.
 fn length(
     train: &TrainSettings,
     count: usize,

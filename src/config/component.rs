@@ -13,7 +13,7 @@ use super::{
     document::describe,
     error::Report,
     sections::TrainSettings,
-    sentences::ticked,
+    sentences::{ticked, with_article},
     settings::{violations, whole_numbers},
 };
 
@@ -107,8 +107,8 @@ fn build<K: Kind + Debug + ?Sized>(
 fn split<K: Kind + ?Sized>(value: &Value) -> Result<(String, Value), Problem> {
     let choose = || choices::<K>();
     let Value::Object(section) = value else {
-        let message =
-            format!("is {}; expected a {} by name, or a mapping with `kind`", describe(value), K::NAME);
+        let wanted = format!("the name of {}, or a mapping with `kind`", with_article(K::NAME));
+        let message = format!("is {}; expected {wanted}", describe(value));
         return Err(Problem::new("", message).help(choose()));
     };
     let mut settings = section.clone();

@@ -37,6 +37,10 @@ fn parse(text: &str, path: &str, place: &dyn Fn(Marker) -> Place) -> Result<Docu
     let problem = |place, message: String, help: Option<&str>| {
         vec![Located { place, path: path.into(), message, help: help.map(Into::into) }]
     };
+    if let Some(line) = too_deep(text) {
+        let message = format!("is nested more than {MAX_INDENT} columns deep");
+        return Err(problem(place(Marker::new(0, line, 0)), message, None));
+    }
     let nodes = MarkedYaml::load_from_str(text)
         .map_err(|e| problem(place(*e.marker()), e.info().to_owned(), syntax_help(e.info())))?;
     if nodes.len() > 1 {
@@ -50,6 +54,16 @@ fn parse(text: &str, path: &str, place: &dyn Fn(Marker) -> Place) -> Result<Docu
     let mut walk = Walk { text, place, places: Places::new(root.clone()), problems: Vec::new() };
     let value = walk.visit(path, &root, node);
     if walk.problems.is_empty() { Ok(Document { value, places: walk.places }) } else { Err(walk.problems) }
+}
+
+/// Columns before the first word of a line. The parser limits brackets itself, but recurses once
+/// per column of indentation or `- - -`, and would overflow the stack.
+const MAX_INDENT: usize = 500;
+
+/// The first line that is nested too deep.
+fn too_deep(text: &str) -> Option<usize> {
+    let is_deep = |line: &str| line.bytes().take_while(|b| b" -?\t".contains(b)).count() > MAX_INDENT;
+    text.lines().position(is_deep).map(|i| i + 1)
 }
 
 fn syntax_help(info: &str) -> Option<&'static str> {

@@ -155,14 +155,15 @@ pub(crate) struct ProbeOptions {
     pub every: u64,
     /// Encoders to probe.
     #[serde(default = "target_only")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub encoders: Vec<ProbedEncoder>,
     /// Baselines to measure once beside them.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub controls: Vec<Control>,
     /// Label factors of the data set.
     #[serde(default = "class_only")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub labels: Vec<String>,
 }
 

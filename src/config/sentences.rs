@@ -16,6 +16,17 @@ pub(crate) fn ticked(words: &[&str], between: &str) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(between)
 }
 
+/// `an encoder`, `a loss`.
+pub(crate) fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+/// `1 entry`, `3 entries`.
+pub(crate) fn entries(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,5 +35,11 @@ mod tests {
     fn garbage_gets_the_list_only() {
         assert_eq!(did_you_mean("dept", &["depth", "dim"]), "did you mean `depth`?\nallowed: depth, dim");
         assert_eq!(did_you_mean("zzz", &["depth"]), "allowed: depth");
+    }
+
+    #[test]
+    fn grammar() {
+        assert_eq!([with_article("encoder"), with_article("loss")], ["an encoder", "a loss"]);
+        assert_eq!([entries(1), entries(2)], ["1 entry", "2 entries"]);
     }
 }

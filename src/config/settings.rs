@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     document::describe,
     error::Finding,
-    sentences::{did_you_mean, ticked},
+    sentences::{did_you_mean, entries, ticked},
 };
 
 /// Everything in `settings` that `schema` does not allow. `owner` names the component in
@@ -145,8 +145,9 @@ impl Reader<'_> {
             }
             Kind::MinItems { .. } | Kind::MaxItems { .. } => {
                 let count = error.instance().as_array().map_or(0, Vec::len);
-                format!("has {count} entries; expected {}", item_count(self.around(error)))
+                format!("has {}; expected {}", entries(count), item_count(self.around(error)))
             }
+            Kind::UniqueItems => "lists the same entry twice".into(),
             Kind::Pattern { pattern } => {
                 let words = self.around(error)["x-words"].as_str();
                 format!("is {given}; allowed: {}", words.unwrap_or(pattern))
@@ -305,12 +306,12 @@ mod tests {
             (json!({"depth": "x"}), "depth: is the text `x`; expected a whole number []"),
             (json!({"depth": 1.5}), "depth: is 1.5; expected a whole number []"),
             (json!({"depth": 1, "beta": 0}), "beta: is 0; allowed: more than 0 []"),
-            (json!({"depth": 1, "scale": [1]}), "scale: has 1 entries; expected 2 []"),
+            (json!({"depth": 1, "scale": [1]}), "scale: has 1 entry; expected 2 []"),
             (
                 json!({"depth": 1, "mode": "layernorm"}),
                 "mode: is the text `layernorm`; expected one of `mean`, `layer_norm` [did you mean `layer_norm`?]",
             ),
-            (json!({"depth": 1, "shape": 3}), "shape: is 3; expected a mapping or nothing []"),
+            (json!({"depth": 1, "shape": 3}), "shape: is 3; expected a mapping []"),
             (
                 json!({"depth": 1, "shape": {"height": 1, "widht": 2}}),
                 "shape.widht: encoder `vit` has no setting `widht` [allowed: height]",

@@ -1,0 +1,307 @@
+//! Every kind of mistake, with the exact words and the position a user sees.
+
+use super::{BASE, load};
+
+/// The error of [`BASE`] with `from` replaced by `to`.
+fn broken(from: &str, to: &str) -> String {
+    assert!(BASE.contains(from), "{from}");
+    load(&BASE.replace(from, to), &[]).map(|_| ()).expect_err(to)
+}
+
+#[test]
+fn mistakes_in_a_file() {
+    for (from, to, expected) in TABLE {
+        assert_eq!(&broken(from, to), expected, "{to}");
+    }
+}
+
+#[test]
+fn mistakes_in_an_override() {
+    for (over, expected) in OVERRIDES {
+        let error = load(BASE, &[over]).map(|_| ()).expect_err(over);
+        assert_eq!(&error, expected, "{over}");
+    }
+}
+
+#[test]
+fn all_mistakes_come_at_once_in_order() {
+    let text = BASE
+        .replace("dim: 16", "dim: 0, dept: 3")
+        .replace("loss: test_none\n", "")
+        .replace("batch_size: 100", "batch_size: 5000");
+    let error = load(&text, &["predictor.dim=x", "nothing"]).map(|_| ()).expect_err("wrong");
+    let heads: Vec<&str> = error.lines().filter(|l| !l.starts_with(' ')).collect();
+    assert_eq!(
+        heads,
+        [
+            "dir/a.yaml:1:1: loss: this section is missing",
+            "dir/a.yaml:5:33: encoder.dim: is 0; allowed: at least 1",
+            "dir/a.yaml:5:36: encoder.dept: encoder `test_vit` has no setting `dept`",
+            "dir/a.yaml:12:33: train.batch_size: is 5000, more than the 1000 training images",
+            "override `nothing`: has no `=`",
+            "override `predictor.dim=x`: predictor.dim: is the text `x`; expected a whole number",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_in_an_extended_file_name_that_file() {
+    let error = |text: &str| load(text, &[]).map(|_| ()).expect_err(text);
+    assert_eq!(
+        error("extends: nowhere.yaml\n"),
+        "dir/a.yaml:1:10: extends: cannot read dir/nowhere.yaml: there is no such file"
+    );
+    assert!(
+        error("extends: deep.yaml\n")
+            .starts_with("dir/deep.yaml:1:10: extends: an extended file cannot extend another\n  help: ")
+    );
+    assert!(error("extends: [a]\n").starts_with("dir/a.yaml:1:1: extends: is a list; expected a file name"));
+    assert!(
+        error("extends: base.yaml\ntrain: { batch_size: 100 }\nencoder: { patch: 5 }\n")
+            .starts_with("dir/a.yaml:3:19: encoder.patch: is 5; images of 32 x 32 pixels")
+    );
+    assert!(
+        error("extends: base.yaml\npredictor: { dim: 8 }\nencoder: { dim: 4 }\n")
+            .starts_with("dir/a.yaml:2:19: predictor.dim: is 8, wider than the encoder's 4")
+    );
+}
+
+#[test]
+fn nothing_a_user_types_panics() {
+    let texts = [
+        "",
+        "~",
+        "- a",
+        "3",
+        "a",
+        "{",
+        "[",
+        "a: {b: [c",
+        "'",
+        "\u{0}",
+        "\u{feff}a: 1",
+        "&a [*a]",
+        "*x",
+        "%YAML 9",
+    ];
+    for text in texts {
+        assert!(load(text, &[]).is_err(), "{text}");
+    }
+    for unit in ["- ", "? ", "[", "{a: "] {
+        assert!(load(&unit.repeat(100_000), &[]).is_err(), "{unit}");
+    }
+    for over in
+        ["", "=", ".", "a.=1", "probes.9.k=1", "probes.x=1", "probes.0.=1", "seed={", "encoder=3", "train=4"]
+    {
+        assert!(load(BASE, &[over]).is_err(), "{over}");
+    }
+    for (i, _) in BASE.char_indices() {
+        let _ = load(&BASE[..i], &[]);
+        let _ = load(&format!("{}{}", &BASE[..i], BASE.get(i + 3..).unwrap_or("")), &[]);
+    }
+}
+
+/// (replace, by, error)
+const TABLE: &[(&str, &str, &str)] = &[
+    ("seed: 7", "seed: -1", "dir/a.yaml:2:7: seed: is -1; allowed: at least 0"),
+    ("seed: 7", "seed: x", "dir/a.yaml:2:7: seed: is the text `x`; expected a whole number"),
+    (
+        "seed: 7",
+        "sed: 7",
+        "dir/a.yaml:2:1: sed: there is no section `sed`\n\
+     \x20 help: did you mean `seed`?\n\
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes",
+    ),
+    (
+        "seed: 7",
+        "seed: 7\nseed: 8",
+        "dir/a.yaml:3:1: duplicated key in mapping\n\
+     \x20 help: keep one of the two entries",
+    ),
+    (
+        "seed: 7",
+        "\tseed: 7",
+        "dir/a.yaml:1:7: while scanning a plain scalar, found a tab\n\
+     \x20 help: indent with spaces",
+    ),
+    ("seed: 7", "version: 2", "dir/a.yaml:2:10: version: is 2; allowed: 1"),
+    (
+        "seed: 7",
+        "device: gpu",
+        "dir/a.yaml:2:9: device: is the text `gpu`; allowed: auto, cpu, cuda or cuda:N",
+    ),
+    (
+        "name: quickstart",
+        "name: Quick Start",
+        "dir/a.yaml:1:7: name: is the text `Quick Start`; allowed: 1 to 80 of the characters a-z, 0-9, - and _",
+    ),
+    (
+        "masking: test_half",
+        "masking: test_hlaf",
+        "dir/a.yaml:7:10: masking.kind: there is no masking `test_hlaf` in this program\n\
+     \x20 help: did you mean `test_half`?\n\
+     \x20       there are: test_half, test_ratio\n\
+     \x20       one of your own crate must be named by the program that runs it: `use my_crate as _;`",
+    ),
+    (
+        "masking: test_half",
+        "masking: zzz",
+        "dir/a.yaml:7:10: masking.kind: there is no masking `zzz` in this program\n\
+     \x20 help: there are: test_half, test_ratio\n\
+     \x20       one of your own crate must be named by the program that runs it: `use my_crate as _;`",
+    ),
+    (
+        "masking: test_half",
+        "masking: { gap: 3 }",
+        "dir/a.yaml:7:1: masking: says not which masking: `kind` is missing\n\
+     \x20 help: there are: test_half, test_ratio",
+    ),
+    (
+        "masking: test_half",
+        "masking: 3",
+        "dir/a.yaml:7:10: masking: is 3; expected the name of a masking, or a mapping with `kind`\n\
+     \x20 help: there are: test_half, test_ratio",
+    ),
+    (
+        "masking: test_half",
+        "masking:",
+        "dir/a.yaml:7:8: masking: this section is empty\n\
+     \x20 help: write `masking: NAME`; there are: test_half, test_ratio",
+    ),
+    (
+        "masking: test_half",
+        "masking: { kind: [a] }",
+        "dir/a.yaml:7:12: masking.kind: is a list; expected a name\n\
+     \x20 help: there are: test_half, test_ratio",
+    ),
+    (
+        "masking: test_half",
+        "masking: test_ratio",
+        "dir/a.yaml:7:10: masking: setting `ratio` of masking `test_ratio` is missing\n\
+     \x20 help: ratio: Share of patches seen.",
+    ),
+    (
+        "masking: test_half",
+        "masking: { kind: test_half, gap: 64 }",
+        "dir/a.yaml:7:34: masking.gap: is 64; the grid has 64 patches\n\
+     \x20 help: take a smaller gap",
+    ),
+    (
+        "masking: test_half",
+        "masking: { kind: test_half, scale: [0.1] }",
+        "dir/a.yaml:7:29: masking.scale: has 1 entry; expected 2",
+    ),
+    (
+        "masking: test_half",
+        "masking: { kind: test_half, scale: [0.1, b] }",
+        "dir/a.yaml:7:42: masking.scale.1: is the text `b`; expected a number",
+    ),
+    ("dim: 16", "depth: 65", "dir/a.yaml:5:35: encoder.depth: is 65; allowed: 1 to 64"),
+    ("dim: 16", "drop_path: 1.5", "dir/a.yaml:5:39: encoder.drop_path: is 1.5; allowed: 0 to 1"),
+    (
+        "dim: 16",
+        "positions: sincos",
+        "dir/a.yaml:5:39: encoder.positions: is the text `sincos`; expected one of `sin_cos`, `learned`\n\
+     \x20 help: did you mean `sin_cos`?",
+    ),
+    (
+        "dim: 16",
+        "patch: 5",
+        "dir/a.yaml:5:35: encoder.patch: is 5; images of 32 x 32 pixels do not divide into such patches\n\
+     \x20 help: possible: 2, 4, 8, 16, 32",
+    ),
+    ("dim: 16", "dim: 1.5", "dir/a.yaml:5:33: encoder.dim: is 1.5; expected a whole number"),
+    (
+        "augmentation: [test_flip]",
+        "augmentation: test_flip",
+        "dir/a.yaml:4:15: augmentation: is the text `test_flip`; expected a list\n\
+     \x20 help: write `augmentation: [...]`",
+    ),
+    (
+        "augmentation: [test_flip]",
+        "augmentation: [test_flip, 3]",
+        "dir/a.yaml:4:27: augmentation.1: is 3; expected the name of an augmentation, or a mapping with `kind`\n\
+     \x20 help: there are: test_flip",
+    ),
+    (
+        "ema: { kind: test_line, start: 0.996, end: 1 }",
+        "ema: { kind: test_line, start: 0.996, end: 2 }",
+        "dir/a.yaml:12:1: ema: the momentum goes from 0.996 to 2; 2 is outside 0 to 1\n\
+     \x20 help: 1 keeps the teacher as it is, 0 copies the student",
+    ),
+    ("end: 0 }", "end: .inf }", "dir/a.yaml:10:53: learning_rate.end: is not a finite number"),
+    (
+        "train: { epochs: 2, batch_size: 100 }",
+        "train: { epochs: 0 }",
+        "dir/a.yaml:13:1: train: setting `batch_size` of `train` is missing\n\
+     \x20 help: batch_size: Images per optimizer step. What is left over at the end of an epoch is dropped.\n\
+     dir/a.yaml:13:18: train.epochs: is 0; allowed: at least 1",
+    ),
+    (
+        "train: { epochs: 2, batch_size: 100 }\n",
+        "",
+        "dir/a.yaml:1:1: train: this section is missing\n\
+     \x20 help: write `train: { epochs: 100, batch_size: 64 }`",
+    ),
+    (
+        "batch_size: 100",
+        "batch_size: 1001",
+        "dir/a.yaml:13:33: train.batch_size: is 1001, more than the 1000 training images\n\
+     \x20 help: allowed: 1 to 1000",
+    ),
+    (
+        "name: near",
+        "name: test_knn",
+        "dir/a.yaml:16:5: probes.1.name: a probe above is named `test_knn` too\n\
+     \x20 help: give each probe a `name` of its own",
+    ),
+    (
+        "every: 1",
+        "evry: 1",
+        "dir/a.yaml:15:35: probes.0.evry: probe `test_knn` has no setting `evry`\n\
+     \x20 help: did you mean `every`?\n\
+     \x20       allowed: k, name, every, encoders, controls, labels",
+    ),
+    (
+        "controls: [pixels]",
+        "controls: [pixel]",
+        "dir/a.yaml:15:62: probes.0.controls.0: is the text `pixel`; expected one of `random_init`, `pixels`\n\
+     \x20 help: did you mean `pixels`?",
+    ),
+    (
+        "controls: [pixels]",
+        "encoders: []",
+        "dir/a.yaml:15:51: probes.0.encoders: has 0 entries; expected at least 1",
+    ),
+];
+
+/// (override, error)
+const OVERRIDES: &[(&str, &str)] = &[
+    (
+        "encoder.dept=4",
+        "override `encoder.dept=4`: encoder.dept: encoder `test_vit` has no setting `dept`\n\
+     \x20 help: did you mean `depth`?\n\
+     \x20       allowed: depth, dim, patch, drop_path, positions",
+    ),
+    (
+        "encodr.depth=4",
+        "override `encodr.depth=4`: encodr.depth: there is no section `encodr`\n\
+     \x20 help: did you mean `encoder`?\n\
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes",
+    ),
+    ("encoder.depth=0", "override `encoder.depth=0`: encoder.depth: is 0; allowed: 1 to 64"),
+    (
+        "masking=test_hlf",
+        "override `masking=test_hlf`: masking.kind: there is no masking `test_hlf` in this program\n\
+     \x20 help: did you mean `test_half`?\n\
+     \x20       there are: test_half, test_ratio\n\
+     \x20       one of your own crate must be named by the program that runs it: `use my_crate as _;`",
+    ),
+    (
+        "probes.2.k=1",
+        "override `probes.2.k=1`: probes.2.k: list `probes` has no entry `2`\n\
+     \x20 help: `probes` has the entries 0 to 1; or give the whole list: probes=[...]",
+    ),
+    ("seed.x=1", "override `seed.x=1`: seed.x: `seed` holds 7 and has no settings"),
+    ("seed=[1", "override `seed=[1`: seed: while parsing a flow sequence, expected ',' or ']'"),
+];
