@@ -107,7 +107,7 @@ fn unknown_sections(top: &Map<String, Value>) -> Vec<Finding> {
 fn header(file_name: &str, top: &Map<String, Value>, report: &mut Report) -> Option<(String, Header)> {
     let keys = ["version", "name", "seed", "device"];
     let given = keys.iter().filter_map(|k| top.get(*k).map(|v| (k.to_string(), v.clone())));
-    let header: Header = decode("", Value::Object(given.collect()), "the experiment", &[], report)?;
+    let header: Header = decode("", Value::Object(given.collect()), "the experiment", report)?;
     let name = header.name.clone().or_else(|| name_of(file_name));
     if name.is_none() {
         let message = format!("is missing, and `{file_name}` holds other characters than a-z, 0-9, - and _");
@@ -189,7 +189,7 @@ fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings>
             report.add("", missing("train", top).help("write `train: { epochs: 100, batch_size: 64 }`"));
             None
         }
-        Some(value) => decode("train", value.clone(), "`train`", &[], report),
+        Some(value) => decode("train", value.clone(), "`train`", report),
     }
 }
 
@@ -205,7 +205,7 @@ fn probe(path: &str, entry: &Value, report: &mut Report) -> Option<ProbeSpec> {
     let (options, settings): (Map<_, _>, Map<_, _>) =
         whole.clone().unwrap_or_default().into_iter().partition(|(k, _)| keys.contains(&k.as_str()));
     let settings = if whole.is_some() { Value::Object(settings) } else { entry.clone() };
-    let options = decode::<ProbeOptions>(path, Value::Object(options), "a probe", &[], report);
+    let options = decode::<ProbeOptions>(path, Value::Object(options), "a probe", report);
     let component: Option<Component<dyn Probe>> = component::read(path, &settings, &keys, report);
     let (options, component) = (options?, component?);
     Some(ProbeSpec {
@@ -223,11 +223,10 @@ fn decode<S: DeserializeOwned + JsonSchema>(
     path: &str,
     mut value: Value,
     owner: &str,
-    extra: &[&str],
     report: &mut Report,
 ) -> Option<S> {
     let schema = schema_of::<S>().to_value();
-    if !report.clean(path, violations(&schema, &value, owner, extra)) {
+    if !report.clean(path, violations(&schema, &value, owner, &[])) {
         return None;
     }
     whole_numbers(&schema, &mut value);

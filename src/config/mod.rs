@@ -26,7 +26,7 @@ pub use experiment::{Experiment, ProbeSpec};
 pub use place::Place;
 pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
-pub use settings::range as describe_range;
+pub use sentences::range as describe_range;
 
 /// Reads an experiment: the text of `file_name`, with `key=value` overrides laid on it. `read`
 /// returns the text of the file that `extends` names.

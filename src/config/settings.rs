@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     document::describe,
     error::Finding,
-    sentences::{did_you_mean, entries, ticked},
+    sentences::{bare, did_you_mean, entries, first_line, item_count, range, ticked, type_name},
 };
 
 /// Everything in `settings` that `schema` does not allow. `owner` names the component in
@@ -189,53 +189,6 @@ fn expected(error: &ValidationError) -> String {
         }
         _ => "another form".into(),
     }
-}
-
-fn type_name(json: &str) -> &'static str {
-    match json {
-        "integer" => "a whole number",
-        "number" => "a number",
-        "string" => "text",
-        "boolean" => "true or false",
-        "array" => "a list",
-        "object" => "a mapping",
-        _ => "nothing",
-    }
-}
-
-/// The range a schema states, in words; empty if it states none.
-pub fn range(schema: &Value) -> String {
-    let bound =
-        |keyword: &str, words: &str| schema.get(keyword).map(|limit| format!("{words} {}", bare(limit)));
-    let low = bound("minimum", "at least").or_else(|| bound("exclusiveMinimum", "more than"));
-    let high = bound("maximum", "at most").or_else(|| bound("exclusiveMaximum", "less than"));
-    match (schema.get("minimum"), schema.get("maximum")) {
-        (Some(low), Some(high)) if low == high => bare(low),
-        (Some(low), Some(high)) => format!("{} to {}", bare(low), bare(high)),
-        _ => [low, high].into_iter().flatten().collect::<Vec<_>>().join(" and "),
-    }
-}
-
-fn item_count(schema: &Value) -> String {
-    match (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
-        (Some(low), Some(high)) if low == high => format!("{low}"),
-        (Some(low), Some(high)) => format!("{low} to {high}"),
-        (Some(low), None) => format!("at least {low}"),
-        (_, high) => format!("at most {}", high.unwrap_or(0)),
-    }
-}
-
-/// A JSON value as one would type it in YAML; whole floats without the fraction.
-pub(crate) fn bare(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        Value::Number(n) => n.as_f64().filter(|x| x.fract() == 0.0).map_or(n.to_string(), |x| format!("{x}")),
-        other => other.to_string(),
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or("")
 }
 
 /// JSON pointer to dotted path.
