@@ -127,8 +127,8 @@ impl SizeLaw {
                 (0..=longest).flat_map(|m| [half(m).powi(2) / k, k / half(m).powi(2)]).collect()
             }
             Rounding::HeightThenWidth => {
-                let widest = (longest as f64 * high) as usize + 1;
-                let of_width = |h: usize| (0..=widest).map(move |m| half(m) / h as f64);
+                // Wider blocks are cut to the room: their jumps are not seen.
+                let of_width = |h: usize| (0..=self.room.cols).map(move |m| half(m) / h as f64);
                 let of_height = (0..=longest).map(|m| k / half(m).powi(2));
                 of_height.chain((1..=longest).flat_map(of_width)).collect()
             }
@@ -164,12 +164,17 @@ pub(super) fn describe(sizes: &BTreeMap<Size, f64>) -> String {
     shown.join(", ") + &if rest > 0 { format!(" and {rest} rarer") } else { String::new() }
 }
 
-/// The problem of a pair that should be `least, greatest` with `0 < least <= greatest <= limit`.
-pub(super) fn check_range(path: &str, [low, high]: [f64; 2], limit: f64) -> Option<Problem> {
-    let fine = 0.0 < low && low <= high && high <= limit;
-    let upper = if limit.is_finite() { format!(" <= {limit}") } else { String::new() };
+/// Allowed shares of the grid, and allowed aspect ratios.
+pub(super) const SHARES: [f64; 2] = [0.0, 1.0];
+pub(super) const ASPECTS: [f64; 2] = [0.01, 100.0];
+
+/// The problem of a pair that should be least and greatest, both within `allowed`.
+pub(super) fn check_range(path: &str, [low, high]: [f64; 2], allowed: [f64; 2]) -> Option<Problem> {
+    let [least, greatest] = allowed;
+    let fine = least <= low && low <= high && high <= greatest;
     (!fine).then(|| {
-        let sentence = format!("[{low}, {high}] is no range; allowed is 0 < least <= greatest{upper}");
+        let sentence =
+            format!("[{low}, {high}] given; allowed is {least} <= least <= greatest <= {greatest}");
         Problem::new(path, sentence).help("write the least value first, as in [0.15, 0.2]")
     })
 }
@@ -214,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn extreme_aspect_ratios_end_soon() {
+        let wild = SizeLaw { scale: [0.0, 1.0], aspect: ASPECTS, ..law(Rounding::HeightThenWidth, false) };
+        let sizes = wild.reachable();
+        assert!((sizes.values().sum::<f64>() - 1.0).abs() < 1e-9 && sizes.len() > 30, "{sizes:?}");
+    }
+
+    #[test]
     fn halves_round_to_even_and_blocks_fit_the_room() {
         let tall = SizeLaw { room: Grid { rows: 4, cols: 3 }, ..law(Rounding::HeightThenWidth, false) };
         // 10 / 1.6 = 6.25, root 2.5, which Python rounds to 2.
@@ -224,8 +236,8 @@ mod tests {
 
     #[test]
     fn ranges_are_explained() {
-        let problem = check_range("target_scale", [0.3, 0.2], 1.0).unwrap();
+        let problem = check_range("target_scale", [0.3, 0.2], SHARES).unwrap();
         assert!(problem.message.contains("[0.3, 0.2]") && problem.message.contains("<= 1"));
-        assert!(check_range("target_aspect", [0.75, 1.5], f64::INFINITY).is_none());
+        assert!(check_range("target_aspect", [0.75, 1.5], ASPECTS).is_none());
     }
 }

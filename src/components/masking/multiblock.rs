@@ -3,7 +3,7 @@
 use ijepa_registry::prelude::*;
 
 use super::{
-    blocks::{Block, Rounding, Size, SizeLaw, check_range},
+    blocks::{ASPECTS, Block, Rounding, SHARES, Size, SizeLaw, check_range},
     drafts::{Draft, Promise},
     equalize::{Cut, equalize},
 };
@@ -19,7 +19,7 @@ struct MultiBlock {
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     target_scale: [f64; 2],
     /// Least and greatest aspect ratio (height / width) of a target block.
-    #[schemars(inner(range(min = 0.0)))]
+    #[schemars(inner(range(min = 0.01, max = 100.0)))]
     target_aspect: [f64; 2],
     /// Context blocks per image; each target is predicted from each of them.
     #[schemars(range(min = 1, max = 16))]
@@ -167,9 +167,9 @@ impl MultiBlock {
             count("targets", self.targets, 64),
             count("contexts", self.contexts, 16),
             count("min_context", self.min_context, most),
-            check_range("target_scale", self.target_scale, 1.0),
-            check_range("target_aspect", self.target_aspect, f64::INFINITY),
-            check_range("context_scale", self.context_scale, 1.0),
+            check_range("target_scale", self.target_scale, SHARES),
+            check_range("target_aspect", self.target_aspect, ASPECTS),
+            check_range("context_scale", self.context_scale, SHARES),
             narrow,
         ];
         problems.into_iter().flatten().collect()

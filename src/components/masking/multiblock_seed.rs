@@ -3,7 +3,7 @@
 use ijepa_registry::prelude::*;
 
 use super::{
-    blocks::{Block, Rounding, SizeLaw, check_range},
+    blocks::{ASPECTS, Block, Rounding, SHARES, SizeLaw, check_range},
     drafts::{Draft, Promise},
 };
 
@@ -18,7 +18,7 @@ struct MultiBlockSeed {
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     target_scale: [f64; 2],
     /// Least and greatest aspect ratio (width / height) of a target block.
-    #[schemars(inner(range(min = 0.0)))]
+    #[schemars(inner(range(min = 0.01, max = 100.0)))]
     target_aspect: [f64; 2],
     /// Least and greatest share of the grid's patches that the context block covers, targets included.
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
@@ -68,9 +68,9 @@ impl MultiBlockSeed {
         let targets = (!(1..=64).contains(&self.targets))
             .then(|| Problem::new("targets", format!("{} blocks; 1 to 64 are allowed", self.targets)));
         let ranges = [
-            check_range("target_scale", self.target_scale, 1.0),
-            check_range("target_aspect", self.target_aspect, f64::INFINITY),
-            check_range("context_scale", self.context_scale, 1.0),
+            check_range("target_scale", self.target_scale, SHARES),
+            check_range("target_aspect", self.target_aspect, ASPECTS),
+            check_range("context_scale", self.context_scale, SHARES),
         ];
         targets.into_iter().chain(ranges.into_iter().flatten()).collect()
     }

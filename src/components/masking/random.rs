@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::blocks::check_range;
+use super::blocks::{SHARES, check_range};
 
 /// Settings of `kind: random`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -46,7 +46,7 @@ impl Random {
 
 impl Masking for Random {
     fn check(&self, grid: Grid) -> Vec<Problem> {
-        if let Some(problem) = check_range("ratio", self.ratio, 1.0) {
+        if let Some(problem) = check_range("ratio", self.ratio, SHARES) {
             return vec![problem];
         }
         let patches = grid.len();
