@@ -6,9 +6,10 @@
 
 use super::math;
 use super::pool::Buffer;
+use super::simd::Simd;
 use super::simd::vectorised;
 use super::split::{Group, Sequence};
-use super::tile::{self, Left, padded};
+use super::tile::{self, Left, Start, Strided, padded};
 
 /// Heads of a block.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,19 @@ pub fn backward(
         }
         for head in 0..heads.count {
             let lse = &lse[head * rows..][sequence.rows.clone()];
-            head_backward(heads, head, sequence, q, kv, o, lse, d_o, dq, dkv, &mut scratch);
+            head_backward(
+                heads,
+                head,
+                sequence,
+                q,
+                kv,
+                o,
+                lse,
+                d_o,
+                dq,
+                dkv,
+                &mut scratch,
+            );
         }
     }
 }
@@ -90,7 +103,12 @@ struct Scratch {
 
 impl Scratch {
     fn new(heads: Heads, group: &Group) -> Self {
-        let longest = group.sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
+        let longest = group
+            .sequences
+            .iter()
+            .map(|s| s.tokens.len())
+            .max()
+            .unwrap_or(0);
         let (n, size) = (padded(longest), padded(heads.size));
         let head = || Buffer::any(n * size);
         let square = || Buffer::any(longest * n);
@@ -120,7 +138,14 @@ fn pack(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &
 
 /// The transpose of [`pack`]: (size, padded(rows)), zero beyond `rows`.
 #[inline(always)]
-fn pack_transposed(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
+fn pack_transposed(
+    from: &[f32],
+    stride: usize,
+    col: usize,
+    size: usize,
+    rows: usize,
+    to: &mut [f32],
+) {
     let n = padded(rows);
     for (c, to) in to.chunks_exact_mut(n).take(size).enumerate() {
         for (r, to) in to[..rows].iter_mut().enumerate() {
@@ -137,6 +162,22 @@ fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, 
     for (from, to) in from.chunks_exact(padded(size)).zip(to).take(rows) {
         to[..size].copy_from_slice(&from[..size]);
     }
+}
+
+/// `out = a b` with padded, contiguous rows.
+#[inline(always)]
+fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usize, usize)) {
+    let (out, b) = (
+        Strided {
+            values: out,
+            stride: n,
+        },
+        Strided {
+            values: b,
+            stride: n,
+        },
+    );
+    tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
 }
 
 /// Softmax of the first `n` values of each padded row, zero beyond; returns nothing but `lse`.
@@ -158,7 +199,7 @@ fn softmax_rows(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32]) {
 }
 
 vectorised! {
-    fn head_forward(
+    fn head_forward<S>(
         heads: Heads,
         head: usize,
         sequence: &Sequence,
@@ -176,10 +217,10 @@ vectorised! {
         pack_transposed(kv, 2 * d, col, size, n, &mut scratch.k_t);
         pack(kv, 2 * d, d + col, size, n, &mut scratch.v);
         let p = &mut scratch.p[..rows * n_wide];
-        tile::product(p, Left { values: q, row: d, col: 1 }, &scratch.k_t, (rows, size, n_wide));
+        multiply::<S>(p, Left { values: q, row: d, col: 1 }, &scratch.k_t, (rows, size, n_wide));
         softmax_rows(p, n, heads.scale(), lse);
         let out = &mut scratch.out[..rows * wide];
-        tile::product(out, Left { values: p, row: n_wide, col: 1 }, &scratch.v, (rows, n, wide));
+        multiply::<S>(out, Left { values: p, row: n_wide, col: 1 }, &scratch.v, (rows, n, wide));
         unpack(out, &mut o[sequence.rows.start * d..], d, col, size, rows);
     }
 }
@@ -194,7 +235,10 @@ fn softmax_backward(
     scale: f32,
     lse: &[f32],
 ) {
-    let rows = p.chunks_exact_mut(padded(n)).zip(ds.chunks_exact_mut(padded(n))).zip(lse);
+    let rows = p
+        .chunks_exact_mut(padded(n))
+        .zip(ds.chunks_exact_mut(padded(n)))
+        .zip(lse);
     for (((p, ds), lse), (d_o, o)) in rows.zip(d_o.chunks(stride).zip(o.chunks(stride))) {
         let mean = math::dot(&d_o[..size], &o[..size]);
         for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {
@@ -207,7 +251,7 @@ fn softmax_backward(
 }
 
 vectorised! {
-    fn head_backward(
+    fn head_backward<S>(
         heads: Heads,
         head: usize,
         sequence: &Sequence,
@@ -233,19 +277,19 @@ vectorised! {
         pack(&d_o[row0..], d, col, size, rows, d_o_pad);
         let (p, ds) = (&mut p[..rows * n_wide], &mut ds[..rows * n_wide]);
         let by_row = |values, row| Left { values, row, col: 1 };
-        tile::product(p, by_row(q_pad, wide), k_t, (rows, size, n_wide));
-        tile::product(ds, by_row(d_o_pad, wide), v_t, (rows, size, n_wide));
+        multiply::<S>(p, by_row(q_pad, wide), k_t, (rows, size, n_wide));
+        multiply::<S>(ds, by_row(d_o_pad, wide), v_t, (rows, size, n_wide));
         let outputs = (&d_o[row0 + col..], &o[row0 + col..], d, size);
         softmax_backward((p, ds), outputs, n, heads.scale(), lse);
         // dq = ds k
-        tile::product(out, by_row(ds, n_wide), k, (rows, n, wide));
+        multiply::<S>(out, by_row(ds, n_wide), k, (rows, n, wide));
         unpack(out, &mut dq[row0..], d, col, size, rows);
         // dk = ds' q, dv = p' d_o
         let dkv = &mut dkv[sequence.tokens.start * 2 * d..];
         let by_col = |values| Left { values, row: 1, col: n_wide };
-        tile::product(out, by_col(ds), q_pad, (n, rows, wide));
+        multiply::<S>(out, by_col(ds), q_pad, (n, rows, wide));
         unpack(out, dkv, 2 * d, col, size, n);
-        tile::product(out, by_col(p), d_o_pad, (n, rows, wide));
+        multiply::<S>(out, by_col(p), d_o_pad, (n, rows, wide));
         unpack(out, dkv, 2 * d, d + col, size, n);
     }
 }

@@ -3,11 +3,12 @@
 use super::attention;
 use super::block::{PARAMETERS, Saved, Values, at, kept_rows};
 use super::elementwise::{gelu_backward, scatter_add_rows};
-use super::gemm::Write;
+use super::gemm::{Packed, product};
 use super::layer_norm;
-use super::linear::{input_gradient, weight_gradient};
+use super::linear::{pack_for_backward, pack_rows, weight_gradient};
 use super::pool::Buffer;
 use super::split::Group;
+use super::tile::Start;
 
 /// One partial sum of the gradients of a block's parameters.
 pub struct Gradient {
@@ -24,9 +25,16 @@ impl Gradient {
         let weights = [at::QKV[0], at::PROJ[0], at::FC1[0], at::FC2[0]];
         let tensors = std::array::from_fn(|i| {
             let len = values.tensors[i].len();
-            if weights.contains(&i) { Buffer::any(len) } else { Buffer::zeros(len) }
+            if weights.contains(&i) {
+                Buffer::any(len)
+            } else {
+                Buffer::zeros(len)
+            }
         });
-        Gradient { tensors, fresh: true }
+        Gradient {
+            tensors,
+            fresh: true,
+        }
     }
     /// A (weight, bias) pair of gradients.
     fn pair(&mut self, at: [usize; 2]) -> (&mut [f32], &mut [f32]) {
@@ -35,18 +43,72 @@ impl Gradient {
     }
 }
 
+/// A block's parameters, ready for backward.
+pub struct Weights<'a> {
+    values: &'a Values,
+    q: Packed,
+    kv: Packed,
+    proj: Packed,
+    fc1: Packed,
+    fc2: Packed,
+}
+
+impl<'a> Weights<'a> {
+    /// Packs the weights.
+    pub fn new(values: &'a Values) -> Self {
+        let (d, f) = (values.dim(), values.hidden());
+        let (qkv, _) = values.pair(at::QKV);
+        Weights {
+            values,
+            q: pack_for_backward(&qkv[..d * d], d),
+            kv: pack_for_backward(&qkv[d * d..], 2 * d),
+            proj: pack_for_backward(values.pair(at::PROJ).0, d),
+            fc1: pack_for_backward(values.pair(at::FC1).0, f),
+            fc2: pack_for_backward(values.pair(at::FC2).0, d),
+        }
+    }
+}
+
 /// Gradient of the input (tokens, d) from that of the output `dy` (rows, d); adds to `gradient`.
-pub fn backward(values: &Values, group: &Group, saved: Saved, dy: &[f32], gradient: &mut Gradient) -> Buffer {
-    let write = if gradient.fresh { Write::Replace } else { Write::Add };
+pub fn backward(
+    weights: &Weights,
+    group: &Group,
+    saved: Saved,
+    dy: &[f32],
+    gradient: &mut Gradient,
+) -> Buffer {
+    let values = weights.values;
+    let start = if gradient.fresh {
+        Start::Zero
+    } else {
+        Start::Output
+    };
     gradient.fresh = false;
-    let Saved { x, stats1, q, kv, lse, o, x2, stats2, h } = saved;
-    let dx2 = mlp(values, (&x2, &stats2, &h), dy, gradient, write);
+    let Saved {
+        x,
+        stats1,
+        q,
+        kv,
+        lse,
+        o,
+        x2,
+        stats2,
+        h,
+    } = saved;
+    let dx2 = mlp(weights, (&x2, &stats2, &h), dy, gradient, start);
     drop((h, x2, stats2));
-    let d_o = projection(values, &o, &dx2, gradient, write);
+    let d_o = projection(weights, &o, &dx2, gradient, start);
     let (mut dq, mut dkv) = (Buffer::any(q.len()), Buffer::any(kv.len()));
-    attention::backward(values.heads, group, (&q, &kv, &o, &lse), &d_o, &mut dq, &mut dkv);
+    attention::backward(
+        values.heads,
+        group,
+        (&q, &kv, &o, &lse),
+        &d_o,
+        &mut dq,
+        &mut dkv,
+    );
     drop((q, kv, o, lse, d_o));
-    let dnorm = qkv(values, group, (&x, &stats1), (&dq, &dkv), gradient, write);
+    let dnorm = qkv(weights, group, (&x, &stats1), (&dq, &dkv), gradient, start);
 
     let mut dx = match &group.kept {
         None => dx2,
@@ -64,26 +126,26 @@ pub fn backward(values: &Values, group: &Group, saved: Saved, dy: &[f32], gradie
 
 /// Through `x2 + fc2(gelu(fc1(norm2 x2)))`: the gradient of `x2`.
 fn mlp(
-    values: &Values,
+    weights: &Weights,
     (x2, stats2, h): (&[f32], &[f32], &[f32]),
     dy: &[f32],
     gradient: &mut Gradient,
-    write: Write,
+    start: Start,
 ) -> Buffer {
-    let (d, f) = (values.dim(), values.hidden());
+    let (values, d) = (weights.values, weights.values.dim());
     let (mut dh, mut g) = (Buffer::any(h.len()), Buffer::any(h.len()));
-    input_gradient(&mut dh, Write::Replace, dy, values.pair(at::FC2).0, d);
+    product(&mut dh, Start::Zero, dy, &weights.fc2);
     gelu_backward(h, &mut g, &mut dh);
     let (dw, db) = gradient.pair(at::FC2);
-    weight_gradient(dw, db, write, dy, &g);
+    weight_gradient(dw, db, start, dy, &pack_rows(&g, values.hidden()));
     drop(g);
     let (gain, bias) = values.pair(at::NORM2);
     let mut y = Buffer::any(x2.len());
     layer_norm::apply(x2, &mut y, stats2, gain, bias);
     let (dw, db) = gradient.pair(at::FC1);
-    weight_gradient(dw, db, write, &dh, &y);
+    weight_gradient(dw, db, start, &dh, &pack_rows(&y, d));
     let mut dnorm = y;
-    input_gradient(&mut dnorm, Write::Replace, &dh, values.pair(at::FC1).0, f);
+    product(&mut dnorm, Start::Zero, &dh, &weights.fc1);
     let mut dx2 = Buffer::copy_of(dy);
     let (dgain, dbias) = gradient.pair(at::NORM2);
     layer_norm::backward(x2, stats2, gain, &dnorm, &mut dx2, dgain, dbias);
@@ -91,42 +153,53 @@ fn mlp(
 }
 
 /// Through `proj(o)`: the gradient of `o`.
-fn projection(values: &Values, o: &[f32], dx2: &[f32], gradient: &mut Gradient, write: Write) -> Buffer {
+fn projection(
+    weights: &Weights,
+    o: &[f32],
+    dx2: &[f32],
+    gradient: &mut Gradient,
+    start: Start,
+) -> Buffer {
     let (dw, db) = gradient.pair(at::PROJ);
-    weight_gradient(dw, db, write, dx2, o);
+    weight_gradient(dw, db, start, dx2, &pack_rows(o, weights.values.dim()));
     let mut d_o = Buffer::any(o.len());
-    input_gradient(&mut d_o, Write::Replace, dx2, values.pair(at::PROJ).0, values.dim());
+    product(&mut d_o, Start::Zero, dx2, &weights.proj);
     d_o
 }
 
 /// Through queries, keys and values: the gradient of the normalised input (tokens, d).
 fn qkv(
-    values: &Values,
+    weights: &Weights,
     group: &Group,
     (x, stats1): (&[f32], &[f32]),
     (dq, dkv): (&[f32], &[f32]),
     gradient: &mut Gradient,
-    write: Write,
+    start: Start,
 ) -> Buffer {
-    let d = values.dim();
+    let (values, d) = (weights.values, weights.values.dim());
     let (gain, bias) = values.pair(at::NORM1);
     let mut y = Buffer::any(x.len());
     layer_norm::apply(x, &mut y, stats1, gain, bias);
-    let (weight, _) = values.pair(at::QKV);
     let (dw, db) = gradient.pair(at::QKV);
     let (dw_q, dw_kv) = dw.split_at_mut(d * d);
     let (db_q, db_kv) = db.split_at_mut(d);
-    weight_gradient(dw_kv, db_kv, write, dkv, &y);
+    let packed = pack_rows(&y, d);
+    weight_gradient(dw_kv, db_kv, start, dkv, &packed);
     let y = kept_rows(y, group, d);
-    weight_gradient(dw_q, db_q, write, dq, &y);
+    let packed = if group.kept.is_some() {
+        pack_rows(&y, d)
+    } else {
+        packed
+    };
+    weight_gradient(dw_q, db_q, start, dq, &packed);
 
     let mut dnorm = Buffer::any(x.len());
-    input_gradient(&mut dnorm, Write::Replace, dkv, &weight[d * d..], 2 * d);
+    product(&mut dnorm, Start::Zero, dkv, &weights.kv);
     match &group.kept {
-        None => input_gradient(&mut dnorm, Write::Add, dq, &weight[..d * d], d),
+        None => product(&mut dnorm, Start::Output, dq, &weights.q),
         Some(kept) => {
             let mut rows = y;
-            input_gradient(&mut rows, Write::Replace, dq, &weight[..d * d], d);
+            product(&mut rows, Start::Zero, dq, &weights.q);
             scatter_add_rows(&rows, &mut dnorm, kept, d);
         }
     }

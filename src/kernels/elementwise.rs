@@ -4,26 +4,6 @@ use super::math::normal;
 use super::simd::vectorised;
 
 vectorised! {
-    /// Every row of `out` becomes `row`.
-    pub fn fill_rows(out: &mut [f32], row: &[f32]) {
-        for out in out.chunks_exact_mut(row.len()) {
-            out.copy_from_slice(row);
-        }
-    }
-}
-
-vectorised! {
-    /// Every row of `out` becomes that of `x` plus `row`.
-    pub fn add_row(out: &mut [f32], x: &[f32], row: &[f32]) {
-        for (out, x) in out.chunks_exact_mut(row.len()).zip(x.chunks_exact(row.len())) {
-            for ((out, x), row) in out.iter_mut().zip(x).zip(row) {
-                *out = x + row;
-            }
-        }
-    }
-}
-
-vectorised! {
     /// `out += x`.
     pub fn add(out: &mut [f32], x: &[f32]) {
         for (out, x) in out.iter_mut().zip(x) {

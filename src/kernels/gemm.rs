@@ -1,92 +1,159 @@
-//! Matrix products on slices, one thread each; the callers divide the work.
+//! Matrix products of activations, one thread each; the callers divide the work.
+//!
+//! The right factor is packed into panels of [`PANEL`] columns that a register tile reads along one
+//! stream; weights are packed once per operator and shared by all groups and threads. The left factor
+//! is read in place, in either orientation. A bias and a residual are what the accumulators start from.
 
-use gemm::Parallelism;
+use super::pool::Buffer;
+use super::simd::{LANES, vectorised};
+use super::tile::{self, Left, Start, Strided};
 
-/// A matrix that borrows a slice.
-#[derive(Clone, Copy)]
-pub struct View<'a> {
-    values: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+/// Columns of a panel: the width of the widest register tile.
+const PANEL: usize = 2 * LANES;
+
+/// Most inner indices handled at a time: a panel of them, 24 KiB, stays in the first-level cache.
+const INNER: usize = 192;
+
+/// A right factor (k, n) in panels, zero beyond column `n`.
+pub struct Packed {
+    panels: Buffer,
+    k: usize,
+    n: usize,
 }
 
-impl<'a> View<'a> {
-    /// Row-major, `(rows, cols)`.
-    pub fn new(values: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(values.len(), rows * cols, "a {rows} x {cols} matrix");
-        View { values, rows, cols, row_stride: cols, col_stride: 1 }
+impl Packed {
+    /// From a row-major (k, n) matrix.
+    pub fn new(b: &[f32], k: usize, n: usize) -> Self {
+        assert_eq!(b.len(), k * n, "a {k} x {n} matrix");
+        let mut panels = Buffer::any(k * n.div_ceil(PANEL) * PANEL);
+        if k > 0 {
+            for (p, panel) in panels.chunks_exact_mut(k * PANEL).enumerate() {
+                let width = PANEL.min(n - p * PANEL);
+                for (to, from) in panel.chunks_exact_mut(PANEL).zip(b.chunks_exact(n)) {
+                    to[..width].copy_from_slice(&from[p * PANEL..][..width]);
+                    to[width..].fill(0.0);
+                }
+            }
+        }
+        Packed { panels, k, n }
     }
-    /// The transpose, without moving a value.
-    pub fn t(self) -> Self {
-        View {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
+    /// From the transpose, a row-major (n, k) matrix.
+    pub fn transposed(b: &[f32], k: usize, n: usize) -> Self {
+        assert_eq!(b.len(), k * n, "a {n} x {k} matrix");
+        let mut panels = Buffer::any(k * n.div_ceil(PANEL) * PANEL);
+        for (p, panel) in panels.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
+            let width = PANEL.min(n - p * PANEL);
+            for (i, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+                for (c, to) in to[..width].iter_mut().enumerate() {
+                    *to = b[(p * PANEL + c) * k + i];
+                }
+                to[width..].fill(0.0);
+            }
+        }
+        Packed { panels, k, n }
+    }
+}
+
+/// `out = start + a b`, `out` row-major (m, n), `a` row-major (m, k).
+pub fn product(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
+    let m = out.len() / b.n;
+    assert_eq!(a.len(), m * b.k, "a left factor of {m} x {}", b.k);
+    multiply(
+        out,
+        start,
+        Left {
+            values: a,
+            row: b.k,
+            col: 1,
+        },
+        b,
+    );
+}
+
+/// `out = start + a' b`, `out` row-major (m, n), `a` row-major (k, m).
+pub fn product_of_transposed(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
+    let m = out.len() / b.n;
+    assert_eq!(a.len(), m * b.k, "a left factor of {} x {m}", b.k);
+    multiply(
+        out,
+        start,
+        Left {
+            values: a,
+            row: 1,
+            col: m,
+        },
+        b,
+    );
+}
+
+vectorised! {
+    fn multiply<S>(out: &mut [f32], start: Start, a: Left, b: &Packed) {
+        let (k, n) = (b.k, b.n);
+        let m = out.len() / n;
+        assert_eq!(out.len(), m * n, "an output of {m} x {n}");
+        let blocks = k.div_ceil(INNER).max(1);
+        for block in 0..blocks {
+            let (k0, k1) = (block * k / blocks, (block + 1) * k / blocks);
+            let start = if block == 0 { start } else { Start::Output };
+            let a = Left { values: a.values.get(k0 * a.col..).unwrap_or(&[]), ..a };
+            for col in (0..n).step_by(PANEL) {
+                let panel = &b.panels[col * k + k0 * PANEL..col * k + k1 * PANEL];
+                let whole = (n - col).min(PANEL) / LANES * LANES;
+                let right = Strided { values: panel, stride: PANEL };
+                let to = Strided { values: &mut out[col.min(m * n)..], stride: n };
+                tile::product::<S>(to, start.from_column(col), a, right, (m, k1 - k0, whole));
+                let rest = (n - col).min(PANEL) - whole;
+                if rest > 0 {
+                    let right = Strided { values: &panel[whole.min(panel.len())..], stride: PANEL };
+                    let to = Strided { values: &mut out[(col + whole).min(m * n)..], stride: n };
+                    narrow_product::<S>(to, start.from_column(col + whole), a, right, (m, k1 - k0, rest));
+                }
+            }
         }
     }
 }
 
-/// What becomes of the old contents of the output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// They are overwritten (and never read).
-    Replace,
-    /// The product is added to them.
-    Add,
-}
+/// Rows handled at a time by [`narrow_product`].
+const NARROW_ROWS: usize = 48;
 
-/// `out (=|+=) a b` with `out` row-major `(a.rows, b.cols)`.
-pub fn product(out: &mut [f32], write: Write, a: View, b: View) {
-    let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(k, b.rows, "inner dimensions");
-    assert_eq!(out.len(), m * n, "an output of {m} x {n}");
-    if m == 0 || n == 0 {
-        return;
-    }
-    let add = write == Write::Add;
-    // SAFETY: `View::new` checked that every (row, column) lies inside the slices of `a` and `b`
-    // (a transpose only swaps the two), the assertions above do the same for `out`, which is
-    // borrowed mutably and so overlaps neither.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            a.values.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.values.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            if add { 1.0 } else { 0.0 },
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        )
-    }
-}
-
-/// The transpose of a row-major `(rows, cols)` matrix.
-pub fn transpose(from: &[f32], to: &mut [f32], rows: usize, cols: usize) {
-    assert!(from.len() == rows * cols && to.len() == rows * cols);
-    const TILE: usize = 16;
-    for row0 in (0..rows).step_by(TILE) {
-        for col0 in (0..cols).step_by(TILE) {
-            for col in col0..(col0 + TILE).min(cols) {
-                for row in row0..(row0 + TILE).min(rows) {
-                    to[col * rows + row] = from[row * cols + col];
-                }
+/// [`tile::product`] for the last columns, fewer than a vector: through a padded copy.
+#[inline(always)]
+fn narrow_product<S: super::simd::Simd>(
+    out: Strided<&mut [f32]>,
+    start: Start,
+    a: Left,
+    b: Strided<&[f32]>,
+    (m, k, rest): (usize, usize, usize),
+) {
+    let mut padded = [0.0; NARROW_ROWS * LANES];
+    for row0 in (0..m).step_by(NARROW_ROWS) {
+        let rows = NARROW_ROWS.min(m - row0);
+        for r in 0..rows {
+            let at = (row0 + r) * out.stride;
+            for c in 0..rest {
+                padded[r * LANES + c] = match start {
+                    Start::Zero => 0.0,
+                    Start::Output => out.values[at + c],
+                    Start::Row(row) => row[c],
+                    Start::RowAndMatrix(row, x) => row[c] + x[at + c],
+                };
             }
+        }
+        let a = Left {
+            values: &a.values[(row0 * a.row).min(a.values.len())..],
+            ..a
+        };
+        let (to, b) = (
+            Strided {
+                values: &mut padded[..],
+                stride: LANES,
+            },
+            Strided { ..b },
+        );
+        tile::product::<S>(to, Start::Output, a, b, (rows, k, LANES));
+        for r in 0..rows {
+            let at = (row0 + r) * out.stride;
+            out.values[at..at + rest].copy_from_slice(&padded[r * LANES..][..rest]);
         }
     }
 }

@@ -2,55 +2,57 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{add, add_column_sums, add_row, fill_rows};
-use super::gemm::{View, Write, product, transpose};
+use super::elementwise::{add, add_column_sums};
+use super::gemm::{Packed, product, product_of_transposed};
 use super::pool::Buffer;
 use super::split;
+use super::tile::Start;
 
-/// Weights of one map, ready for forward (transposed: both factors are then read along rows).
+/// A map's parameters, ready for forward.
 pub struct Forward {
-    transposed: Buffer,
+    weight: Packed,
     bias: Buffer,
-    inputs: usize,
 }
 
 impl Forward {
     /// From `weight` (out, in) and `bias` (out).
     pub fn new(weight: &[f32], bias: &[f32]) -> Self {
         let inputs = weight.len() / bias.len();
-        let mut transposed = Buffer::any(weight.len());
-        transpose(weight, &mut transposed, bias.len(), inputs);
-        Forward { transposed, bias: Buffer::copy_of(bias), inputs }
+        Forward {
+            weight: Packed::transposed(weight, inputs, bias.len()),
+            bias: Buffer::copy_of(bias),
+        }
     }
     /// `y = x W' + b` for (n, in) rows.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
-        fill_rows(y, &self.bias);
-        self.add_product(x, y);
+        product(y, Start::Row(&self.bias), x, &self.weight);
     }
     /// `y = residual + x W' + b`.
     pub fn apply_residual(&self, x: &[f32], residual: &[f32], y: &mut [f32]) {
-        add_row(y, residual, &self.bias);
-        self.add_product(x, y);
-    }
-    fn add_product(&self, x: &[f32], y: &mut [f32]) {
-        let outputs = self.bias.len();
-        let x = View::new(x, x.len() / self.inputs, self.inputs);
-        product(y, Write::Add, x, View::new(&self.transposed, self.inputs, outputs));
+        assert_eq!(residual.len(), y.len(), "residual");
+        product(
+            y,
+            Start::RowAndMatrix(&self.bias, residual),
+            x,
+            &self.weight,
+        );
     }
 }
 
-/// `dx (=|+=) dy W`: the gradient of the input.
-pub fn input_gradient(dx: &mut [f32], write: Write, dy: &[f32], weight: &[f32], outputs: usize) {
-    let (rows, inputs) = (dy.len() / outputs, weight.len() / outputs);
-    product(dx, write, View::new(dy, rows, outputs), View::new(weight, outputs, inputs));
+/// A map's weight (out, in), ready for the gradient of its input: `dx = start + dy W`.
+pub fn pack_for_backward(weight: &[f32], outputs: usize) -> Packed {
+    Packed::new(weight, outputs, weight.len() / outputs)
 }
 
-/// `dW (=|+=) dy' x` (out, in) and `db += ` column sums of `dy`.
-pub fn weight_gradient(dw: &mut [f32], db: &mut [f32], write: Write, dy: &[f32], x: &[f32]) {
-    let (outputs, inputs) = (db.len(), dw.len() / db.len());
-    let rows = dy.len() / outputs;
-    product(dw, write, View::new(dy, rows, outputs).t(), View::new(x, rows, inputs));
+/// `dW = start + dy' x` (out, in) for packed rows `x`, and `db += ` column sums of `dy`.
+pub fn weight_gradient(dw: &mut [f32], db: &mut [f32], start: Start, dy: &[f32], x: &Packed) {
+    product_of_transposed(dw, start, dy, x);
     add_column_sums(db, dy);
+}
+
+/// Packs rows of `d` values as the right factor of a weight gradient.
+pub fn pack_rows(x: &[f32], d: usize) -> Packed {
+    Packed::new(x, x.len() / d, d)
 }
 
 /// The whole map, rows shared between threads.
@@ -75,9 +77,10 @@ pub fn backward(
     let outputs = db.len();
     let inputs = dw.len() / outputs;
     if let Some(dx) = dx {
+        let weight = pack_for_backward(weight, outputs);
         dx.par_chunks_mut(split::GROUP_TOKENS * inputs)
             .zip(dy.par_chunks(split::GROUP_TOKENS * outputs))
-            .for_each(|(dx, dy)| input_gradient(dx, Write::Add, dy, weight, outputs));
+            .for_each(|(dx, dy)| product(dx, Start::Output, dy, &weight));
     }
     let chunks: Vec<_> = dy
         .chunks(split::GROUP_TOKENS * outputs)
@@ -89,7 +92,7 @@ pub fn backward(
         .map(|run| {
             let (mut dw, mut db) = (Buffer::zeros(dw.len()), Buffer::zeros(db.len()));
             for (dy, x) in run {
-                weight_gradient(&mut dw, &mut db, Write::Add, dy, x);
+                weight_gradient(&mut dw, &mut db, Start::Output, dy, &pack_rows(x, inputs));
             }
             (dw, db)
         })

@@ -70,7 +70,12 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             partial[i] = a[i].mul_add(b[i], partial[i]);
         }
     }
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = a
+        .remainder()
+        .iter()
+        .zip(b.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
     partial.iter().sum::<f32>() + rest
 }
 
@@ -81,7 +86,11 @@ pub fn max(x: &[f32]) -> f32 {
     let mut blocks = x.chunks_exact(LANES);
     for block in &mut blocks {
         for i in 0..LANES {
-            partial[i] = if block[i] > partial[i] { block[i] } else { partial[i] };
+            partial[i] = if block[i] > partial[i] {
+                block[i]
+            } else {
+                partial[i]
+            };
         }
     }
     let largest = |a: f32, b: &f32| if *b > a { *b } else { a };
@@ -112,8 +121,7 @@ mod tests {
             let (c, d) = normal(x as f32);
             assert!((c as f64 - cdf).abs() < 2.5e-7, "cdf({x}) = {c}, not {cdf}");
             assert!((d as f64 - density(x)).abs() < 2.5e-7, "density({x}) = {d}");
-            cdf += step / 6.0
-                * (density(x) + 4.0 * density(x + step / 2.0) + density(x + step));
+            cdf += step / 6.0 * (density(x) + 4.0 * density(x + step / 2.0) + density(x + step));
         }
     }
 }

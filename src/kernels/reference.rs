@@ -4,16 +4,16 @@
 //! and masks the padding, so that whole batches are single operations.
 
 use dfdx::prelude::{
-    Axes2, Axes3, Axes4, Axis, BroadcastTo, GatherTo, HasShape, MeanTo, PermuteTo, PutTape, ReshapeTo,
-    SplitTape, SumTo, TryAdd, TryConcatAlong, TryDiv, TryMatMul, TryMul, TrySub,
+    Axes2, Axes3, Axes4, Axis, BroadcastTo, GatherTo, HasShape, MeanTo, PermuteTo, PutTape,
+    ReshapeTo, SplitTape, SumTo, TryAdd, TryConcatAlong, TryDiv, TryMatMul, TryMul, TrySub,
 };
 use ijepa_registry::tensor::{
     Device, Flat, Gradients, ModelError, Rows, Segments, Tape, TapedRows, TapedScalar, Tensor,
 };
 
 use super::{
-    AdamWStep, BlockParams, NONE, Result, RowLoss, TableTerm, check_blocks, check_gather, check_linear,
-    check_loss,
+    AdamWStep, BlockParams, NONE, Result, RowLoss, TableTerm, check_blocks, check_gather,
+    check_linear, check_loss,
 };
 
 type Rows3<D, T> = Tensor<(usize, usize, usize), f32, D, T>;
@@ -28,7 +28,10 @@ pub fn linear<D: Device<f32>, T: Tape<f32, D>>(
     bias: &Flat<D>,
 ) -> Result<Rows<D, T>> {
     let (inputs, outputs) = check_linear(&x, weight, bias)?;
-    let weight = weight.retaped::<T>().try_reshape_like(&(outputs, inputs)).map_err(err)?;
+    let weight = weight
+        .retaped::<T>()
+        .try_reshape_like(&(outputs, inputs))
+        .map_err(err)?;
     affine(x, weight, bias.retaped::<T>()).map_err(err)
 }
 
@@ -54,7 +57,9 @@ pub fn layer_norm<D: Device<f32>, T: Tape<f32, D>>(
 
 /// See [`super::Backend::standardize`].
 pub fn standardize<D: Device<f32>>(x: &Rows<D>, eps: f32) -> Result<Rows<D>> {
-    x.clone().try_normalize::<Axis<1>>(f64::from(eps)).map_err(err)
+    x.clone()
+        .try_normalize::<Axis<1>>(f64::from(eps))
+        .map_err(err)
 }
 
 /// See [`super::Backend::blocks`].
@@ -83,9 +88,15 @@ pub fn gather_sum<D: Device<f32>, T: Tape<f32, D>>(
     let mut out = gather_or_zero(x, index).map_err(err)?;
     for term in tables {
         let shape = (term.table.shape().0 / d, d);
-        let table = if term.trained { term.table.clone() } else { detached(term.table)? };
+        let table = if term.trained {
+            term.table.clone()
+        } else {
+            detached(term.table)?
+        };
         let table = table.retaped::<T>().try_reshape_like(&shape).map_err(err)?;
-        out = out.try_add(gather_or_zero(table, term.index).map_err(err)?).map_err(err)?;
+        out = out
+            .try_add(gather_or_zero(table, term.index).map_err(err)?)
+            .map_err(err)?;
     }
     Ok(out)
 }
@@ -115,15 +126,25 @@ pub fn adamw<D: Device<f32>>(
         let scaled = grad.try_mul(step.grad_scale as f32)?;
         m.try_axpy(step.beta1, &scaled, 1.0 - step.beta1)?;
         v.try_axpy(step.beta2, &scaled.try_square()?, 1.0 - step.beta2)?;
-        let root = v.clone().try_sqrt()?.try_div(step.correction2().sqrt() as f32)?;
+        let root = v
+            .clone()
+            .try_sqrt()?
+            .try_div(step.correction2().sqrt() as f32)?;
         let ratio = m.clone().try_div(root.try_add(step.eps as f32)?)?;
-        param.try_axpy(1.0 - step.lr * step.weight_decay, &ratio, -step.lr / step.correction1())
+        param.try_axpy(
+            1.0 - step.lr * step.weight_decay,
+            &ratio,
+            -step.lr / step.correction1(),
+        )
     };
     update().map_err(err)
 }
 
 /// See [`super::Backend::grad_sq_norm`].
-pub fn grad_sq_norm<D: Device<f32>>(param: &Flat<D>, gradients: &mut Gradients<f32, D>) -> Result<f64> {
+pub fn grad_sq_norm<D: Device<f32>>(
+    param: &Flat<D>,
+    gradients: &mut Gradients<f32, D>,
+) -> Result<f64> {
     gradients.try_alloc_for(param).map_err(err)?;
     let squares = gradients.get(param).try_square().map_err(err)?;
     let sum: Tensor<(), f32, D> = squares.try_sum().map_err(err)?;
@@ -134,7 +155,9 @@ pub fn grad_sq_norm<D: Device<f32>>(param: &Flat<D>, gradients: &mut Gradients<f
 
 /// See [`super::Backend::ema`].
 pub fn ema<D: Device<f32>>(teacher: &mut Flat<D>, student: &Flat<D>, momentum: f64) -> Result<()> {
-    teacher.try_axpy(momentum, student, 1.0 - momentum).map_err(err)
+    teacher
+        .try_axpy(momentum, student, 1.0 - momentum)
+        .map_err(err)
 }
 
 /// The exact GELU. dfdx's `accurate_gelu` has the right value and a wrong derivative, so the derivative
@@ -191,9 +214,15 @@ fn norm<D: Device<f32>, T: Tape<f32, D>>(
     eps: f32,
 ) -> std::result::Result<Rows<D, T>, D::Err> {
     let shape = *x.shape();
-    let gain = gain.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
-    let bias = bias.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
-    x.try_normalize::<Axis<1>>(f64::from(eps))?.try_mul(gain)?.try_add(bias)
+    let gain = gain
+        .retaped::<T>()
+        .try_broadcast_like::<_, Axis<0>>(&shape)?;
+    let bias = bias
+        .retaped::<T>()
+        .try_broadcast_like::<_, Axis<0>>(&shape)?;
+    x.try_normalize::<Axis<1>>(f64::from(eps))?
+        .try_mul(gain)?
+        .try_add(bias)
 }
 
 fn one_block<D: Device<f32>, T: Tape<f32, D>>(
@@ -208,7 +237,10 @@ fn one_block<D: Device<f32>, T: Tape<f32, D>>(
     let residual = gather(x.retaped::<T>(), kept)?;
     let y = norm(x, &p.norm1_weight, &p.norm1_bias, p.eps)?;
     let part = |y: Rows<D, T>, i: usize| {
-        let weight = p.qkv_weight.retaped::<T>().try_slice((i * d * d..(i + 1) * d * d,))?;
+        let weight = p
+            .qkv_weight
+            .retaped::<T>()
+            .try_slice((i * d * d..(i + 1) * d * d,))?;
         let bias = p.qkv_bias.retaped::<T>().try_slice((i * d..(i + 1) * d,))?;
         affine(y, weight.try_reshape_like(&(d, d))?, bias)
     };
@@ -217,7 +249,11 @@ fn one_block<D: Device<f32>, T: Tape<f32, D>>(
     let v = part(y, 2)?;
     let o = attention(p.heads, (q, k, v), segments, kept)?;
     let map = |x, weight: &Flat<D>, bias: &Flat<D>, shape: (usize, usize)| {
-        affine(x, weight.retaped::<T>().try_reshape_like(&shape)?, bias.retaped::<T>())
+        affine(
+            x,
+            weight.retaped::<T>().try_reshape_like(&shape)?,
+            bias.retaped::<T>(),
+        )
     };
     let x2 = map(o, &p.proj_weight, &p.proj_bias, (d, d))?.try_add(residual)?;
     let residual = x2.retaped::<T>();
@@ -250,13 +286,24 @@ fn attention<D: Device<f32>, T: Tape<f32, D>>(
     let v = split_heads(v, &keys, n, heads)?;
     let q = split_heads(q, &queries, m, heads)?;
     let scores = q.try_matmul(k)?.try_mul(1.0 / (size as f32).sqrt())?;
-    let mask = keys.iter().flat_map(|s| (0..n).map(|j| if j < s.len() { 0.0 } else { MASKED })).collect();
+    let mask = keys
+        .iter()
+        .flat_map(|s| (0..n).map(|j| if j < s.len() { 0.0 } else { MASKED }))
+        .collect();
     let mask: Rows<D> = dev.try_tensor_from_vec(mask, (b, n))?;
-    let mask = mask.try_broadcast_like::<_, Axes2<1, 2>>(&(b, heads, m, n))?.try_reshape_like(&(b * heads, m, n))?;
+    let mask = mask
+        .try_broadcast_like::<_, Axes2<1, 2>>(&(b, heads, m, n))?
+        .try_reshape_like(&(b * heads, m, n))?;
     let p = scores.try_add(mask)?.try_softmax::<Axis<2>>()?;
     let o = p.try_matmul(v)?.try_reshape_like(&(b, heads, m, size))?;
-    let o = o.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(b * m, d))?;
-    let packed: Vec<u32> = queries.iter().enumerate().flat_map(|(i, s)| (0..s.len()).map(move |r| (i * m + r) as u32)).collect();
+    let o = o
+        .try_permute::<_, Axes4<0, 2, 1, 3>>()?
+        .try_reshape_like(&(b * m, d))?;
+    let packed: Vec<u32> = queries
+        .iter()
+        .enumerate()
+        .flat_map(|(i, s)| (0..s.len()).map(move |r| (i * m + r) as u32))
+        .collect();
     gather(o, &packed)
 }
 
@@ -279,7 +326,8 @@ fn split_heads<D: Device<f32>, T: Tape<f32, D>>(
     let index: Vec<u32> = sequences.iter().flat_map(padded).collect();
     let (b, size) = (sequences.len(), d / heads);
     let x = gather(x, &index)?.try_reshape_like(&(b, n, heads, size))?;
-    x.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(b * heads, n, size))
+    x.try_permute::<_, Axes4<0, 2, 1, 3>>()?
+        .try_reshape_like(&(b * heads, n, size))
 }
 
 fn gather<D: Device<f32>, T: Tape<f32, D>>(
@@ -300,7 +348,10 @@ fn gather_or_zero<D: Device<f32>, T: Tape<f32, D>>(
     let (rows, d) = *x.shape();
     let zero: Rows<D> = x.device().try_zeros_like(&(1usize, d))?;
     let extended = (x, zero).try_concat_along(Axis::<0>)?;
-    let index: Vec<u32> = index.iter().map(|i| if *i == NONE { rows as u32 } else { *i }).collect();
+    let index: Vec<u32> = index
+        .iter()
+        .map(|i| if *i == NONE { rows as u32 } else { *i })
+        .collect();
     gather(extended, &index)
 }
 
@@ -322,9 +373,7 @@ fn row_loss<D: Device<f32>>(
     let t = t.clone();
     match loss {
         RowLoss::L2 => p.try_sub(t)?.try_square()?.try_sum()?.try_div(rows),
-        RowLoss::SmoothL1 { beta } => {
-            p.try_huber_error(t, beta)?.try_mean()?.try_div(beta)
-        }
+        RowLoss::SmoothL1 { beta } => p.try_huber_error(t, beta)?.try_mean()?.try_div(beta),
         RowLoss::Cosine => {
             let norm = |x: TapedRows<D>| x.try_square()?.try_sum::<(usize,), Axis<1>>()?.try_sqrt();
             let p_norm = norm(p.retaped())?;
@@ -335,4 +384,3 @@ fn row_loss<D: Device<f32>>(
         }
     }
 }
-

@@ -45,20 +45,31 @@ pub fn level() -> Level {
     Level::Portable
 }
 
-/// Defines a function whose body is compiled for each [`Level`] and chosen at run time.
+/// Defines a function whose body is compiled for each [`Level`] and chosen at run time. Written
+/// `fn name<S>(...)`, its body may use `S`, the level's implementation of [`Simd`].
 macro_rules! vectorised {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident$(<$simd:ident>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body($($arg: $ty),*) $(-> $ret)? $body
+            fn body$(<$simd: $crate::kernels::simd::Simd>)?($($arg: $ty),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
-            fn avx512($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }
+            fn avx512($($arg: $ty),*) $(-> $ret)? {
+                $(type $simd = $crate::kernels::simd::Avx512;)?
+                body$(::<$simd>)?($($arg),*)
+            }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi2")]
-            fn avx2($($arg: $ty),*) $(-> $ret)? { body($($arg),*) }
+            fn avx2($($arg: $ty),*) $(-> $ret)? {
+                $(type $simd = $crate::kernels::simd::Avx2;)?
+                body$(::<$simd>)?($($arg),*)
+            }
+            fn portable($($arg: $ty),*) $(-> $ret)? {
+                $(type $simd = $crate::kernels::simd::Portable;)?
+                body$(::<$simd>)?($($arg),*)
+            }
             match $crate::kernels::simd::level() {
                 // SAFETY: `level` has just found every instruction set that these versions use.
                 #[cfg(target_arch = "x86_64")]
@@ -66,52 +77,186 @@ macro_rules! vectorised {
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::kernels::simd::Level::Portable => body($($arg),*),
+                $crate::kernels::simd::Level::Portable => portable($($arg),*),
             }
         }
     };
 }
 pub(crate) use vectorised;
 
-/// A vector register's worth of values.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub struct Lanes(pub [f32; LANES]);
+/// Sixteen values in registers, for the loops that the compiler does not vectorise well by itself.
+///
+/// # Safety
+/// All functions need the level's instruction set and are only sound inside a `vectorised!` body of that
+/// level; `load` and `store` need sixteen values at the pointer, with any alignment.
+pub trait Simd {
+    /// Sixteen `f32`.
+    type V: Copy;
+    /// Rows of the register tile of a matrix product.
+    const TILE: Tile;
+    /// All lanes the same.
+    unsafe fn splat(value: f32) -> Self::V;
+    /// From memory.
+    unsafe fn load(from: *const f32) -> Self::V;
+    /// To memory.
+    unsafe fn store(v: Self::V, to: *mut f32);
+    /// `a b + c`, rounded once.
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+}
 
-impl Lanes {
-    /// All lanes zero.
-    pub const ZERO: Lanes = Lanes([0.0; LANES]);
+/// Shape of the register tile: accumulators must hide the latency of multiply-adds and fit the registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tile {
+    /// 12 rows by 2 vectors: 24 of 32 registers of 16 lanes.
+    Wide,
+    /// 6 rows by 1 vector: 12 of 16 registers of 8 lanes.
+    Narrow,
+}
 
-    /// The same value in all lanes.
-    #[inline(always)]
-    pub fn splat(value: f32) -> Self {
-        Lanes([value; LANES])
-    }
-    /// `self * factor + addend`, rounded once.
-    #[inline(always)]
-    pub fn mul_add(self, factor: Lanes, addend: Lanes) -> Self {
-        let mut out = addend;
-        for i in 0..LANES {
-            out.0[i] = self.0[i].mul_add(factor.0[i], addend.0[i]);
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Simd, Tile};
+    use std::arch::x86_64::*;
+
+    /// One 512-bit register.
+    pub struct Avx512;
+
+    // SAFETY of every call below: the contract of `Simd`.
+    impl Simd for Avx512 {
+        type V = __m512;
+        const TILE: Tile = Tile::Wide;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(value) }
         }
-        out
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(v: __m512, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, v) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_add_ps(a, b) }
+        }
     }
-    /// Sixteen values from memory.
-    ///
-    /// # Safety
-    /// `from` must be valid for reads of sixteen `f32`.
-    #[inline(always)]
-    pub unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller guarantees the range; the read needs no alignment.
-        Lanes(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+
+    /// Two 256-bit registers.
+    pub struct Avx2;
+
+    impl Simd for Avx2 {
+        type V = [__m256; 2];
+        const TILE: Tile = Tile::Narrow;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> [__m256; 2] {
+            unsafe { [_mm256_set1_ps(value); 2] }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> [__m256; 2] {
+            unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] }
+        }
+        #[inline(always)]
+        unsafe fn store(v: [__m256; 2], to: *mut f32) {
+            unsafe {
+                _mm256_storeu_ps(to, v[0]);
+                _mm256_storeu_ps(to.add(8), v[1]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            unsafe {
+                [
+                    _mm256_fmadd_ps(a[0], b[0], c[0]),
+                    _mm256_fmadd_ps(a[1], b[1], c[1]),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+        }
     }
-    /// Sixteen values to memory.
-    ///
-    /// # Safety
-    /// `to` must be valid for writes of sixteen `f32`.
+}
+
+/// What the build target has: NEON on 64-bit ARM, else left to the compiler.
+pub struct Portable;
+
+// SAFETY of every pointer access below: the contract of `Simd`.
+#[cfg(target_arch = "aarch64")]
+impl Simd for Portable {
+    type V = [std::arch::aarch64::float32x4_t; 4];
+    const TILE: Tile = Tile::Narrow;
     #[inline(always)]
-    pub unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller guarantees the range; the write needs no alignment.
-        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    unsafe fn splat(value: f32) -> Self::V {
+        unsafe { [std::arch::aarch64::vdupq_n_f32(value); 4] }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        use std::arch::aarch64::vld1q_f32;
+        unsafe {
+            [
+                vld1q_f32(from),
+                vld1q_f32(from.add(4)),
+                vld1q_f32(from.add(8)),
+                vld1q_f32(from.add(12)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(v: Self::V, to: *mut f32) {
+        for (i, v) in v.into_iter().enumerate() {
+            unsafe { std::arch::aarch64::vst1q_f32(to.add(4 * i), v) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, mut c: Self::V) -> Self::V {
+        for i in 0..4 {
+            c[i] = unsafe { std::arch::aarch64::vfmaq_f32(c[i], a[i], b[i]) };
+        }
+        c
+    }
+    #[inline(always)]
+    unsafe fn add(mut a: Self::V, b: Self::V) -> Self::V {
+        for i in 0..4 {
+            a[i] = unsafe { std::arch::aarch64::vaddq_f32(a[i], b[i]) };
+        }
+        a
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+impl Simd for Portable {
+    type V = [f32; LANES];
+    const TILE: Tile = Tile::Narrow;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::V {
+        [value; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        unsafe { from.cast::<Self::V>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(v: Self::V, to: *mut f32) {
+        unsafe { to.cast::<Self::V>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
     }
 }

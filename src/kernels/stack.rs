@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use ijepa_registry::tensor::Segments;
 
 use super::block::{self, Layer, Saved, Values};
-use super::block_backward::{self, Gradient};
+use super::block_backward::{self, Gradient, Weights};
 use super::elementwise::add;
 use super::pool::Buffer;
 use super::split::{self, Group};
@@ -33,7 +33,11 @@ impl Plan {
         }
     }
     fn groups(&self, block: usize, blocks: usize) -> &[Group] {
-        if block + 1 == blocks { &self.last } else { &self.all }
+        if block + 1 == blocks {
+            &self.last
+        } else {
+            &self.all
+        }
     }
 }
 
@@ -71,7 +75,9 @@ pub fn forward(layers: &[Layer], plan: &Plan, x: &[f32], save: bool) -> (Vec<f32
 
 /// From per group, per block to per block, per group.
 fn by_block(groups: Vec<Vec<Saved>>, blocks: usize) -> Kept {
-    let mut kept: Kept = (0..blocks).map(|_| Vec::with_capacity(groups.len())).collect();
+    let mut kept: Kept = (0..blocks)
+        .map(|_| Vec::with_capacity(groups.len()))
+        .collect();
     for group in groups {
         for (block, saved) in kept.iter_mut().zip(group) {
             block.push(saved);
@@ -100,7 +106,10 @@ pub fn backward(
         flow = block_gradient(values, groups, saved, flow, &mut grads[b]);
     }
     let parts = split::slices(dx, plan.all.iter().map(|g| g.tokens.len() * d));
-    parts.into_par_iter().zip(flow).for_each(|(dx, flow)| add(dx, &flow));
+    parts
+        .into_par_iter()
+        .zip(flow)
+        .for_each(|(dx, flow)| add(dx, &flow));
 }
 
 /// One block of [`backward`]: from the gradients of its output rows, per group, to those of its tokens.
@@ -112,6 +121,7 @@ fn block_gradient(
     grads: &mut [Vec<f32>],
 ) -> Vec<Buffer> {
     let tokens = groups.last().map_or(0, |g| g.tokens.end);
+    let weights = Weights::new(values);
     let work: Vec<_> = groups.iter().zip(saved).zip(flow).collect();
     let lanes = split::lanes(tokens, groups.len());
     let results: Vec<(Vec<Buffer>, Gradient)> = split::runs(work, lanes)
@@ -120,7 +130,9 @@ fn block_gradient(
             let mut sum = Gradient::new(values);
             let flow = run
                 .into_iter()
-                .map(|((group, saved), dy)| block_backward::backward(values, group, saved, &dy, &mut sum))
+                .map(|((group, saved), dy)| {
+                    block_backward::backward(&weights, group, saved, &dy, &mut sum)
+                })
                 .collect();
             (flow, sum)
         })

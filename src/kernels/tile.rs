@@ -2,7 +2,7 @@
 //!
 //! Rows of the right factor and of the output are padded to whole vectors, so that no loop has a tail.
 
-use super::simd::{LANES, Lanes};
+use super::simd::{LANES, Simd, Tile};
 
 /// `n` rounded up to whole vectors.
 #[inline(always)]
@@ -21,94 +21,223 @@ pub struct Left<'a> {
     pub col: usize,
 }
 
-/// `out (m, n) = a (m, k) b (k, n)` with `n` a multiple of [`LANES`], `out` and `b` row-major.
+/// What a product starts from.
+#[derive(Clone, Copy)]
+pub enum Start<'a> {
+    /// Zero: the old contents of the output are never read.
+    Zero,
+    /// The old contents of the output.
+    Output,
+    /// A row of `n` values (a bias) in every row.
+    Row(&'a [f32]),
+    /// The same plus a matrix laid out like the output (a residual).
+    RowAndMatrix(&'a [f32], &'a [f32]),
+}
+
+impl<'a> Start<'a> {
+    /// The same from column `col` of a wider output on.
+    #[inline(always)]
+    pub fn from_column(self, col: usize) -> Start<'a> {
+        match self {
+            Start::Row(row) => Start::Row(&row[col..]),
+            Start::RowAndMatrix(row, x) => Start::RowAndMatrix(&row[col..], &x[col.min(x.len())..]),
+            start => start,
+        }
+    }
+}
+
+/// A row-major right factor or output: values and distance between rows.
+pub struct Strided<V> {
+    /// Backing slice.
+    pub values: V,
+    /// Distance between rows.
+    pub stride: usize,
+}
+
+/// `out (m, n) = start + a (m, k) b (k, n)`; `n` a multiple of [`LANES`].
 #[inline(always)]
-pub fn product(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usize, usize)) {
-    if m == 0 {
+pub fn product<S: Simd>(
+    out: Strided<&mut [f32]>,
+    start: Start,
+    a: Left,
+    b: Strided<&[f32]>,
+    (m, k, n): (usize, usize, usize),
+) {
+    if m == 0 || n == 0 {
         return;
     }
-    assert!(n.is_multiple_of(LANES) && out.len() >= m * n && b.len() >= k * n);
-    assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.col < a.values.len());
+    assert!(n.is_multiple_of(LANES) && n <= b.stride && n <= out.stride);
+    assert!(out.values.len() >= (m - 1) * out.stride + n);
+    assert!(k == 0 || b.values.len() >= (k - 1) * b.stride + n);
+    assert!(k == 0 || a.values.len() > (m - 1) * a.row + (k - 1) * a.col);
+    match start {
+        Start::Zero | Start::Output => (),
+        Start::Row(row) => assert!(row.len() >= n),
+        Start::RowAndMatrix(row, x) => {
+            assert!(row.len() >= n && x.len() >= (m - 1) * out.stride + n)
+        }
+    }
+    let operands = Operands::<S> {
+        out: out.values.as_mut_ptr(),
+        out_stride: out.stride,
+        start: StartAt::new(start),
+        a: a.values.as_ptr(),
+        a_row: a.row,
+        a_col: a.col,
+        b: b.values.as_ptr(),
+        b_stride: b.stride,
+        k,
+        simd: std::marker::PhantomData,
+    };
     let mut col = 0;
-    // Eight accumulators hide the latency of a fused multiply-add: 4 rows x 2 vectors or 8 x 1.
     while col < n {
         // SAFETY: rows below `m`, columns below `n` and inner indices below `k` lie inside the slices,
         // as asserted above; every call stays below all three.
         unsafe {
-            if n - col >= 2 * LANES {
-                column_block::<4, 2>(out, a, b, (m, k, n), col);
+            if S::TILE == Tile::Wide && n - col >= 2 * LANES {
+                operands.columns::<12, 2>(m, col);
                 col += 2 * LANES;
+            } else if S::TILE == Tile::Wide {
+                operands.columns::<12, 1>(m, col);
+                col += LANES;
             } else {
-                column_block::<8, 1>(out, a, b, (m, k, n), col);
+                operands.columns::<6, 1>(m, col);
                 col += LANES;
             }
         }
     }
 }
 
-/// All rows of the `V` vectors from column `col` on, `R` rows at a time.
-///
-/// # Safety
-/// As for [`block`], for all `m` rows.
-#[inline(always)]
-unsafe fn column_block<const R: usize, const V: usize>(
-    out: &mut [f32],
-    a: Left,
-    b: &[f32],
-    (m, k, n): (usize, usize, usize),
-    col: usize,
-) {
-    let mut row = 0;
-    // SAFETY: guaranteed by the caller; `row + R <= m` in each call.
-    unsafe {
-        while row + R <= m {
-            block::<R, V>(out, a, b, (k, n), (row, col));
-            row += R;
-        }
-        while row + 2 <= m {
-            block::<2, V>(out, a, b, (k, n), (row, col));
-            row += 2;
-        }
-        if row < m {
-            block::<1, V>(out, a, b, (k, n), (row, col));
+/// [`Start`] as addresses; null where a term is absent.
+#[derive(Clone, Copy)]
+struct StartAt {
+    output: bool,
+    row: *const f32,
+    matrix: *const f32,
+}
+
+impl StartAt {
+    #[inline(always)]
+    fn new(start: Start) -> Self {
+        let null = std::ptr::null();
+        let (output, row, matrix) = match start {
+            Start::Zero => (false, null, null),
+            Start::Output => (true, null, null),
+            Start::Row(row) => (false, row.as_ptr(), null),
+            Start::RowAndMatrix(row, x) => (false, row.as_ptr(), x.as_ptr()),
+        };
+        StartAt {
+            output,
+            row,
+            matrix,
         }
     }
 }
 
-/// One register tile: `R` rows by `V` vectors.
-///
-/// # Safety
-/// `(row + R) * n <= out.len()`, `k * n <= b.len()`, `col + V * LANES <= n`, and `a` holds rows below
-/// `row + R` and columns below `k`.
-#[inline(always)]
-unsafe fn block<const R: usize, const V: usize>(
-    out: &mut [f32],
-    a: Left,
-    b: &[f32],
-    (k, n): (usize, usize),
-    (row, col): (usize, usize),
-) {
-    let mut sum = [[Lanes::ZERO; V]; R];
-    // SAFETY: the offsets are in range by the contract above.
-    unsafe {
-        let a_rows = a.values.as_ptr().add(row * a.row);
-        let b_cols = b.as_ptr().add(col);
-        for p in 0..k {
-            let mut b = [Lanes::ZERO; V];
-            for v in 0..V {
-                b[v] = Lanes::load(b_cols.add(p * n + v * LANES));
+/// Addresses and strides of a product.
+struct Operands<S> {
+    out: *mut f32,
+    out_stride: usize,
+    start: StartAt,
+    a: *const f32,
+    a_row: usize,
+    a_col: usize,
+    b: *const f32,
+    b_stride: usize,
+    k: usize,
+    simd: std::marker::PhantomData<S>,
+}
+
+impl<S: Simd> Operands<S> {
+    /// All `m` rows of the `V` vectors from column `col` on, `R` rows at a time.
+    ///
+    /// # Safety
+    /// Rows below `m`, columns below `col + V * LANES` and inner indices below `k` are in range.
+    #[inline(always)]
+    unsafe fn columns<const R: usize, const V: usize>(&self, m: usize, col: usize) {
+        let mut row = 0;
+        // SAFETY: guaranteed by the caller; each tile ends at or below row `m`.
+        unsafe {
+            while row + R <= m {
+                self.tile::<R, V>(row, col);
+                row += R;
             }
-            for r in 0..R {
-                let a = Lanes::splat(*a_rows.add(r * a.row + p * a.col));
-                for v in 0..V {
-                    sum[r][v] = a.mul_add(b[v], sum[r][v]);
+            while row + 4 <= m {
+                self.tile::<4, V>(row, col);
+                row += 4;
+            }
+            match m - row {
+                3 => self.tile::<3, V>(row, col),
+                2 => self.tile::<2, V>(row, col),
+                1 => self.tile::<1, V>(row, col),
+                _ => (),
+            }
+        }
+    }
+
+    /// One register tile: `R` rows by `V` vectors.
+    ///
+    /// # Safety
+    /// As for [`Operands::columns`], with `m = row + R`.
+    #[inline(always)]
+    unsafe fn tile<const R: usize, const V: usize>(&self, row: usize, col: usize) {
+        // SAFETY: all offsets are in range by the contract.
+        unsafe {
+            let out = self.out.add(row * self.out_stride + col);
+            let mut sum = self.begin::<R, V>(row, col);
+            let mut a = self.a.wrapping_add(row * self.a_row);
+            let mut b = self.b.wrapping_add(col);
+            for _ in 0..self.k {
+                let mut right = [S::splat(0.0); V];
+                for (v, right) in right.iter_mut().enumerate() {
+                    *right = S::load(b.add(v * LANES));
+                }
+                for (r, sum) in sum.iter_mut().enumerate() {
+                    let left = S::splat(*a.add(r * self.a_row));
+                    for (sum, right) in sum.iter_mut().zip(right) {
+                        *sum = S::mul_add(left, right, *sum);
+                    }
+                }
+                a = a.wrapping_add(self.a_col);
+                b = b.wrapping_add(self.b_stride);
+            }
+            for (r, sum) in sum.iter().enumerate() {
+                for (v, sum) in sum.iter().enumerate() {
+                    S::store(*sum, out.add(r * self.out_stride + v * LANES));
                 }
             }
         }
-        for r in 0..R {
-            for v in 0..V {
-                sum[r][v].store(out.as_mut_ptr().add((row + r) * n + col + v * LANES));
+    }
+
+    /// The accumulators' first values.
+    ///
+    /// # Safety
+    /// As for [`Operands::tile`].
+    #[inline(always)]
+    unsafe fn begin<const R: usize, const V: usize>(
+        &self,
+        row: usize,
+        col: usize,
+    ) -> [[S::V; V]; R] {
+        let at = row * self.out_stride + col;
+        // SAFETY: all offsets are in range by the contract.
+        unsafe {
+            let mut sum = [[S::splat(0.0); V]; R];
+            for (r, sum) in sum.iter_mut().enumerate() {
+                for (v, sum) in sum.iter_mut().enumerate() {
+                    let here = at + r * self.out_stride + v * LANES;
+                    if self.start.output {
+                        *sum = S::load(self.out.add(here));
+                    }
+                    if !self.start.row.is_null() {
+                        *sum = S::load(self.start.row.add(col + v * LANES));
+                    }
+                    if !self.start.matrix.is_null() {
+                        *sum = S::add(*sum, S::load(self.start.matrix.add(here)));
+                    }
+                }
             }
+            sum
         }
     }
 }

@@ -1,0 +1,253 @@
+//! The operators against values computed by PyTorch (`ops.safetensors` of both fixture sets).
+//!
+//! `IJEPA_FIXTURES` names the folder of fixtures; without it `../shared/fixtures` beside the repository
+//! is tried. The tests are skipped, visibly, where there is none.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::*;
+use dfdx::prelude::*;
+use ijepa_registry::tensor::{Flat, Rows};
+use ijepa_run::kernels::{Backend, BlockParams, RowLoss, from_host, to_host};
+use safetensors::SafeTensors;
+
+/// Advised for `ops` by the fixtures' notes.
+const TOLERANCE: f32 = 1e-5;
+/// Advised for gradients: of each tensor's largest entry.
+const GRADIENT_TOLERANCE: f32 = 2e-5;
+
+/// One file of named tensors.
+struct Fixture(Vec<u8>);
+
+impl Fixture {
+    /// `ops.safetensors` of a set, or `None` (said on standard error) where there is none.
+    fn open(set: &str) -> Option<Self> {
+        let folder = std::env::var_os("IJEPA_FIXTURES").map_or_else(
+            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"),
+            PathBuf::from,
+        );
+        let path = folder.join(set).join("ops.safetensors");
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(Fixture(bytes)),
+            Err(cause) => {
+                eprintln!("SKIPPED: {}: {cause}; set IJEPA_FIXTURES", path.display());
+                None
+            }
+        }
+    }
+    fn tensor(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file
+            .tensor(name)
+            .unwrap_or_else(|cause| panic!("{name}: {cause}"));
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        (values.collect(), view.shape().to_vec())
+    }
+    fn values(&self, name: &str) -> Vec<f32> {
+        self.tensor(name).0
+    }
+    fn flat(&self, name: &str) -> Flat<Cpu> {
+        flat(self.values(name))
+    }
+    /// All but the last dimension as rows.
+    fn rows(&self, name: &str) -> Rows<Cpu> {
+        let (values, shape) = self.tensor(name);
+        let d = *shape.last().unwrap();
+        let n = values.len() / d;
+        from_host(&Cpu::default(), values, n, d).unwrap()
+    }
+    /// A setting in the metadata, which are texts in a JSON text.
+    fn setting(&self, name: &str) -> String {
+        let (_, header) = SafeTensors::read_metadata(&self.0).unwrap();
+        let info = &header.metadata().as_ref().unwrap()["info"];
+        let info: serde_json::Value = serde_json::from_str(info).unwrap();
+        info[name].as_str().unwrap().to_string()
+    }
+}
+
+/// Fails unless the values agree to [`TOLERANCE`], absolutely and relatively.
+fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}: length");
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (f - e).abs() <= TOLERANCE * (1.0 + e.abs()),
+            "{what}[{i}]: {f}, not {e}"
+        );
+    }
+}
+
+/// The block and its tensors' names, in the order of `BlockParams::tensors`.
+fn block(file: &Fixture, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [String; 12]) {
+    let [qkv_weight, qkv_bias, proj_weight, proj_bias] = packed;
+    let names = [
+        "norm1.weight",
+        "norm1.bias",
+        qkv_weight,
+        qkv_bias,
+        proj_weight,
+        proj_bias,
+        "norm2.weight",
+        "norm2.bias",
+        "mlp.fc1.weight",
+        "mlp.fc1.bias",
+        "mlp.fc2.weight",
+        "mlp.fc2.bias",
+    ]
+    .map(String::from);
+    let t = |i: usize| file.flat(&format!("block/w/{}", names[i]));
+    let block = BlockParams {
+        heads: file.setting("block_heads").parse().unwrap(),
+        eps,
+        norm1_weight: t(0),
+        norm1_bias: t(1),
+        qkv_weight: t(2),
+        qkv_bias: t(3),
+        proj_weight: t(4),
+        proj_bias: t(5),
+        norm2_weight: t(6),
+        norm2_bias: t(7),
+        fc1_weight: t(8),
+        fc1_bias: t(9),
+        fc2_weight: t(10),
+        fc2_bias: t(11),
+    };
+    (block, names)
+}
+
+fn check_block(file: &Fixture, eps: f32, packed: [&str; 4]) {
+    let (block, names) = block(file, eps, packed);
+    let (_, shape) = file.tensor("block/x");
+    let segments = segments(&vec![shape[1]; shape[0]]);
+    let x = file.rows("block/x");
+    let y = Cpu::block(x.leaky_trace(), &block, &segments, None).unwrap();
+    assert_near("y", &to_host(&y).unwrap(), &file.values("block/y"));
+    let mut g = (y * file.rows("block/gy")).sum().backward();
+    assert_close(
+        "gx",
+        &g.get(&x).as_vec(),
+        &file.values("block/gx"),
+        GRADIENT_TOLERANCE,
+    );
+    for (tensor, name) in block.tensors().into_iter().zip(&names) {
+        let found = g.get_or_alloc_mut(tensor).unwrap().to_vec();
+        let expected = file.values(&format!("block/gw/{name}"));
+        assert_close(name, &found, &expected, GRADIENT_TOLERANCE);
+        if *name == names[3] {
+            // The gradient of the keys' bias is zero in exact arithmetic.
+            let keys = found.len() / 3..found.len() / 3 * 2;
+            assert!(found[keys].iter().all(|v| v.abs() < 1e-6), "keys' bias");
+        }
+    }
+}
+
+#[test]
+fn block_of_seed() {
+    let Some(file) = Fixture::open("seed") else {
+        return;
+    };
+    let packed = [
+        "attn.in_proj_weight",
+        "attn.in_proj_bias",
+        "attn.out_proj.weight",
+        "attn.out_proj.bias",
+    ];
+    check_block(&file, 1e-5, packed);
+}
+
+#[test]
+fn block_of_meta() {
+    let Some(file) = Fixture::open("meta") else {
+        return;
+    };
+    check_block(
+        &file,
+        1e-6,
+        [
+            "attn.qkv.weight",
+            "attn.qkv.bias",
+            "attn.proj.weight",
+            "attn.proj.bias",
+        ],
+    );
+}
+
+/// GELU alone: a block whose attention and second norm are switched off would bend the numbers, so the
+/// exported function is called.
+#[test]
+fn gelu_of_seed() {
+    let Some(file) = Fixture::open("seed") else {
+        return;
+    };
+    let (value, slope): (Vec<f32>, Vec<f32>) = file
+        .values("gelu/x")
+        .into_iter()
+        .map(ijepa_run::kernels::gelu_and_slope)
+        .unzip();
+    assert_near("gelu", &value, &file.values("gelu/y"));
+    assert_near("slope of gelu", &slope, &file.values("gelu/dydx"));
+    let x = file.values("gelu/x");
+    let n = x.len();
+    let x = from_host(&Cpu::default(), x, 1, n).unwrap();
+    let y = ijepa_run::kernels::reference::gelu(x.leaky_trace()).unwrap();
+    assert_near("reference", &to_host(&y).unwrap(), &file.values("gelu/y"));
+    let slope = y.sum::<(), _>().backward().get(&x).as_vec();
+    assert_near("slope of reference", &slope, &file.values("gelu/dydx"));
+}
+
+#[test]
+fn loss_of_seed() {
+    let Some(file) = Fixture::open("seed") else {
+        return;
+    };
+    let all = |name: &str| -> (Vec<f32>, usize) {
+        let blocks: Vec<_> = (0..4)
+            .map(|i| file.tensor(&format!("loss/{name}/{i}")))
+            .collect();
+        (
+            blocks.iter().flat_map(|b| b.0.clone()).collect(),
+            *blocks[0].1.last().unwrap(),
+        )
+    };
+    let rows = |name: &str| {
+        let (values, d) = all(name);
+        let n = values.len() / d;
+        from_host(&Cpu::default(), values, n, d).unwrap()
+    };
+    let (p, t) = (rows("pred"), rows("target"));
+    let loss = Cpu::loss(RowLoss::L2, p.leaky_trace(), &t).unwrap();
+    assert_near("loss", &[loss.array()], &file.values("loss/value"));
+    assert_near(
+        "gradient",
+        &loss.backward().get(&p).as_vec(),
+        &all("dpred").0,
+    );
+}
+
+#[test]
+fn smooth_l1_of_meta() {
+    let Some(file) = Fixture::open("meta") else {
+        return;
+    };
+    let (p, t) = (file.rows("smooth_l1/pred"), file.rows("smooth_l1/target"));
+    let loss = Cpu::loss(RowLoss::SmoothL1 { beta: 1.0 }, p.leaky_trace(), &t).unwrap();
+    assert_near("loss", &[loss.array()], &file.values("smooth_l1/loss"));
+    assert_near(
+        "gradient",
+        &loss.backward().get(&p).as_vec(),
+        &file.values("smooth_l1/dpred"),
+    );
+}
+
+#[test]
+fn target_norm_of_meta() {
+    let Some(file) = Fixture::open("meta") else {
+        return;
+    };
+    let y = Cpu::standardize(&file.rows("target_norm/x"), 1e-5).unwrap();
+    assert_near("y", &to_host(&y).unwrap(), &file.values("target_norm/y"));
+}
