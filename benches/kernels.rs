@@ -26,17 +26,10 @@ impl Part {
         kept: impl Fn(usize) -> bool + Copy,
     ) -> Self {
         let segments = Segments::from_lengths(lengths);
-        let values = (0..segments.rows() * dim)
-            .map(|i| (i as f32 * 0.7).sin())
-            .collect();
+        let values = (0..segments.rows() * dim).map(|i| (i as f32 * 0.7).sin()).collect();
         let keep: Vec<u32> = segments
             .ranges()
-            .flat_map(|s| {
-                s.clone()
-                    .filter(move |r| kept(r - s.start))
-                    .map(|r| r as u32)
-                    .collect::<Vec<_>>()
-            })
+            .flat_map(|s| s.clone().filter(move |r| kept(r - s.start)).map(|r| r as u32).collect::<Vec<_>>())
             .collect();
         Part {
             name,
@@ -69,13 +62,10 @@ impl Part {
                 None => n,
                 Some(keep) => {
                     (keep.partition_point(|k| (*k as usize) < s.end)
-                        - keep.partition_point(|k| (*k as usize) < s.start))
-                        as f64
+                        - keep.partition_point(|k| (*k as usize) < s.start)) as f64
                 }
             };
-            let block = |rows: f64| {
-                2.0 * d * (n * 2.0 * d + rows * (2.0 * d + 8.0 * d)) + 4.0 * rows * n * d
-            };
+            let block = |rows: f64| 2.0 * d * (n * 2.0 * d + rows * (2.0 * d + 8.0 * d)) + 4.0 * rows * n * d;
             flop += (depth - 1) as f64 * block(n) + block(kept);
         }
         flop * if self.trained { 3.0 } else { 1.0 } / 1e9
@@ -85,9 +75,7 @@ impl Part {
 fn block(d: usize, heads: usize) -> BlockParams<Cpu> {
     let dev = Cpu::default();
     let flat = |n: usize, scale: f32| {
-        let values = (0..n)
-            .map(|i| (i as f32 * 1.3 + n as f32).sin() * scale)
-            .collect::<Vec<_>>();
+        let values = (0..n).map(|i| (i as f32 * 1.3 + n as f32).sin() * scale).collect::<Vec<_>>();
         dev.tensor_from_vec(values, (n,))
     };
     let ones = || dev.ones_like(&(d,));
@@ -117,49 +105,22 @@ fn median(mut times: Vec<f64>) -> f64 {
 /// Seconds of processor time of this process.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
-    let ticks = |i: usize| {
-        fields
-            .get(i)
-            .and_then(|f| f.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }
 
 fn main() {
     let arg = |i: usize, default: usize| {
-        std::env::args()
-            .filter(|a| a != "--bench")
-            .nth(i)
-            .and_then(|a| a.parse().ok())
-            .unwrap_or(default)
+        std::env::args().filter(|a| a != "--bench").nth(i).and_then(|a| a.parse().ok()).unwrap_or(default)
     };
     let (threads, rounds, batch) = (arg(1, 2), arg(2, 7), arg(3, 256));
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global()
-        .unwrap();
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     keep_memory();
     let ragged = move |mean: usize| (0..batch).map(move |i| mean - 3 + i % 7);
     let parts = [
-        Part::new(
-            ("target forward", false),
-            (192, 6, 6),
-            (0..batch).map(|_| 64),
-            |i| i % 64 < 36,
-        ),
-        Part::new(
-            ("context forward and backward", true),
-            (192, 6, 6),
-            ragged(23),
-            |_| true,
-        ),
+        Part::new(("target forward", false), (192, 6, 6), (0..batch).map(|_| 64), |i| i % 64 < 36),
+        Part::new(("context forward and backward", true), (192, 6, 6), ragged(23), |_| true),
         Part::new(
             ("predictor forward and backward", true),
             (96, 6, 4),
@@ -177,12 +138,8 @@ fn main() {
     }
     let mut total = (0.0, 0.0, 0.0);
     for (part, (wall, cpu)) in parts.iter().zip(times) {
-        let (gflop, best, wall, cpu) = (
-            part.gflop(),
-            wall.iter().copied().fold(f64::MAX, f64::min),
-            median(wall),
-            median(cpu),
-        );
+        let (gflop, best, wall, cpu) =
+            (part.gflop(), wall.iter().copied().fold(f64::MAX, f64::min), median(wall), median(cpu));
         println!(
             "{:32} {:7.1} ms median, {:7.1} ms best, {:6.3} cpu-s, {:6.1} GFLOP, {:6.1} GFLOP/s, {:6.1} per cpu-s",
             part.name,

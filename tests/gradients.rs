@@ -20,36 +20,20 @@ const TOLERANCE: f64 = 2e-3;
 type Function<'a> = &'a dyn Fn(Rows<Cpu>, &[Flat<Cpu>]) -> TapedRows<Cpu>;
 
 /// `<upstream, f(x, params)>` in f64.
-fn value(
-    f: Function,
-    x: &[f32],
-    shape: (usize, usize),
-    params: &[Vec<f32>],
-    upstream: &[f32],
-) -> f64 {
+fn value(f: Function, x: &[f32], shape: (usize, usize), params: &[Vec<f32>], upstream: &[f32]) -> f64 {
     let x = from_host(&Cpu::default(), x.to_vec(), shape.0, shape.1).unwrap();
     let params: Vec<_> = params.iter().cloned().map(flat).collect();
     let y = to_host(&f(x, &params)).unwrap();
-    y.iter()
-        .zip(upstream)
-        .map(|(y, u)| f64::from(*y) * f64::from(*u))
-        .sum()
+    y.iter().zip(upstream).map(|(y, u)| f64::from(*y) * f64::from(*u)).sum()
 }
 
 fn inner(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-        .sum()
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 /// `values + factor * direction`.
 fn moved(values: &[f32], direction: &[f32], factor: f32) -> Vec<f32> {
-    values
-        .iter()
-        .zip(direction)
-        .map(|(v, d)| v + factor * d)
-        .collect()
+    values.iter().zip(direction).map(|(v, d)| v + factor * d).collect()
 }
 
 /// Compares the derivative along random directions in each input with its central difference.
@@ -59,39 +43,20 @@ fn check(what: &str, f: Function, x: &Rows<Cpu>, params: &[Flat<Cpu>]) {
     let y = f(x.clone(), params);
     let (n, d) = *y.shape();
     let upstream = r.values(n * d, 1.0);
-    let mut g = (y * from_host(&Cpu::default(), upstream.clone(), n, d).unwrap())
-        .sum()
-        .backward();
+    let mut g = (y * from_host(&Cpu::default(), upstream.clone(), n, d).unwrap()).sum().backward();
     let x_host = to_host(x).unwrap();
     let host_params: Vec<Vec<f32>> = params.iter().map(host).collect();
     let compare = |which: &str, analytic: f64, size: f64, plus: f64, minus: f64| {
         let numeric = (plus - minus) / (2.0 * f64::from(STEP));
         let error = (analytic - numeric).abs();
-        assert!(
-            error < TOLERANCE * size,
-            "{what}, {which}: {analytic}, not {numeric} (size {size})"
-        );
+        assert!(error < TOLERANCE * size, "{what}, {which}: {analytic}, not {numeric} (size {size})");
     };
     for round in 0..3 {
         let direction = r.values(x_host.len(), 1.0);
         let grad = g.get_or_alloc_mut(x).unwrap().to_vec();
-        let at = |s: f32| {
-            value(
-                f,
-                &moved(&x_host, &direction, s),
-                shape,
-                &host_params,
-                &upstream,
-            )
-        };
+        let at = |s: f32| value(f, &moved(&x_host, &direction, s), shape, &host_params, &upstream);
         let size = inner(&grad, &grad).sqrt().max(1.0);
-        compare(
-            &format!("x, round {round}"),
-            inner(&grad, &direction),
-            size,
-            at(STEP),
-            at(-STEP),
-        );
+        compare(&format!("x, round {round}"), inner(&grad, &direction), size, at(STEP), at(-STEP));
         for (i, p) in params.iter().enumerate() {
             let direction = r.values(host_params[i].len(), 1.0);
             let grad = g.get_or_alloc_mut(p).unwrap().to_vec();
@@ -101,13 +66,7 @@ fn check(what: &str, f: Function, x: &Rows<Cpu>, params: &[Flat<Cpu>]) {
                 value(f, &x_host, shape, &changed, &upstream)
             };
             let size = inner(&grad, &grad).sqrt().max(1.0);
-            compare(
-                &format!("parameter {i}"),
-                inner(&grad, &direction),
-                size,
-                at(STEP),
-                at(-STEP),
-            );
+            compare(&format!("parameter {i}"), inner(&grad, &direction), size, at(STEP), at(-STEP));
         }
     }
 }
@@ -117,8 +76,7 @@ fn linear() {
     let mut r = Random::new(1);
     for (n, inputs, outputs) in [(1, 3, 2), (40, 17, 21)] {
         let params = [r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5)];
-        let f =
-            |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::linear(x.leaky_traced(), &p[0], &p[1]).unwrap();
+        let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::linear(x.leaky_traced(), &p[0], &p[1]).unwrap();
         check("linear", &f, &r.rows(n, inputs, 1.0), &params);
     }
 }
@@ -128,9 +86,8 @@ fn layer_norm() {
     let mut r = Random::new(2);
     for (n, d) in [(1, 5), (30, 19)] {
         let params = [r.flat(d, 1.0), r.flat(d, 1.0)];
-        let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
-            Cpu::layer_norm(x.leaky_traced(), &p[0], &p[1], 1e-6).unwrap()
-        };
+        let f =
+            |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::layer_norm(x.leaky_traced(), &p[0], &p[1], 1e-6).unwrap();
         // A wide spread keeps the curvature of the norm, and so the truncation error, small.
         check("layer norm", &f, &r.rows(n, d, 4.0), &params);
     }
@@ -160,27 +117,14 @@ fn with_tensors(p: &[Flat<Cpu>], heads: usize) -> BlockParams<Cpu> {
 #[test]
 fn block() {
     let mut r = Random::new(3);
-    let small = |case: &(Vec<usize>, usize, usize, usize, Option<Vec<u32>>)| {
-        case.0.iter().sum::<usize>() < 100
-    };
+    let small = |case: &BlockCase| case.0.iter().sum::<usize>() < 100;
     for (lengths, d, heads, hidden, keep) in block_cases().into_iter().filter(small) {
         let segments = segments(&lengths);
         let params = r.block(d, heads, hidden).tensors().map(Clone::clone);
         let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
-            Cpu::block(
-                x.leaky_traced(),
-                &with_tensors(p, heads),
-                &segments,
-                keep.as_deref(),
-            )
-            .unwrap()
+            Cpu::block(x.leaky_traced(), &with_tensors(p, heads), &segments, keep.as_deref()).unwrap()
         };
-        check(
-            &format!("block {lengths:?} {keep:?}"),
-            &f,
-            &r.rows(segments.rows(), d, 4.0),
-            &params,
-        );
+        check(&format!("block {lengths:?} {keep:?}"), &f, &r.rows(segments.rows(), d, 4.0), &params);
     }
 }
 
@@ -190,16 +134,8 @@ fn gather_sum() {
     let params = [r.flat(4 * 6, 1.0), r.flat(6, 1.0)];
     let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
         let tables = [
-            TableTerm {
-                table: &p[0],
-                index: &[0, 3, 3, NONE, 1],
-                trained: true,
-            },
-            TableTerm {
-                table: &p[1],
-                index: &[NONE, 0, 0, 0, NONE],
-                trained: true,
-            },
+            TableTerm { table: &p[0], index: &[0, 3, 3, NONE, 1], trained: true },
+            TableTerm { table: &p[1], index: &[NONE, 0, 0, 0, NONE], trained: true },
         ];
         Cpu::gather_sum(x.leaky_traced(), &[2, NONE, 0, 2, 1], &tables).unwrap()
     };
@@ -209,18 +145,12 @@ fn gather_sum() {
 #[test]
 fn losses() {
     let mut r = Random::new(5);
-    let losses = [
-        RowLoss::L2,
-        RowLoss::SmoothL1 { beta: 1.0 },
-        RowLoss::SmoothL1 { beta: 0.5 },
-        RowLoss::Cosine,
-    ];
+    let losses =
+        [RowLoss::L2, RowLoss::SmoothL1 { beta: 1.0 }, RowLoss::SmoothL1 { beta: 0.5 }, RowLoss::Cosine];
     for loss in losses {
         let target = r.rows(12, 7, 2.0);
         let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| {
-            Cpu::loss(loss, x.leaky_traced(), &target)
-                .unwrap()
-                .reshape_like(&(1usize, 1usize))
+            Cpu::loss(loss, x.leaky_traced(), &target).unwrap().reshape_like(&(1usize, 1usize))
         };
         check(&format!("{loss:?}"), &f, &r.rows(12, 7, 2.0), &[]);
     }

@@ -29,10 +29,7 @@ fn outcome(y: TapedRows<Cpu>, x: &Rows<Cpu>, params: &[(String, &Flat<Cpu>)]) ->
     for (name, p) in params {
         gradients.push((name.clone(), g.get_or_alloc_mut(*p).unwrap().to_vec()));
     }
-    Outcome {
-        y: values,
-        gradients,
-    }
+    Outcome { y: values, gradients }
 }
 
 fn assert_same(what: &str, fast: &Outcome, slow: &Outcome) {
@@ -47,49 +44,23 @@ fn named(blocks: &[BlockParams<Cpu>]) -> Vec<(String, &Flat<Cpu>)> {
     blocks
         .iter()
         .enumerate()
-        .flat_map(|(b, p)| {
-            p.tensors()
-                .into_iter()
-                .enumerate()
-                .map(move |(i, t)| (name(b, i), t))
-        })
+        .flat_map(|(b, p)| p.tensors().into_iter().enumerate().map(move |(i, t)| (name(b, i), t)))
         .collect()
 }
 
 #[test]
 fn linear_matches_reference() {
     let mut r = Random::new(1);
-    for (n, inputs, outputs) in [
-        (1, 1, 1),
-        (1, 5, 3),
-        (600, 48, 20),
-        (33, 17, 96),
-        (2100, 12, 40),
-    ] {
-        let (x, w, b) = (
-            r.rows(n, inputs, 1.0),
-            r.flat(inputs * outputs, 0.5),
-            r.flat(outputs, 0.5),
-        );
+    for (n, inputs, outputs) in [(1, 1, 1), (1, 5, 3), (600, 48, 20), (33, 17, 96), (2100, 12, 40)] {
+        let (x, w, b) = (r.rows(n, inputs, 1.0), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
         let params = [("weight".into(), &w), ("bias".into(), &b)];
         let fast = outcome(Cpu::linear(x.leaky_trace(), &w, &b).unwrap(), &x, &params);
-        let slow = outcome(
-            reference::linear(x.leaky_trace(), &w, &b).unwrap(),
-            &x,
-            &params,
-        );
+        let slow = outcome(reference::linear(x.leaky_trace(), &w, &b).unwrap(), &x, &params);
         assert_same(&format!("linear {n}x{inputs}x{outputs}"), &fast, &slow);
-        let input = outcome(
-            Cpu::linear_of_input(&x, &w, &b, OwnedTape::default()).unwrap(),
-            &x,
-            &params,
-        );
+        let input = outcome(Cpu::linear_of_input(&x, &w, &b, OwnedTape::default()).unwrap(), &x, &params);
         assert_eq!(input.y, fast.y);
         assert_eq!(input.gradients[1..], fast.gradients[1..]);
-        assert!(
-            input.gradients[0].1.iter().all(|v| *v == 0.0),
-            "no gradient for the input"
-        );
+        assert!(input.gradients[0].1.iter().all(|v| *v == 0.0), "no gradient for the input");
         assert_eq!(to_host(&Cpu::linear(x, &w, &b).unwrap()).unwrap(), fast.y);
     }
 }
@@ -100,16 +71,8 @@ fn layer_norm_matches_reference() {
     for (n, d) in [(1, 8), (5, 30), (700, 33), (3, 192)] {
         let (x, g, b) = (r.rows(n, d, 2.0), r.flat(d, 1.0), r.flat(d, 1.0));
         let params = [("gain".into(), &g), ("bias".into(), &b)];
-        let fast = outcome(
-            Cpu::layer_norm(x.leaky_trace(), &g, &b, 1e-6).unwrap(),
-            &x,
-            &params,
-        );
-        let slow = outcome(
-            reference::layer_norm(x.leaky_trace(), &g, &b, 1e-6).unwrap(),
-            &x,
-            &params,
-        );
+        let fast = outcome(Cpu::layer_norm(x.leaky_trace(), &g, &b, 1e-6).unwrap(), &x, &params);
+        let slow = outcome(reference::layer_norm(x.leaky_trace(), &g, &b, 1e-6).unwrap(), &x, &params);
         assert_same(&format!("layer norm {n}x{d}"), &fast, &slow);
         let fast = to_host(&Cpu::standardize(&x, 1e-5).unwrap()).unwrap();
         let slow = to_host(&reference::standardize(&x, 1e-5).unwrap()).unwrap();
@@ -142,18 +105,12 @@ fn blocks_match_reference() {
 fn a_stack_is_its_blocks_in_turn() {
     let mut r = Random::new(4);
     let segments = segments(&[200, 100, 31]);
-    let (x, blocks) = (
-        r.rows(331, 24, 1.0),
-        [r.block(24, 2, 48), r.block(24, 2, 48)],
-    );
+    let (x, blocks) = (r.rows(331, 24, 1.0), [r.block(24, 2, 48), r.block(24, 2, 48)]);
     let keep = [3u32, 250, 330];
     let at_once = Cpu::blocks(x.leaky_trace(), &blocks, &segments, Some(&keep)).unwrap();
     let first = Cpu::block(x.leaky_trace(), &blocks[0], &segments, None).unwrap();
     let in_turn = Cpu::block(first, &blocks[1], &segments, Some(&keep)).unwrap();
-    let (a, b) = (
-        outcome(at_once, &x, &named(&blocks)),
-        outcome(in_turn, &x, &named(&blocks)),
-    );
+    let (a, b) = (outcome(at_once, &x, &named(&blocks)), outcome(in_turn, &x, &named(&blocks)));
     assert_eq!(a.y, b.y);
     assert_eq!(a.gradients, b.gradients);
 }
@@ -178,49 +135,19 @@ fn gather_sum_matches_reference() {
         let x = r.rows(n, d, 1.0);
         let (positions, fixed, mask) = (r.flat(64 * d, 1.0), r.flat(9 * d, 1.0), r.flat(d, 1.0));
         let mut index = |end: usize| -> Vec<u32> {
-            (0..out)
-                .map(|_| r.below(end + 1))
-                .map(|i| if i == end { NONE } else { i as u32 })
-                .collect()
+            (0..out).map(|_| r.below(end + 1)).map(|i| if i == end { NONE } else { i as u32 }).collect()
         };
         let (ix, ip, ifx, im) = (index(n), index(64), index(9), index(1));
         let tables = [
-            TableTerm {
-                table: &positions,
-                index: &ip,
-                trained: true,
-            },
-            TableTerm {
-                table: &fixed,
-                index: &ifx,
-                trained: false,
-            },
-            TableTerm {
-                table: &mask,
-                index: &im,
-                trained: true,
-            },
+            TableTerm { table: &positions, index: &ip, trained: true },
+            TableTerm { table: &fixed, index: &ifx, trained: false },
+            TableTerm { table: &mask, index: &im, trained: true },
         ];
-        let params = [
-            ("positions".into(), &positions),
-            ("fixed".into(), &fixed),
-            ("mask".into(), &mask),
-        ];
-        let fast = outcome(
-            Cpu::gather_sum(x.leaky_trace(), &ix, &tables).unwrap(),
-            &x,
-            &params,
-        );
-        let slow = outcome(
-            reference::gather_sum(x.leaky_trace(), &ix, &tables).unwrap(),
-            &x,
-            &params,
-        );
+        let params = [("positions".into(), &positions), ("fixed".into(), &fixed), ("mask".into(), &mask)];
+        let fast = outcome(Cpu::gather_sum(x.leaky_trace(), &ix, &tables).unwrap(), &x, &params);
+        let slow = outcome(reference::gather_sum(x.leaky_trace(), &ix, &tables).unwrap(), &x, &params);
         assert_same(&format!("gather {n}x{d} to {out}"), &fast, &slow);
-        assert!(
-            fast.gradients[2].1.iter().all(|v| *v == 0.0),
-            "no gradient for a fixed table"
-        );
+        assert!(fast.gradients[2].1.iter().all(|v| *v == 0.0), "no gradient for a fixed table");
     }
 }
 
@@ -229,29 +156,14 @@ fn losses_match_reference() {
     let mut r = Random::new(7);
     for (n, d) in [(1, 3), (19, 10), (1000, 24)] {
         let (p, t) = (r.rows(n, d, 2.0), r.rows(n, d, 2.0));
-        let losses = [
-            RowLoss::L2,
-            RowLoss::SmoothL1 { beta: 1.0 },
-            RowLoss::SmoothL1 { beta: 0.3 },
-            RowLoss::Cosine,
-        ];
+        let losses =
+            [RowLoss::L2, RowLoss::SmoothL1 { beta: 1.0 }, RowLoss::SmoothL1 { beta: 0.3 }, RowLoss::Cosine];
         for loss in losses {
             let fast = Cpu::loss(loss, p.leaky_trace(), &t).unwrap();
             let slow = reference::loss(loss, p.leaky_trace(), &t).unwrap();
-            assert_close(
-                &format!("{loss:?}"),
-                &[fast.array()],
-                &[slow.array()],
-                TOLERANCE,
-            );
-            let gradient =
-                |l: Tensor<(), f32, Cpu, OwnedTape<f32, Cpu>>| l.backward().get(&p).as_vec();
-            assert_close(
-                &format!("gradient of {loss:?}"),
-                &gradient(fast),
-                &gradient(slow),
-                TOLERANCE,
-            );
+            assert_close(&format!("{loss:?}"), &[fast.array()], &[slow.array()], TOLERANCE);
+            let gradient = |l: Tensor<(), f32, Cpu, OwnedTape<f32, Cpu>>| l.backward().get(&p).as_vec();
+            assert_close(&format!("gradient of {loss:?}"), &gradient(fast), &gradient(slow), TOLERANCE);
         }
     }
 }
@@ -302,11 +214,7 @@ fn optimizer_matches_reference() {
     let exact: f64 = steps[1].iter().map(|v| f64::from(*v).powi(2)).sum();
     let found = Cpu::grad_sq_norm(&teacher, &mut g).unwrap();
     assert!((found / exact - 1.0).abs() < 1e-12);
-    assert_eq!(
-        Cpu::grad_sq_norm(&flat(vec![1.0]), &mut g).unwrap(),
-        0.0,
-        "missing gradient"
-    );
+    assert_eq!(Cpu::grad_sq_norm(&flat(vec![1.0]), &mut g).unwrap(), 0.0, "missing gradient");
 }
 
 #[test]
@@ -315,41 +223,24 @@ fn bits_do_not_depend_on_threads() {
     let keep: Vec<u32> = (0..23 * 140).filter(|i| i % 23 >= 11).collect();
     let run = || {
         let mut r = Random::new(9);
-        let (x, blocks) = (
-            r.rows(23 * 140, 32, 1.0),
-            [r.block(32, 2, 64), r.block(32, 2, 64)],
-        );
+        let (x, blocks) = (r.rows(23 * 140, 32, 1.0), [r.block(32, 2, 64), r.block(32, 2, 64)]);
         let (w, b) = (r.flat(32 * 32, 0.3), r.flat(32, 0.3));
         let y = Cpu::linear(x.leaky_trace(), &w, &b).unwrap();
         let y = Cpu::blocks(y, &blocks, &segments, Some(&keep)).unwrap();
         let y = Cpu::layer_norm(y, &blocks[0].norm1_weight, &blocks[0].norm1_bias, 1e-6).unwrap();
         let index: Vec<u32> = (0..900).map(|i| i * 7 % 900).collect();
-        let table = TableTerm {
-            table: &b,
-            index: &vec![0; 900],
-            trained: true,
-        };
+        let table = TableTerm { table: &b, index: &vec![0; 900], trained: true };
         let y = Cpu::gather_sum(y, &index, &[table]).unwrap();
         let loss = Cpu::loss(RowLoss::L2, y, &r.rows(900, 32, 1.0)).unwrap();
         let value = loss.array();
         let mut g = loss.backward();
-        let mut all = vec![
-            vec![value],
-            g.get(&x).as_vec(),
-            g.get(&w).as_vec(),
-            g.get(&b).as_vec(),
-        ];
+        let mut all = vec![vec![value], g.get(&x).as_vec(), g.get(&w).as_vec(), g.get(&b).as_vec()];
         for t in blocks.iter().flat_map(|p| p.tensors()) {
             all.push(g.get_or_alloc_mut(t).unwrap().to_vec());
         }
         all
     };
-    let pool = |threads| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-    };
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let expected = pool(1).install(run);
     for threads in [1, 2, 3] {
         assert!(pool(threads).install(run) == expected, "{threads} threads");

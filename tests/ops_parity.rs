@@ -39,13 +39,8 @@ impl Fixture {
     }
     fn tensor(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
         let file = SafeTensors::deserialize(&self.0).unwrap();
-        let view = file
-            .tensor(name)
-            .unwrap_or_else(|cause| panic!("{name}: {cause}"));
-        let values = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        let view = file.tensor(name).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
         (values.collect(), view.shape().to_vec())
     }
     fn values(&self, name: &str) -> Vec<f32> {
@@ -74,10 +69,7 @@ impl Fixture {
 fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!(
-            (f - e).abs() <= TOLERANCE * (1.0 + e.abs()),
-            "{what}[{i}]: {f}, not {e}"
-        );
+        assert!((f - e).abs() <= TOLERANCE * (1.0 + e.abs()), "{what}[{i}]: {f}, not {e}");
     }
 }
 
@@ -127,12 +119,7 @@ fn check_block(file: &Fixture, eps: f32, packed: [&str; 4]) {
     let y = Cpu::block(x.leaky_trace(), &block, &segments, None).unwrap();
     assert_near("y", &to_host(&y).unwrap(), &file.values("block/y"));
     let mut g = (y * file.rows("block/gy")).sum().backward();
-    assert_close(
-        "gx",
-        &g.get(&x).as_vec(),
-        &file.values("block/gx"),
-        GRADIENT_TOLERANCE,
-    );
+    assert_close("gx", &g.get(&x).as_vec(), &file.values("block/gx"), GRADIENT_TOLERANCE);
     for (tensor, name) in block.tensors().into_iter().zip(&names) {
         let found = g.get_or_alloc_mut(tensor).unwrap().to_vec();
         let expected = file.values(&format!("block/gw/{name}"));
@@ -150,12 +137,7 @@ fn block_of_seed() {
     let Some(file) = Fixture::open("seed") else {
         return;
     };
-    let packed = [
-        "attn.in_proj_weight",
-        "attn.in_proj_bias",
-        "attn.out_proj.weight",
-        "attn.out_proj.bias",
-    ];
+    let packed = ["attn.in_proj_weight", "attn.in_proj_bias", "attn.out_proj.weight", "attn.out_proj.bias"];
     check_block(&file, 1e-5, packed);
 }
 
@@ -164,16 +146,7 @@ fn block_of_meta() {
     let Some(file) = Fixture::open("meta") else {
         return;
     };
-    check_block(
-        &file,
-        1e-6,
-        [
-            "attn.qkv.weight",
-            "attn.qkv.bias",
-            "attn.proj.weight",
-            "attn.proj.bias",
-        ],
-    );
+    check_block(&file, 1e-6, ["attn.qkv.weight", "attn.qkv.bias", "attn.proj.weight", "attn.proj.bias"]);
 }
 
 /// GELU alone: a block whose attention and second norm are switched off would bend the numbers, so the
@@ -183,11 +156,8 @@ fn gelu_of_seed() {
     let Some(file) = Fixture::open("seed") else {
         return;
     };
-    let (value, slope): (Vec<f32>, Vec<f32>) = file
-        .values("gelu/x")
-        .into_iter()
-        .map(ijepa_run::kernels::gelu_and_slope)
-        .unzip();
+    let (value, slope): (Vec<f32>, Vec<f32>) =
+        file.values("gelu/x").into_iter().map(ijepa_run::kernels::gelu_and_slope).unzip();
     assert_near("gelu", &value, &file.values("gelu/y"));
     assert_near("slope of gelu", &slope, &file.values("gelu/dydx"));
     let x = file.values("gelu/x");
@@ -205,13 +175,8 @@ fn loss_of_seed() {
         return;
     };
     let all = |name: &str| -> (Vec<f32>, usize) {
-        let blocks: Vec<_> = (0..4)
-            .map(|i| file.tensor(&format!("loss/{name}/{i}")))
-            .collect();
-        (
-            blocks.iter().flat_map(|b| b.0.clone()).collect(),
-            *blocks[0].1.last().unwrap(),
-        )
+        let blocks: Vec<_> = (0..4).map(|i| file.tensor(&format!("loss/{name}/{i}"))).collect();
+        (blocks.iter().flat_map(|b| b.0.clone()).collect(), *blocks[0].1.last().unwrap())
     };
     let rows = |name: &str| {
         let (values, d) = all(name);
@@ -221,11 +186,7 @@ fn loss_of_seed() {
     let (p, t) = (rows("pred"), rows("target"));
     let loss = Cpu::loss(RowLoss::L2, p.leaky_trace(), &t).unwrap();
     assert_near("loss", &[loss.array()], &file.values("loss/value"));
-    assert_near(
-        "gradient",
-        &loss.backward().get(&p).as_vec(),
-        &all("dpred").0,
-    );
+    assert_near("gradient", &loss.backward().get(&p).as_vec(), &all("dpred").0);
 }
 
 #[test]
@@ -236,11 +197,7 @@ fn smooth_l1_of_meta() {
     let (p, t) = (file.rows("smooth_l1/pred"), file.rows("smooth_l1/target"));
     let loss = Cpu::loss(RowLoss::SmoothL1 { beta: 1.0 }, p.leaky_trace(), &t).unwrap();
     assert_near("loss", &[loss.array()], &file.values("smooth_l1/loss"));
-    assert_near(
-        "gradient",
-        &loss.backward().get(&p).as_vec(),
-        &file.values("smooth_l1/dpred"),
-    );
+    assert_near("gradient", &loss.backward().get(&p).as_vec(), &file.values("smooth_l1/dpred"));
 }
 
 #[test]

@@ -73,14 +73,7 @@ impl ImageSet {
     }
     /// Image `i` of `split` as values in 0 to 1.
     pub fn image(&self, split: &Split, i: usize) -> Image {
-        let data = self
-            .bytes(split, i)
-            .iter()
-            .map(|&b| f32::from(b) / 255.0)
-            .collect();
-        Image {
-            shape: self.shape,
-            data,
-        }
+        let data = self.bytes(split, i).iter().map(|&b| f32::from(b) / 255.0).collect();
+        Image { shape: self.shape, data }
     }
 }

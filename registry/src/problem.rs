@@ -15,11 +15,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of the setting at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem {
-            path: path.into(),
-            message: message.into(),
-            help: None,
-        }
+        Problem { path: path.into(), message: message.into(), help: None }
     }
     /// Adds what to do about it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -46,10 +42,7 @@ mod tests {
 
     #[test]
     fn suggests_typos_and_stays_silent_on_garbage() {
-        assert_eq!(
-            nearest("multiblok", ["multiblock", "random"]),
-            ["multiblock"]
-        );
+        assert_eq!(nearest("multiblok", ["multiblock", "random"]), ["multiblock"]);
         assert!(nearest("xyzzy", ["multiblock", "random"]).is_empty());
     }
 }

@@ -33,11 +33,7 @@ impl Stream {
     }
     /// Uniform integer in `0..n`; 0 for `n <= 1`.
     pub fn below(&mut self, n: usize) -> usize {
-        if n <= 1 {
-            0
-        } else {
-            self.0.random_range(0..n as u64) as usize
-        }
+        if n <= 1 { 0 } else { self.0.random_range(0..n as u64) as usize }
     }
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
@@ -55,9 +51,7 @@ impl Stream {
 
 /// FNV-1a of the purpose's bytes (Fowler, Noll, Vo): a fixed 64-bit key word.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -67,12 +61,7 @@ mod tests {
     #[test]
     fn streams_are_pinned_and_independent() {
         let first = |purpose, a, b| Stream::new(7, purpose, a, b).0.next_u64();
-        let all = [
-            first("mask", 0, 0),
-            first("mask", 0, 1),
-            first("mask", 1, 0),
-            first("init", 0, 0),
-        ];
+        let all = [first("mask", 0, 0), first("mask", 0, 1), first("mask", 1, 0), first("init", 0, 0)];
         assert_eq!(all[0], first("mask", 0, 0));
         assert!((1..4).all(|i| !all[..i].contains(&all[i])));
     }

@@ -68,19 +68,7 @@ pub fn backward(
         }
         for head in 0..heads.count {
             let lse = &lse[head * rows..][sequence.rows.clone()];
-            head_backward(
-                heads,
-                head,
-                sequence,
-                q,
-                kv,
-                o,
-                lse,
-                d_o,
-                dq,
-                dkv,
-                &mut scratch,
-            );
+            head_backward(heads, head, sequence, q, kv, o, lse, d_o, dq, dkv, &mut scratch);
         }
     }
 }
@@ -103,12 +91,7 @@ struct Scratch {
 
 impl Scratch {
     fn new(heads: Heads, group: &Group) -> Self {
-        let longest = group
-            .sequences
-            .iter()
-            .map(|s| s.tokens.len())
-            .max()
-            .unwrap_or(0);
+        let longest = group.sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
         let (n, size) = (padded(longest), padded(heads.size));
         let head = || Buffer::any(n * size);
         let square = || Buffer::any(longest * n);
@@ -138,14 +121,7 @@ fn pack(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &
 
 /// The transpose of [`pack`]: (size, padded(rows)), zero beyond `rows`.
 #[inline(always)]
-fn pack_transposed(
-    from: &[f32],
-    stride: usize,
-    col: usize,
-    size: usize,
-    rows: usize,
-    to: &mut [f32],
-) {
+fn pack_transposed(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
     let n = padded(rows);
     for (c, to) in to.chunks_exact_mut(n).take(size).enumerate() {
         for (r, to) in to[..rows].iter_mut().enumerate() {
@@ -167,16 +143,7 @@ fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, 
 /// `out = a b` with padded, contiguous rows.
 #[inline(always)]
 fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usize, usize)) {
-    let (out, b) = (
-        Strided {
-            values: out,
-            stride: n,
-        },
-        Strided {
-            values: b,
-            stride: n,
-        },
-    );
+    let (out, b) = (Strided { values: out, stride: n }, Strided { values: b, stride: n });
     tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
 }
 
@@ -235,10 +202,7 @@ fn softmax_backward(
     scale: f32,
     lse: &[f32],
 ) {
-    let rows = p
-        .chunks_exact_mut(padded(n))
-        .zip(ds.chunks_exact_mut(padded(n)))
-        .zip(lse);
+    let rows = p.chunks_exact_mut(padded(n)).zip(ds.chunks_exact_mut(padded(n))).zip(lse);
     for (((p, ds), lse), (d_o, o)) in rows.zip(d_o.chunks(stride).zip(o.chunks(stride))) {
         let mean = math::dot(&d_o[..size], &o[..size]);
         for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {

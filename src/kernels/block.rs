@@ -110,22 +110,13 @@ pub struct Saved {
 }
 
 /// The block on the tokens `x` (tokens, d); fills `out` (rows, d).
-pub fn forward(
-    layer: &Layer,
-    group: &Group,
-    x: Buffer,
-    out: &mut [f32],
-    save: bool,
-) -> Option<Saved> {
+pub fn forward(layer: &Layer, group: &Group, x: Buffer, out: &mut [f32], save: bool) -> Option<Saved> {
     let (d, f) = (layer.dim(), layer.values.hidden());
     let (tokens, rows) = (group.tokens.len(), group.rows.len());
     let heads = layer.values.heads;
 
     let (gain, bias) = layer.values.pair(at::NORM1);
-    let (mut y, mut stats1) = (
-        Buffer::any(tokens * d),
-        Buffer::any(tokens * layer_norm::STATS),
-    );
+    let (mut y, mut stats1) = (Buffer::any(tokens * d), Buffer::any(tokens * layer_norm::STATS));
     layer_norm::forward(&x, &mut y, &mut stats1, gain, bias, layer.values.eps);
     let mut kv = Buffer::any(tokens * 2 * d);
     layer.kv.apply(&y, &mut kv);
@@ -153,17 +144,7 @@ pub fn forward(
     let mut g = Buffer::any(rows * f);
     gelu(&h, &mut g);
     layer.fc2.apply_residual(&g, &x2, out);
-    save.then_some(Saved {
-        x,
-        stats1,
-        q,
-        kv,
-        lse,
-        o,
-        x2,
-        stats2,
-        h,
-    })
+    save.then_some(Saved { x, stats1, q, kv, lse, o, x2, stats2, h })
 }
 
 /// The output rows of `y` (tokens, d): `y` itself if every token is one.

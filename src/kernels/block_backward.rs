@@ -25,16 +25,9 @@ impl Gradient {
         let weights = [at::QKV[0], at::PROJ[0], at::FC1[0], at::FC2[0]];
         let tensors = std::array::from_fn(|i| {
             let len = values.tensors[i].len();
-            if weights.contains(&i) {
-                Buffer::any(len)
-            } else {
-                Buffer::zeros(len)
-            }
+            if weights.contains(&i) { Buffer::any(len) } else { Buffer::zeros(len) }
         });
-        Gradient {
-            tensors,
-            fresh: true,
-        }
+        Gradient { tensors, fresh: true }
     }
     /// A (weight, bias) pair of gradients.
     fn pair(&mut self, at: [usize; 2]) -> (&mut [f32], &mut [f32]) {
@@ -78,35 +71,14 @@ pub fn backward(
     gradient: &mut Gradient,
 ) -> Buffer {
     let values = weights.values;
-    let start = if gradient.fresh {
-        Start::Zero
-    } else {
-        Start::Output
-    };
+    let start = if gradient.fresh { Start::Zero } else { Start::Output };
     gradient.fresh = false;
-    let Saved {
-        x,
-        stats1,
-        q,
-        kv,
-        lse,
-        o,
-        x2,
-        stats2,
-        h,
-    } = saved;
+    let Saved { x, stats1, q, kv, lse, o, x2, stats2, h } = saved;
     let dx2 = mlp(weights, (&x2, &stats2, &h), dy, gradient, start);
     drop((h, x2, stats2));
     let d_o = projection(weights, &o, &dx2, gradient, start);
     let (mut dq, mut dkv) = (Buffer::any(q.len()), Buffer::any(kv.len()));
-    attention::backward(
-        values.heads,
-        group,
-        (&q, &kv, &o, &lse),
-        &d_o,
-        &mut dq,
-        &mut dkv,
-    );
+    attention::backward(values.heads, group, (&q, &kv, &o, &lse), &d_o, &mut dq, &mut dkv);
     drop((q, kv, o, lse, d_o));
     let dnorm = qkv(weights, group, (&x, &stats1), (&dq, &dkv), gradient, start);
 
@@ -153,13 +125,7 @@ fn mlp(
 }
 
 /// Through `proj(o)`: the gradient of `o`.
-fn projection(
-    weights: &Weights,
-    o: &[f32],
-    dx2: &[f32],
-    gradient: &mut Gradient,
-    start: Start,
-) -> Buffer {
+fn projection(weights: &Weights, o: &[f32], dx2: &[f32], gradient: &mut Gradient, start: Start) -> Buffer {
     let (dw, db) = gradient.pair(at::PROJ);
     weight_gradient(dw, db, start, dx2, &pack_rows(o, weights.values.dim()));
     let mut d_o = Buffer::any(o.len());
@@ -186,11 +152,7 @@ fn qkv(
     let packed = pack_rows(&y, d);
     weight_gradient(dw_kv, db_kv, start, dkv, &packed);
     let y = kept_rows(y, group, d);
-    let packed = if group.kept.is_some() {
-        pack_rows(&y, d)
-    } else {
-        packed
-    };
+    let packed = if group.kept.is_some() { pack_rows(&y, d) } else { packed };
     weight_gradient(dw_q, db_q, start, dq, &packed);
 
     let mut dnorm = Buffer::any(x.len());

@@ -11,11 +11,12 @@ use ijepa_registry::tensor::{
 
 use super::attention::Heads;
 use super::block::{Layer, Values};
+use super::check::{check_blocks, check_gather, check_linear, check_loss, ensure};
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
-    AdamWStep, Backend, BlockParams, Result, RowLoss, TableTerm, check_blocks, check_gather,
-    check_linear, check_loss, ensure, gather, layer_norm, linear, loss as losses, optimizer,
+    AdamWStep, Backend, BlockParams, Result, RowLoss, TableTerm, gather, layer_norm, linear, loss as losses,
+    optimizer,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -35,9 +36,7 @@ macro_rules! put {
 
 /// Separates a tensor from its tape. Copies read memory order, hence contiguous.
 fn split<T: Tape<f32, Cpu>>(x: Rows<Cpu, T>) -> Result<(Rows<Cpu>, T)> {
-    Ok(x.try_contiguous()
-        .map_err(ModelError::from_debug)?
-        .split_tape())
+    Ok(x.try_contiguous().map_err(ModelError::from_debug)?.split_tape())
 }
 
 /// The values of a contiguous matrix.
@@ -55,19 +54,14 @@ fn read_flat(x: &Flat<Cpu>) -> Buffer {
 }
 
 fn tensor(device: &Cpu, values: Vec<f32>, shape: (usize, usize)) -> Result<Rows<Cpu>> {
-    device
-        .try_tensor_from_vec(values, shape)
-        .map_err(ModelError::from_debug)
+    device.try_tensor_from_vec(values, shape).map_err(ModelError::from_debug)
 }
 
 /// Copies of a block's parameters.
 fn read_block(block: &BlockParams<Cpu>) -> Values {
     Values {
         tensors: block.tensors().map(read_flat),
-        heads: Heads {
-            count: block.heads,
-            size: block.dim() / block.heads,
-        },
+        heads: Heads { count: block.heads, size: block.dim() / block.heads },
         eps: block.eps,
     }
 }
@@ -82,11 +76,7 @@ fn linear_node<T: Tape<f32, Cpu>>(
 ) -> Result<Rows<Cpu, T>> {
     let (_, outputs) = check_linear(&x, weight, bias)?;
     let (xv, wv, bv) = (read(&x), read_flat(weight), read_flat(bias));
-    let y = tensor(
-        x.device(),
-        linear::forward(&xv, &wv, &bv),
-        (x.shape().0, outputs),
-    )?;
+    let y = tensor(x.device(), linear::forward(&xv, &wv, &bv), (x.shape().0, outputs))?;
     if T::OWNS_TAPE {
         let (x, y, weight, bias) = (x.ghost(), y.ghost(), weight.clone(), bias.clone());
         tape.add_backward_op(move |g| {
@@ -136,9 +126,7 @@ impl Backend for Cpu {
         let (x, mut tape) = split(x)?;
         let (rows, d) = *x.shape();
         let (g, b) = (gain.shape().0, bias.shape().0);
-        ensure(d > 0 && g == d && b == d, || {
-            format!("gain of {g}, bias of {b} on {d} columns")
-        })?;
+        ensure(d > 0 && g == d && b == d, || format!("gain of {g}, bias of {b} on {d} columns"))?;
         let (xv, gv, bv) = (read(&x), read_flat(gain), read_flat(bias));
         let (y, stats) = layer_norm::forward_rows(&xv, &gv, &bv, eps);
         let y = tensor(x.device(), y, (rows, d))?;
@@ -214,17 +202,11 @@ impl Backend for Cpu {
         let values: Vec<Buffer> = tables.iter().map(|t| read_flat(t.table)).collect();
         let mut terms = vec![(&xv[..], index)];
         terms.extend(values.iter().zip(tables).map(|(v, t)| (&v[..], t.index)));
-        let y = tensor(
-            x.device(),
-            gather::forward(&terms, index.len(), d),
-            (index.len(), d),
-        )?;
+        let y = tensor(x.device(), gather::forward(&terms, index.len(), d), (index.len(), d))?;
         if T::OWNS_TAPE {
             let (x, y, index) = (x.ghost(), y.ghost(), index.to_vec());
             let trained = tables.iter().filter(|t| t.trained);
-            let trained: Vec<_> = trained
-                .map(|t| (t.table.clone(), t.index.to_vec()))
-                .collect();
+            let trained: Vec<_> = trained.map(|t| (t.table.clone(), t.index.to_vec())).collect();
             tape.add_backward_op(move |g| {
                 let (dy, mut dx) = (take!(g, &y), take!(g, &x));
                 gather::scatter_add(&dy, &index, &mut dx, d);
@@ -240,21 +222,14 @@ impl Backend for Cpu {
         Ok(y.put_tape(tape))
     }
 
-    fn loss(
-        loss: RowLoss,
-        prediction: TapedRows<Self>,
-        target: &Rows<Self>,
-    ) -> Result<TapedScalar<Self>> {
+    fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {
         check_loss(&prediction, target)?;
         let (p, mut tape) = split(prediction)?;
         let (t, NoneTape) = split(target.clone())?;
         let d = p.shape().1;
         let (pv, tv) = (read(&p), read(&t));
         let value = losses::forward(loss, &pv, &tv, d);
-        let out = p
-            .device()
-            .try_tensor_from_vec(vec![value as f32], ())
-            .map_err(ModelError::from_debug)?;
+        let out = p.device().try_tensor_from_vec(vec![value as f32], ()).map_err(ModelError::from_debug)?;
         let (p, ghost) = (p.ghost(), out.ghost());
         tape.add_backward_op(move |g| {
             let (dloss, mut dp) = (take!(g, &ghost), take!(g, &p));
@@ -273,13 +248,9 @@ impl Backend for Cpu {
         step: &AdamWStep,
     ) -> Result<()> {
         let n = param.shape().0;
-        ensure(m.shape().0 == n && v.shape().0 == n, || {
-            format!("moments do not fit {n} values")
-        })?;
+        ensure(m.shape().0 == n && v.shape().0 == n, || format!("moments do not fit {n} values"))?;
         let (mut pv, mut mv, mut vv) = (read_flat(param), read_flat(m), read_flat(v));
-        let grad = gradients
-            .get_or_alloc_mut(param)
-            .map_err(ModelError::from_debug)?;
+        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
         optimizer::adamw(step, &mut pv, grad, &mut mv, &mut vv);
         param.copy_from(&pv);
         m.copy_from(&mv);
@@ -288,17 +259,13 @@ impl Backend for Cpu {
     }
 
     fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64> {
-        let grad = gradients
-            .get_or_alloc_mut(param)
-            .map_err(ModelError::from_debug)?;
+        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
         Ok(optimizer::sq_norm(grad))
     }
 
     fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()> {
         let (t, s) = (teacher.shape().0, student.shape().0);
-        ensure(t == s, || {
-            format!("a student of {s} values for a teacher of {t}")
-        })?;
+        ensure(t == s, || format!("a student of {s} values for a teacher of {t}"))?;
         let mut values = read_flat(teacher);
         optimizer::ema(&mut values, &read_flat(student), momentum);
         teacher.copy_from(&values);

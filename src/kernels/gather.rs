@@ -11,18 +11,16 @@ const TASK_ROWS: usize = 256;
 /// `out[i] = sum_k tables[k][indices[k][i]]`, rows of `d` values; [`NONE`] adds nothing.
 pub fn forward(tables: &[(&[f32], &[u32])], rows: usize, d: usize) -> Vec<f32> {
     let mut out = vec![0.0; rows * d];
-    out.par_chunks_mut(TASK_ROWS * d)
-        .enumerate()
-        .for_each(|(task, out)| {
-            for (i, out) in out.chunks_exact_mut(d).enumerate() {
-                for (table, index) in tables {
-                    let from = index[task * TASK_ROWS + i];
-                    if from != NONE {
-                        add(out, &table[from as usize * d..][..d]);
-                    }
+    out.par_chunks_mut(TASK_ROWS * d).enumerate().for_each(|(task, out)| {
+        for (i, out) in out.chunks_exact_mut(d).enumerate() {
+            for (table, index) in tables {
+                let from = index[task * TASK_ROWS + i];
+                if from != NONE {
+                    add(out, &table[from as usize * d..][..d]);
                 }
             }
-        });
+        }
+    });
     out
 }
 
@@ -58,15 +56,12 @@ pub fn scatter_add(dy: &[f32], index: &[u32], dtable: &mut [f32], d: usize) {
     let readers = Readers::new(index, dtable.len() / d);
     // One row is a task of its own when few rows have many readers each (a mask token).
     let task_rows = (TASK_ROWS * (dtable.len() / d) / index.len().max(1)).clamp(1, TASK_ROWS);
-    dtable
-        .par_chunks_mut(task_rows * d)
-        .enumerate()
-        .for_each(|(task, dtable)| {
-            for (r, row) in dtable.chunks_exact_mut(d).enumerate() {
-                let r = task * task_rows + r;
-                for i in &readers.readers[readers.starts[r]..readers.starts[r + 1]] {
-                    add(row, &dy[*i as usize * d..][..d]);
-                }
+    dtable.par_chunks_mut(task_rows * d).enumerate().for_each(|(task, dtable)| {
+        for (r, row) in dtable.chunks_exact_mut(d).enumerate() {
+            let r = task * task_rows + r;
+            for i in &readers.readers[readers.starts[r]..readers.starts[r + 1]] {
+                add(row, &dy[*i as usize * d..][..d]);
             }
-        });
+        }
+    });
 }

@@ -58,32 +58,14 @@ impl Packed {
 pub fn product(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
     let m = out.len() / b.n;
     assert_eq!(a.len(), m * b.k, "a left factor of {m} x {}", b.k);
-    multiply(
-        out,
-        start,
-        Left {
-            values: a,
-            row: b.k,
-            col: 1,
-        },
-        b,
-    );
+    multiply(out, start, Left { values: a, row: b.k, col: 1 }, b);
 }
 
 /// `out = start + a' b`, `out` row-major (m, n), `a` row-major (k, m).
 pub fn product_of_transposed(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
     let m = out.len() / b.n;
     assert_eq!(a.len(), m * b.k, "a left factor of {} x {m}", b.k);
-    multiply(
-        out,
-        start,
-        Left {
-            values: a,
-            row: 1,
-            col: m,
-        },
-        b,
-    );
+    multiply(out, start, Left { values: a, row: 1, col: m }, b);
 }
 
 vectorised! {
@@ -101,12 +83,12 @@ vectorised! {
                 let whole = (n - col).min(PANEL) / LANES * LANES;
                 let right = Strided { values: panel, stride: PANEL };
                 let to = Strided { values: &mut out[col.min(m * n)..], stride: n };
-                tile::product::<S>(to, start.from_column(col), a, right, (m, k1 - k0, whole));
+                tile::product::<S>(to, start.at_column(col), a, right, (m, k1 - k0, whole));
                 let rest = (n - col).min(PANEL) - whole;
                 if rest > 0 {
                     let right = Strided { values: &panel[whole.min(panel.len())..], stride: PANEL };
                     let to = Strided { values: &mut out[(col + whole).min(m * n)..], stride: n };
-                    narrow_product::<S>(to, start.from_column(col + whole), a, right, (m, k1 - k0, rest));
+                    narrow_product::<S>(to, start.at_column(col + whole), a, right, (m, k1 - k0, rest));
                 }
             }
         }
@@ -139,17 +121,8 @@ fn narrow_product<S: super::simd::Simd>(
                 };
             }
         }
-        let a = Left {
-            values: &a.values[(row0 * a.row).min(a.values.len())..],
-            ..a
-        };
-        let (to, b) = (
-            Strided {
-                values: &mut padded[..],
-                stride: LANES,
-            },
-            Strided { ..b },
-        );
+        let a = Left { values: &a.values[(row0 * a.row).min(a.values.len())..], ..a };
+        let (to, b) = (Strided { values: &mut padded[..], stride: LANES }, Strided { ..b });
         tile::product::<S>(to, Start::Output, a, b, (rows, k, LANES));
         for r in 0..rows {
             let at = (row0 + r) * out.stride;

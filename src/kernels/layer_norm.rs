@@ -92,10 +92,7 @@ fn row_sums(
     for i in whole..d {
         one(i, 0);
     }
-    (
-        sum.iter().sum::<f32>() / d as f32,
-        sum_x.iter().sum::<f32>() / d as f32,
-    )
+    (sum.iter().sum::<f32>() / d as f32, sum_x.iter().sum::<f32>() / d as f32)
 }
 
 vectorised! {

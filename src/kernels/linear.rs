@@ -18,10 +18,7 @@ impl Forward {
     /// From `weight` (out, in) and `bias` (out).
     pub fn new(weight: &[f32], bias: &[f32]) -> Self {
         let inputs = weight.len() / bias.len();
-        Forward {
-            weight: Packed::transposed(weight, inputs, bias.len()),
-            bias: Buffer::copy_of(bias),
-        }
+        Forward { weight: Packed::transposed(weight, inputs, bias.len()), bias: Buffer::copy_of(bias) }
     }
     /// `y = x W' + b` for (n, in) rows.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
@@ -30,12 +27,7 @@ impl Forward {
     /// `y = residual + x W' + b`.
     pub fn apply_residual(&self, x: &[f32], residual: &[f32], y: &mut [f32]) {
         assert_eq!(residual.len(), y.len(), "residual");
-        product(
-            y,
-            Start::RowAndMatrix(&self.bias, residual),
-            x,
-            &self.weight,
-        );
+        product(y, Start::RowAndMatrix(&self.bias, residual), x, &self.weight);
     }
 }
 
@@ -82,10 +74,8 @@ pub fn backward(
             .zip(dy.par_chunks(split::GROUP_TOKENS * outputs))
             .for_each(|(dx, dy)| product(dx, Start::Output, dy, &weight));
     }
-    let chunks: Vec<_> = dy
-        .chunks(split::GROUP_TOKENS * outputs)
-        .zip(x.chunks(split::GROUP_TOKENS * inputs))
-        .collect();
+    let chunks: Vec<_> =
+        dy.chunks(split::GROUP_TOKENS * outputs).zip(x.chunks(split::GROUP_TOKENS * inputs)).collect();
     let lanes = split::lanes(x.len() / inputs, chunks.len());
     let sums: Vec<_> = split::runs(chunks, lanes)
         .into_par_iter()

@@ -13,28 +13,17 @@ const COSINE_EPS: f64 = 1e-8;
 /// The loss of predictions `p` against targets `t`, both (n, d).
 pub fn forward(loss: RowLoss, p: &[f32], t: &[f32], d: usize) -> f64 {
     let task = |(p, t): (&[f32], &[f32])| -> f64 {
-        p.chunks_exact(d)
-            .zip(t.chunks_exact(d))
-            .map(|(p, t)| row_loss(loss, p, t))
-            .sum()
+        p.chunks_exact(d).zip(t.chunks_exact(d)).map(|(p, t)| row_loss(loss, p, t)).sum()
     };
-    let sums: Vec<f64> = p
-        .par_chunks(TASK_ROWS * d)
-        .zip(t.par_chunks(TASK_ROWS * d))
-        .map(task)
-        .collect();
+    let sums: Vec<f64> = p.par_chunks(TASK_ROWS * d).zip(t.par_chunks(TASK_ROWS * d)).map(task).collect();
     sums.iter().sum::<f64>() * row_weight(loss, p.len() / d, d)
 }
 
 /// Adds to `dp` the gradient of the predictions, given that of the loss.
 pub fn backward(loss: RowLoss, p: &[f32], t: &[f32], d: usize, dloss: f64, dp: &mut [f32]) {
     let weight = dloss * row_weight(loss, p.len() / d, d);
-    let rows = p
-        .par_chunks_exact(d)
-        .zip(t.par_chunks_exact(d))
-        .zip(dp.par_chunks_exact_mut(d));
-    rows.with_min_len(TASK_ROWS)
-        .for_each(|((p, t), dp)| add_row_gradient(loss, p, t, weight, dp));
+    let rows = p.par_chunks_exact(d).zip(t.par_chunks_exact(d)).zip(dp.par_chunks_exact_mut(d));
+    rows.with_min_len(TASK_ROWS).for_each(|((p, t), dp)| add_row_gradient(loss, p, t, weight, dp));
 }
 
 /// Factor of each row's contribution.
@@ -59,11 +48,7 @@ fn row_loss(loss: RowLoss, p: &[f32], t: &[f32]) -> f64 {
 
 /// `e^2 / (2 beta)` within `beta`, `|e| - beta / 2` outside; absolute error for `beta = 0`.
 fn smooth_l1(e: f64, beta: f64) -> f64 {
-    if e.abs() < beta {
-        0.5 * e * e / beta
-    } else {
-        e.abs() - 0.5 * beta
-    }
+    if e.abs() < beta { 0.5 * e * e / beta } else { e.abs() - 0.5 * beta }
 }
 
 fn add_row_gradient(loss: RowLoss, p: &[f32], t: &[f32], weight: f64, dp: &mut [f32]) {
@@ -101,16 +86,9 @@ struct Cosine {
 impl Cosine {
     fn new(p: &[f32], t: &[f32]) -> Self {
         let dot = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum()
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
         let norm = |a| dot(a, a).sqrt().max(COSINE_EPS);
-        Cosine {
-            dot: dot(p, t),
-            p_norm: norm(p),
-            t_norm: norm(t),
-        }
+        Cosine { dot: dot(p, t), p_norm: norm(p), t_norm: norm(t) }
     }
 }

@@ -70,12 +70,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             partial[i] = a[i].mul_add(b[i], partial[i]);
         }
     }
-    let rest: f32 = a
-        .remainder()
-        .iter()
-        .zip(b.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
     partial.iter().sum::<f32>() + rest
 }
 
@@ -86,11 +81,7 @@ pub fn max(x: &[f32]) -> f32 {
     let mut blocks = x.chunks_exact(LANES);
     for block in &mut blocks {
         for i in 0..LANES {
-            partial[i] = if block[i] > partial[i] {
-                block[i]
-            } else {
-                partial[i]
-            };
+            partial[i] = if block[i] > partial[i] { block[i] } else { partial[i] };
         }
     }
     let largest = |a: f32, b: &f32| if *b > a { *b } else { a };

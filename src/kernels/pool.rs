@@ -80,23 +80,9 @@ mod tests {
 
     #[test]
     fn capacity_wastes_at_most_an_eighth() {
-        for len in [
-            0,
-            1,
-            63,
-            64,
-            65,
-            1000,
-            1025,
-            100_000,
-            1 << 20,
-            (1 << 20) + 1,
-        ] {
+        for len in [0, 1, 63, 64, 65, 1000, 1025, 100_000, 1 << 20, (1 << 20) + 1] {
             let capacity = capacity_class(len);
-            assert!(
-                capacity >= len && capacity <= len + len / 8 + 64,
-                "{len}: {capacity}"
-            );
+            assert!(capacity >= len && capacity <= len + len / 8 + 64, "{len}: {capacity}");
         }
     }
 }

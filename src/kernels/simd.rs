@@ -175,12 +175,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
-            unsafe {
-                [
-                    _mm256_fmadd_ps(a[0], b[0], c[0]),
-                    _mm256_fmadd_ps(a[1], b[1], c[1]),
-                ]
-            }
+            unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
         }
         #[inline(always)]
         unsafe fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
@@ -204,14 +199,7 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
         use std::arch::aarch64::vld1q_f32;
-        unsafe {
-            [
-                vld1q_f32(from),
-                vld1q_f32(from.add(4)),
-                vld1q_f32(from.add(8)),
-                vld1q_f32(from.add(12)),
-            ]
-        }
+        unsafe { [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))] }
     }
     #[inline(always)]
     unsafe fn store(v: Self::V, to: *mut f32) {

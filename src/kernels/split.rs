@@ -43,10 +43,7 @@ pub struct Group {
 impl Group {
     /// The same tokens with every token an output row: what all blocks but the last compute.
     pub fn complete(&self) -> Group {
-        let every = |s: &Sequence| Sequence {
-            tokens: s.tokens.clone(),
-            rows: s.tokens.clone(),
-        };
+        let every = |s: &Sequence| Sequence { tokens: s.tokens.clone(), rows: s.tokens.clone() };
         Group {
             tokens: self.tokens.clone(),
             rows: self.tokens.clone(),
@@ -81,18 +78,8 @@ pub fn groups(segments: &Segments, keep: Option<&[u32]>) -> Vec<Group> {
                 rows: rows_before(s.start) - rows.start..rows_before(s.end) - rows.start,
             }
         };
-        let kept = keep.map(|k| {
-            k[rows.clone()]
-                .iter()
-                .map(|t| *t as usize - start)
-                .collect()
-        });
-        groups.push(Group {
-            sequences: (first..end).map(sequence).collect(),
-            tokens,
-            rows,
-            kept,
-        });
+        let kept = keep.map(|k| k[rows.clone()].iter().map(|t| *t as usize - start).collect());
+        groups.push(Group { sequences: (first..end).map(sequence).collect(), tokens, rows, kept });
         first = end;
     }
     groups
@@ -109,14 +96,7 @@ pub fn lanes(tokens: usize, groups: usize) -> usize {
 pub fn runs<T>(items: Vec<T>, parts: usize) -> Vec<Vec<T>> {
     let total = items.len();
     let mut items = items.into_iter();
-    (0..parts)
-        .map(|p| {
-            items
-                .by_ref()
-                .take((p + 1) * total / parts - p * total / parts)
-                .collect()
-        })
-        .collect()
+    (0..parts).map(|p| items.by_ref().take((p + 1) * total / parts - p * total / parts).collect()).collect()
 }
 
 /// Cuts `values` into consecutive slices of the given lengths.
@@ -142,34 +122,17 @@ mod tests {
         assert_eq!(tokens, [0..200, 200..300, 300..1000, 1000..1001]);
         let rows: Vec<_> = groups.iter().map(|g| g.rows.clone()).collect();
         assert_eq!(rows, [0..3, 3..4, 4..4, 4..5]);
-        assert_eq!(
-            groups[0].sequences[1],
-            Sequence {
-                tokens: 100..200,
-                rows: 1..3
-            }
-        );
+        assert_eq!(groups[0].sequences[1], Sequence { tokens: 100..200, rows: 1..3 });
         assert_eq!(groups[1].kept.as_deref(), Some(&[99][..]));
     }
 
     #[test]
     fn lanes_depend_on_size_only() {
-        assert_eq!(
-            [
-                lanes(1, 1),
-                lanes(6000, 24),
-                lanes(40_000, 160),
-                lanes(9000, 2)
-            ],
-            [1, 4, 16, 2]
-        );
+        assert_eq!([lanes(1, 1), lanes(6000, 24), lanes(40_000, 160), lanes(9000, 2)], [1, 4, 16, 2]);
     }
 
     #[test]
     fn runs_cover_everything_in_order() {
-        assert_eq!(
-            runs((0..7).collect(), 3),
-            [vec![0, 1], vec![2, 3], vec![4, 5, 6]]
-        );
+        assert_eq!(runs((0..7).collect(), 3), [vec![0, 1], vec![2, 3], vec![4, 5, 6]]);
     }
 }

@@ -33,11 +33,7 @@ impl Plan {
         }
     }
     fn groups(&self, block: usize, blocks: usize) -> &[Group] {
-        if block + 1 == blocks {
-            &self.last
-        } else {
-            &self.all
-        }
+        if block + 1 == blocks { &self.last } else { &self.all }
     }
 }
 
@@ -75,9 +71,7 @@ pub fn forward(layers: &[Layer], plan: &Plan, x: &[f32], save: bool) -> (Vec<f32
 
 /// From per group, per block to per block, per group.
 fn by_block(groups: Vec<Vec<Saved>>, blocks: usize) -> Kept {
-    let mut kept: Kept = (0..blocks)
-        .map(|_| Vec::with_capacity(groups.len()))
-        .collect();
+    let mut kept: Kept = (0..blocks).map(|_| Vec::with_capacity(groups.len())).collect();
     for group in groups {
         for (block, saved) in kept.iter_mut().zip(group) {
             block.push(saved);
@@ -106,10 +100,7 @@ pub fn backward(
         flow = block_gradient(values, groups, saved, flow, &mut grads[b]);
     }
     let parts = split::slices(dx, plan.all.iter().map(|g| g.tokens.len() * d));
-    parts
-        .into_par_iter()
-        .zip(flow)
-        .for_each(|(dx, flow)| add(dx, &flow));
+    parts.into_par_iter().zip(flow).for_each(|(dx, flow)| add(dx, &flow));
 }
 
 /// One block of [`backward`]: from the gradients of its output rows, per group, to those of its tokens.
@@ -130,9 +121,7 @@ fn block_gradient(
             let mut sum = Gradient::new(values);
             let flow = run
                 .into_iter()
-                .map(|((group, saved), dy)| {
-                    block_backward::backward(&weights, group, saved, &dy, &mut sum)
-                })
+                .map(|((group, saved), dy)| block_backward::backward(&weights, group, saved, &dy, &mut sum))
                 .collect();
             (flow, sum)
         })

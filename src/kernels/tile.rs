@@ -37,7 +37,7 @@ pub enum Start<'a> {
 impl<'a> Start<'a> {
     /// The same from column `col` of a wider output on.
     #[inline(always)]
-    pub fn from_column(self, col: usize) -> Start<'a> {
+    pub fn at_column(self, col: usize) -> Start<'a> {
         match self {
             Start::Row(row) => Start::Row(&row[col..]),
             Start::RowAndMatrix(row, x) => Start::RowAndMatrix(&row[col..], &x[col.min(x.len())..]),
@@ -126,11 +126,7 @@ impl StartAt {
             Start::Row(row) => (false, row.as_ptr(), null),
             Start::RowAndMatrix(row, x) => (false, row.as_ptr(), x.as_ptr()),
         };
-        StartAt {
-            output,
-            row,
-            matrix,
-        }
+        StartAt { output, row, matrix }
     }
 }
 
@@ -214,11 +210,7 @@ impl<S: Simd> Operands<S> {
     /// # Safety
     /// As for [`Operands::tile`].
     #[inline(always)]
-    unsafe fn begin<const R: usize, const V: usize>(
-        &self,
-        row: usize,
-        col: usize,
-    ) -> [[S::V; V]; R] {
+    unsafe fn begin<const R: usize, const V: usize>(&self, row: usize, col: usize) -> [[S::V; V]; R] {
         let at = row * self.out_stride + col;
         // SAFETY: all offsets are in range by the contract.
         unsafe {

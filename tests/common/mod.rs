@@ -16,9 +16,7 @@ impl Random {
     }
     /// Uniform in `-size..size`.
     pub fn values(&mut self, n: usize, size: f32) -> Vec<f32> {
-        (0..n)
-            .map(|_| (self.0.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * size)
-            .collect()
+        (0..n).map(|_| (self.0.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * size).collect()
     }
     /// Uniform below `end`.
     pub fn below(&mut self, end: usize) -> usize {
@@ -58,29 +56,20 @@ pub fn flat(values: Vec<f32>) -> Flat<Cpu> {
     Cpu::default().tensor_from_vec(values, (n,))
 }
 
-/// Shapes that break kernels: (lengths, dim, heads, hidden, kept rows).
-pub fn block_cases() -> Vec<(Vec<usize>, usize, usize, usize, Option<Vec<u32>>)> {
+/// Lengths of the sequences, dim, heads, hidden, kept rows.
+pub type BlockCase = (Vec<usize>, usize, usize, usize, Option<Vec<u32>>);
+
+/// Shapes that break kernels.
+pub fn block_cases() -> Vec<BlockCase> {
     vec![
         (vec![1], 8, 1, 8, None),
         (vec![1, 1, 1], 30, 5, 120, Some(vec![1])),
         (vec![7, 9, 1, 23], 24, 3, 50, None),
         (vec![7, 9, 1, 23], 24, 3, 50, Some(vec![0, 3, 8, 16, 39])),
         (vec![64, 64], 48, 3, 96, Some((64..100).collect())),
-        (
-            vec![17, 40, 33],
-            64,
-            2,
-            256,
-            Some((5..80).step_by(3).collect()),
-        ),
+        (vec![17, 40, 33], 64, 2, 256, Some((5..80).step_by(3).collect())),
         (vec![300, 5, 280], 32, 2, 64, None),
-        (
-            vec![23; 60],
-            36,
-            4,
-            72,
-            Some((0..23 * 60).filter(|i| i % 23 > 12).collect()),
-        ),
+        (vec![23; 60], 36, 4, 72, Some((0..23 * 60).filter(|i| i % 23 > 12).collect())),
     ]
 }
 

@@ -1,0 +1,134 @@
+//! What the operators take besides tensors.
+
+use dfdx::prelude::HasShape;
+use ijepa_registry::tensor::{Device, Flat};
+
+use super::Result;
+use super::check::ensure;
+
+/// Parameters of a pre-norm transformer block. Building one clones tensors, not their values, so
+/// gradients reach the originals.
+#[derive(Clone, Debug)]
+pub struct BlockParams<D: Device<f32>> {
+    /// Attention heads; they divide the columns.
+    pub heads: usize,
+    /// Added to the variance in both norms.
+    pub eps: f32,
+    /// `norm1.weight` (d).
+    pub norm1_weight: Flat<D>,
+    /// `norm1.bias` (d).
+    pub norm1_bias: Flat<D>,
+    /// `attn.qkv.weight` [3d, d]: queries, keys, values, each split into heads in order.
+    pub qkv_weight: Flat<D>,
+    /// `attn.qkv.bias` (3d).
+    pub qkv_bias: Flat<D>,
+    /// `attn.proj.weight` [d, d].
+    pub proj_weight: Flat<D>,
+    /// `attn.proj.bias` (d).
+    pub proj_bias: Flat<D>,
+    /// `norm2.weight` (d).
+    pub norm2_weight: Flat<D>,
+    /// `norm2.bias` (d).
+    pub norm2_bias: Flat<D>,
+    /// `mlp.fc1.weight` [hidden, d].
+    pub fc1_weight: Flat<D>,
+    /// `mlp.fc1.bias` (hidden).
+    pub fc1_bias: Flat<D>,
+    /// `mlp.fc2.weight` [d, hidden].
+    pub fc2_weight: Flat<D>,
+    /// `mlp.fc2.bias` (d).
+    pub fc2_bias: Flat<D>,
+}
+
+impl<D: Device<f32>> BlockParams<D> {
+    /// All tensors in the order of the fields.
+    pub fn tensors(&self) -> [&Flat<D>; 12] {
+        [
+            &self.norm1_weight,
+            &self.norm1_bias,
+            &self.qkv_weight,
+            &self.qkv_bias,
+            &self.proj_weight,
+            &self.proj_bias,
+            &self.norm2_weight,
+            &self.norm2_bias,
+            &self.fc1_weight,
+            &self.fc1_bias,
+            &self.fc2_weight,
+            &self.fc2_bias,
+        ]
+    }
+    /// Columns of the activations.
+    pub fn dim(&self) -> usize {
+        self.norm1_weight.shape().0
+    }
+    /// Columns between the two layers of the MLP.
+    pub fn hidden(&self) -> usize {
+        self.fc1_bias.shape().0
+    }
+    /// Refuses tensors whose sizes do not fit together.
+    pub fn check(&self) -> Result<()> {
+        let (d, f) = (self.dim(), self.hidden());
+        ensure(self.heads > 0 && d.is_multiple_of(self.heads) && f > 0, || {
+            format!("{} heads on {d} columns, {f} hidden", self.heads)
+        })?;
+        let expected = [d, d, 3 * d * d, 3 * d, d * d, d, d, d, f * d, f, d * f, d];
+        let found = self.tensors().map(|t| t.shape().0);
+        ensure(found == expected, || format!("block parameters of sizes {found:?}, not {expected:?}"))
+    }
+}
+
+/// A table whose rows [`Backend::gather_sum`] adds.
+#[derive(Clone, Copy, Debug)]
+pub struct TableTerm<'a, D: Device<f32>> {
+    /// Rows one after another, as wide as the activations.
+    pub table: &'a Flat<D>,
+    /// For each output row a row of the table, or [`NONE`].
+    pub index: &'a [u32],
+    /// Whether the table has a gradient (sin-cos positions have none).
+    pub trained: bool,
+}
+
+/// A loss between predicted and target rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowLoss {
+    /// Squared error, summed over columns, mean over rows.
+    L2,
+    /// Mean over all elements of `e^2 / (2 beta)` within `beta` and `|e| - beta / 2` outside.
+    SmoothL1 {
+        /// Where the parabola ends; above 0.
+        beta: f32,
+    },
+    /// Mean over rows of one minus the cosine.
+    Cosine,
+}
+
+/// One step of AdamW, with decoupled weight decay as in PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Weight decay; 0 for parameters without.
+    pub weight_decay: f64,
+    /// Number of this step, from 1.
+    pub step: u64,
+    /// Factor on the gradient, for clipping.
+    pub grad_scale: f64,
+}
+
+impl AdamWStep {
+    /// `1 - beta1^step`.
+    pub fn correction1(&self) -> f64 {
+        1.0 - self.beta1.powf(self.step as f64)
+    }
+    /// `1 - beta2^step`.
+    pub fn correction2(&self) -> f64 {
+        1.0 - self.beta2.powf(self.step as f64)
+    }
+}
