@@ -3,12 +3,20 @@
 //! Layers, bottom-up; a layer imports only what stands above it here (see ARCHITECTURE.md).
 
 pub mod kernels;
+pub mod nn;
 
 pub mod data;
 
 mod components;
 
 pub mod config;
+pub mod events;
+pub mod model;
+pub mod results;
+pub mod sinks;
+pub mod train;
+
+pub mod run;
 
 pub mod cli;
 

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-pub use dfdx::prelude::{Cpu, Device, Gradients, NoneTape, OwnedTape, Tape, Tensor};
+pub use dfdx::prelude::{
+    Backward, Cpu, Device, Gradients, HasShape, NoneTape, OwnedTape, Tape, Tensor, TensorFromVec, Trace,
+    ZerosTensor,
+};
 
 /// `(token, dim)` activations of a packed batch.
 pub type Rows<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;

@@ -1,1 +1,5 @@
 //! Encoders.
+
+mod vit;
+
+pub(in crate::components) use vit::{check_attention, table};

@@ -1,1 +1,3 @@
 //! Optimizers.
+
+mod adamw;

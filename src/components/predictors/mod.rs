@@ -1,1 +1,3 @@
 //! Predictors.
+
+mod vit;

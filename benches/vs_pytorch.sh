@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Times one training step of experiments/baseline.yaml against eager PyTorch, side by side.
+#
+#   benches/vs_pytorch.sh [--repeats N] [--case BATCH:THREADS]...
+#
+# Sets up its own Python environment with PyTorch in .bench-venv (or uses the one in
+# IJEPA_BENCH_VENV), then prints one line per measurement:
+#
+#   ratio step_b256_t2 1.07     median PyTorch time / median our time: above 1 we are faster
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${IJEPA_BENCH_VENV:-.bench-venv}
+if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+    echo "setting up PyTorch in $venv" >&2
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet torch numpy
+fi
+cargo bench -q --no-run --bench step
+exec "$venv/bin/python" benches/vs_pytorch.py "$@"

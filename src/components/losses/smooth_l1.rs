@@ -1,0 +1,38 @@
+//! Loss `smooth_l1`.
+
+use ijepa_registry::prelude::*;
+
+use super::{DistanceLoss, TargetTransform, target::distance_loss};
+use crate::kernels::RowLoss;
+
+component! {
+    /// Smooth L1 (Huber) distance, averaged over all elements: Meta's released I-JEPA loss.
+    ///
+    /// Per element d: `0.5 d^2 / beta` where `|d| < beta`, else `|d| - 0.5 beta`.
+    loss "smooth_l1" => SmoothL1, example = "{ target: layer_norm, beta: 1.0 }"
+}
+
+/// Settings of `loss: { kind: smooth_l1 }`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SmoothL1 {
+    /// What predictions are compared with.
+    target: TargetTransform,
+    /// Where the distance turns from quadratic to linear.
+    #[schemars(range(min = 1e-6, max = 1e6))]
+    beta: f32,
+}
+
+impl Default for SmoothL1 {
+    fn default() -> Self {
+        SmoothL1 { target: TargetTransform::LayerNorm, beta: 1.0 }
+    }
+}
+
+impl SmoothL1 {
+    fn distance(&self) -> RowLoss {
+        RowLoss::SmoothL1 { beta: self.beta }
+    }
+}
+
+distance_loss!(SmoothL1);

@@ -1,0 +1,162 @@
+//! Optimizer `adamw`.
+
+use ijepa_registry::prelude::*;
+
+use crate::kernels::{AdamWStep, Backend};
+
+component! {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), in PyTorch's order.
+    ///
+    /// Learning rate and weight decay follow their schedules at every step. Biases and the gain and
+    /// bias of norms are not decayed unless `decay_bias_and_norm` says so (the CIFAR-10 reference
+    /// decays everything). Gradients can be clipped by their global norm.
+    optimizer "adamw" => AdamW, example = "{ betas: [0.9, 0.95], clip: 1.0 }"
+}
+
+/// Settings of `optimizer: { kind: adamw }`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AdamW {
+    /// Decay rates of the first and second moment, each at least 0 and below 1.
+    betas: [f64; 2],
+    /// Added to the root of the second moment.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    eps: f64,
+    /// Largest global gradient norm; larger gradients are scaled down to it. `null`: no clipping.
+    #[schemars(range(min = 1e-12))]
+    clip: Option<f64>,
+    /// Whether weight decay also applies to biases and norms.
+    decay_bias_and_norm: bool,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        AdamW { betas: [0.9, 0.999], eps: 1e-8, clip: None, decay_bias_and_norm: false }
+    }
+}
+
+impl OptimizerSettings for AdamW {
+    fn check(&self) -> Vec<Problem> {
+        let bad = |b: &f64| !(0.0..1.0).contains(b);
+        let describe = |(i, b): (usize, &f64)| {
+            bad(b).then(|| Problem::new(format!("betas.{i}"), format!("{b} is not in [0, 1)")))
+        };
+        self.betas.iter().enumerate().filter_map(describe).collect()
+    }
+    fn cpu(&self) -> Box<dyn Optimizer<Cpu>> {
+        Box::new(AdamWState::new(self))
+    }
+    #[cfg(feature = "cuda")]
+    fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>> {
+        Box::new(AdamWState::new(self))
+    }
+}
+
+/// First and second moment of one parameter.
+struct Moments<D: Device<f32>> {
+    name: String,
+    first: Flat<D>,
+    second: Flat<D>,
+}
+
+/// The built optimizer.
+struct AdamWState<D: Device<f32>> {
+    settings: AdamW,
+    steps: u64,
+    /// In the order of the parameters; filled at the first step.
+    moments: Vec<Moments<D>>,
+}
+
+impl<D: Backend> AdamWState<D> {
+    fn new(settings: &AdamW) -> Self {
+        AdamWState { settings: settings.clone(), steps: 0, moments: Vec::new() }
+    }
+
+    fn ensure_moments(&mut self, params: &[(String, &mut Param<D>)]) {
+        if self.moments.is_empty() {
+            self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();
+        }
+    }
+
+    fn step_of(&self, rates: Rates, param: &Param<D>, gradient_scale: f64) -> AdamWStep {
+        let decays = self.settings.decay_bias_and_norm || !param.is_bias_or_norm();
+        AdamWStep {
+            step: self.steps,
+            lr: rates.learning_rate,
+            weight_decay: if decays { rates.weight_decay } else { 0.0 },
+            beta1: self.settings.betas[0],
+            beta2: self.settings.betas[1],
+            eps: self.settings.eps,
+            grad_scale: gradient_scale,
+        }
+    }
+}
+
+impl<D: Device<f32>> Moments<D> {
+    fn zero(name: &str, param: &Param<D>) -> Self {
+        let like = || param.data.device().zeros_like(&(param.len(),));
+        Moments { name: name.to_string(), first: like(), second: like() }
+    }
+}
+
+/// Factor that brings a gradient of norm `norm` down to `clip` (as `clip_grad_norm_`).
+fn clip_factor(norm: f64, clip: Option<f64>) -> f64 {
+    clip.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0))
+}
+
+impl<D: Backend> Optimizer<D> for AdamWState<D> {
+    fn step(
+        &mut self,
+        params: &mut [(String, &mut Param<D>)],
+        gradients: &mut Gradients<f32, D>,
+        rates: Rates,
+    ) -> Result<StepReport, ModelError> {
+        self.ensure_moments(params);
+        self.steps += 1;
+        let mut squares = 0.0;
+        for (_, param) in params.iter().filter(|(_, p)| p.trainable) {
+            squares += D::grad_sq_norm(&param.data, gradients)?;
+        }
+        let norm = squares.sqrt();
+        let scale = clip_factor(norm, self.settings.clip);
+        for (i, (_, param)) in params.iter_mut().enumerate().filter(|(_, (_, p))| p.trainable) {
+            let step = self.step_of(rates, param, scale);
+            let moments = &mut self.moments[i];
+            D::adamw(&mut param.data, &mut moments.first, &mut moments.second, gradients, &step)?;
+        }
+        Ok(StepReport { gradient_norm: norm })
+    }
+
+    fn state(&self) -> OptimizerState {
+        let both = |m: &Moments<D>| {
+            let named = |part: &str, t: &Flat<D>| (format!("{part}/{}", m.name), t.as_vec());
+            [named("exp_avg", &m.first), named("exp_avg_sq", &m.second)]
+        };
+        OptimizerState { steps: self.steps, tensors: self.moments.iter().flat_map(both).collect() }
+    }
+
+    fn restore(
+        &mut self,
+        state: OptimizerState,
+        params: &[(String, &Param<D>)],
+    ) -> Result<(), ModelError> {
+        self.steps = state.steps;
+        self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();
+        if state.steps == 0 {
+            return Ok(());
+        }
+        let stored: std::collections::HashMap<_, _> = state.tensors.into_iter().collect();
+        for m in &mut self.moments {
+            for (part, tensor) in [("exp_avg", &mut m.first), ("exp_avg_sq", &mut m.second)] {
+                let name = format!("{part}/{}", m.name);
+                let values = stored.get(&name).ok_or_else(|| ModelError(format!("{name} is missing")))?;
+                if values.len() != tensor.shape().0 {
+                    let (a, b) = (values.len(), tensor.shape().0);
+                    return Err(ModelError(format!("{name} holds {a} values, the model {b}")));
+                }
+                tensor.copy_from(values);
+            }
+        }
+        Ok(())
+    }
+}

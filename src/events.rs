@@ -1,0 +1,164 @@
+//! What a run tells the outside, as plain data. Training emits events; sinks turn them into CSV
+//! rows, progress bars and checkpoints.
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Training starts, or continues after a resume.
+    Started(Started),
+    /// A step ended. Emitted at every step; nothing of it goes into a file.
+    Tick(Tick),
+    /// A row of `metrics.csv` is complete.
+    Metrics(MetricsRow),
+    /// An epoch ended.
+    Epoch(EpochRow),
+    /// Something slow outside training advances.
+    Phase(Phase),
+    /// A probe was measured: one value.
+    Probe(ProbeRow),
+    /// A good moment to write everything down.
+    Checkpoint(Box<Snapshot>),
+    /// The run is over.
+    Ended(Outcome),
+}
+
+/// Sizes of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// First step of this process (0, or where a checkpoint left off).
+    pub first_step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Steps of one epoch.
+    pub steps_per_epoch: u64,
+    /// Images per step.
+    pub batch_size: u64,
+}
+
+/// One step, for progress displays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tick {
+    /// Steps done.
+    pub step: u64,
+    /// Loss of this step.
+    pub loss: f64,
+}
+
+/// One row of `metrics.csv`; the columns are described in `results::columns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct MetricsRow {
+    pub step: u64,
+    pub epoch: u64,
+    pub images: u64,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub ema_momentum: f64,
+    pub loss: f64,
+    pub gradient_norm: f64,
+    pub explained_variance: f64,
+    pub explained_variance_constant: f64,
+    pub explained_variance_position: f64,
+    pub target_std: f64,
+    pub prediction_std: f64,
+    pub context_patches: f64,
+    pub target_patches: f64,
+    pub target_coverage: f64,
+    pub mask_redraws: u64,
+}
+
+/// One row of `epochs.csv`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct EpochRow {
+    pub epoch: u64,
+    pub step: u64,
+    pub images: u64,
+    pub loss: f64,
+}
+
+/// One row of `probes.csv`.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct ProbeRow {
+    pub epoch: u64,
+    pub step: u64,
+    pub probe: String,
+    pub encoder: String,
+    pub labels: String,
+    pub metric: String,
+    pub unit: String,
+    pub value: f64,
+}
+
+/// Progress of feature extraction or of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// What is being done, such as `features of the target encoder`.
+    pub what: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps and probes are done.
+    Done,
+    /// Asked to stop; a checkpoint holds everything.
+    Stopped,
+    /// The loss or a gradient was not finite.
+    Diverged {
+        /// What was found, at which step.
+        reason: String,
+    },
+}
+
+/// Everything needed to continue a run exactly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Where the run stands.
+    pub progress: Progress,
+    /// Steps the optimizer has taken.
+    pub optimizer_steps: u64,
+    /// Named tensors with shape and values: parameters, then optimizer state.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+/// Where a run stands between two steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Whether the epoch that ends at `step` has been closed (its row written, its probes run).
+    pub epoch_closed: bool,
+    /// Loss since the last row of `metrics.csv`.
+    pub interval: Mean,
+    /// Loss since the start of the epoch.
+    pub epoch: Mean,
+    /// Mask draws thrown away so far.
+    pub mask_redraws: u64,
+}
+
+/// A running mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    /// Adds one value.
+    pub fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+    /// The mean so far, and starts again.
+    pub fn take(&mut self) -> f64 {
+        let mean = self.sum / self.count.max(1) as f64;
+        *self = Mean::default();
+        mean
+    }
+}

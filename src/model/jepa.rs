@@ -1,0 +1,173 @@
+//! Wiring of student, teacher and predictor (I-JEPA, arXiv 2301.08243).
+
+use ijepa_registry::prelude::*;
+
+use super::rows::{TargetRows, context_layout, prediction_plan};
+use crate::{
+    data::patchify_into,
+    kernels::{self, Backend},
+};
+
+/// Sizes that every part of the model agrees on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Shape of the images.
+    pub image: ImageShape,
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Width of the encoder's tokens.
+    pub dim: usize,
+}
+
+impl Geometry {
+    /// The patch grid.
+    pub fn grid(&self) -> Grid {
+        Grid { rows: self.image.height / self.patch, cols: self.image.width / self.patch }
+    }
+}
+
+/// Context encoder, target encoder, predictor and loss on one device.
+pub struct Jepa<D: Backend> {
+    /// Where the tensors live.
+    pub device: D,
+    /// Sizes.
+    pub geometry: Geometry,
+    /// Sees the context patches; trained.
+    pub context_encoder: Box<dyn Encoder<D>>,
+    /// Sees the whole image; an average of the context encoder's past.
+    pub target_encoder: Box<dyn Encoder<D>>,
+    /// Guesses target tokens from context tokens; trained.
+    pub predictor: Box<dyn Predictor<D>>,
+    /// Compares the two.
+    pub loss: Box<dyn Loss<D>>,
+}
+
+/// A forward pass that is ready for backward.
+pub struct Pass<D: Backend> {
+    /// The loss, with the tape of everything before it.
+    pub loss: TapedScalar<D>,
+    /// Predicted tokens `(predicted patch, dim)`.
+    pub prediction: Rows<D>,
+    /// Transformed targets `(distinct target patch, dim)`.
+    pub targets: Rows<D>,
+    /// Which target belongs to which prediction.
+    pub rows: TargetRows,
+}
+
+impl<D: Backend> Jepa<D> {
+    /// Predicts the targets of every image and compares. `images` holds `plans.len()` images of
+    /// `(channel, row, column)` values.
+    pub fn forward(&self, images: &[f32], plans: &[MaskPlan]) -> Result<Pass<D>, ModelError> {
+        let rows = TargetRows::new(self.geometry.grid(), plans);
+        let targets = self.targets(images, plans.len(), &rows)?;
+        let context = self.context(images, plans)?;
+        let plan = prediction_plan(context.layout.clone(), plans);
+        let encoded = self.context_encoder.encode_taped(&context)?;
+        let prediction = self.predictor.predict(encoded, &plan)?;
+        let kept = prediction.retaped::<NoneTape>();
+        let wanted = D::gather_sum(targets.clone(), &rows.index, &[])?;
+        let loss = self.loss.loss(prediction, wanted)?;
+        Ok(Pass { loss, prediction: kept, targets, rows })
+    }
+
+    /// Moves the target encoder: `teacher = momentum * teacher + (1 - momentum) * student`.
+    pub fn update_teacher(&mut self, momentum: f64) -> Result<(), ModelError> {
+        let student = self.context_encoder.params();
+        for (teacher, student) in self.target_encoder.params_mut().into_iter().zip(student) {
+            if teacher.trainable {
+                D::ema(&mut teacher.data, &student.data, momentum)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Mean over the patches of the last layer, `(image, dim)`: what probes see.
+    pub fn features(&self, encoder: &dyn Encoder<D>, images: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let count = images.len() / self.geometry.image.len();
+        let tokens = kernels::to_host(&encoder.encode(&self.full(images, count), None)?)?;
+        let (patches, dim) = (self.geometry.grid().len(), self.geometry.dim);
+        Ok(tokens.chunks_exact(patches * dim).flat_map(|image| mean_rows(image, dim)).collect())
+    }
+
+    /// Every named parameter that the optimizer updates, in a fixed order.
+    pub fn trained_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
+        let encoder = self.context_encoder.params_mut().into_iter();
+        let predictor = self.predictor.params_mut().into_iter();
+        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
+        encoder.chain(predictor.map(|p| (format!("predictor.{}", p.name), p))).collect()
+    }
+
+    /// The same, to be read.
+    pub fn trained_params(&self) -> Vec<(String, &Param<D>)> {
+        let encoder = self.context_encoder.params().into_iter();
+        let predictor = self.predictor.params().into_iter();
+        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
+        encoder.chain(predictor.map(|p| (format!("predictor.{}", p.name), p))).collect()
+    }
+
+    /// Every named parameter, the target encoder included: what a checkpoint holds.
+    pub fn all_params(&self) -> Vec<(String, &Param<D>)> {
+        let mut all = self.trained_params();
+        let target = self.target_encoder.params().into_iter();
+        all.extend(target.map(|p| (format!("target_encoder.{}", p.name), p)));
+        all
+    }
+
+    /// The same, to be replaced.
+    pub fn all_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
+        let encoder = self.context_encoder.params_mut().into_iter();
+        let predictor = self.predictor.params_mut().into_iter();
+        let target = self.target_encoder.params_mut().into_iter();
+        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
+        let predictor = predictor.map(|p| (format!("predictor.{}", p.name), p));
+        let target = target.map(|p| (format!("target_encoder.{}", p.name), p));
+        encoder.chain(predictor).chain(target).collect()
+    }
+
+    /// Transformed target tokens of the distinct target patches.
+    fn targets(&self, images: &[f32], count: usize, rows: &TargetRows) -> Result<Rows<D>, ModelError> {
+        let raw = self.target_encoder.encode(&self.full(images, count), Some(&rows.keep))?;
+        self.loss.target(raw)
+    }
+
+    /// Pixels of the context patches alone.
+    fn context(&self, images: &[f32], plans: &[MaskPlan]) -> Result<PatchBatch<D>, ModelError> {
+        let layout = context_layout(plans);
+        let mut pixels = Vec::with_capacity(layout.segments.rows() * self.patch_len());
+        for (image, plan) in images.chunks_exact(self.geometry.image.len()).zip(plans) {
+            for context in &plan.contexts {
+                patchify_into(image, self.geometry.image, self.geometry.patch, context, &mut pixels);
+            }
+        }
+        Ok(self.batch(pixels, layout))
+    }
+
+    /// Pixels of every patch.
+    fn full(&self, images: &[f32], count: usize) -> PatchBatch<D> {
+        let layout = Layout::full(self.geometry.grid(), count);
+        let mut pixels = Vec::with_capacity(layout.segments.rows() * self.patch_len());
+        let all: Vec<u32> = (0..self.geometry.grid().len() as u32).collect();
+        for image in images.chunks_exact(self.geometry.image.len()) {
+            patchify_into(image, self.geometry.image, self.geometry.patch, &all, &mut pixels);
+        }
+        self.batch(pixels, layout)
+    }
+
+    fn batch(&self, pixels: Vec<f32>, layout: Layout) -> PatchBatch<D> {
+        let shape = (layout.segments.rows(), self.patch_len());
+        PatchBatch { pixels: self.device.tensor_from_vec(pixels, shape), layout }
+    }
+
+    fn patch_len(&self) -> usize {
+        self.geometry.image.channels * self.geometry.patch * self.geometry.patch
+    }
+}
+
+fn mean_rows(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sum = vec![0.0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        sum.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v));
+    }
+    let count = (rows.len() / dim) as f64;
+    sum.into_iter().map(|s| (s / count) as f32).collect()
+}

@@ -1,0 +1,78 @@
+//! Which rows of the packed batches belong to which patch: pure index arithmetic.
+
+use std::collections::BTreeSet;
+
+use ijepa_registry::{
+    kinds::{Layout, Prediction, PredictionPlan},
+    mask::{Grid, MaskPlan},
+};
+
+/// The target patches of a batch. A patch that several blocks predict is encoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRows {
+    /// Distinct target patches as rows of the full batch (`image * patches + patch`), sorted.
+    pub keep: Vec<u32>,
+    /// For every predicted row, in prediction order, its entry in `keep`.
+    pub index: Vec<u32>,
+}
+
+impl TargetRows {
+    /// Rows for the predictions [`prediction_plan`] lists.
+    pub fn new(grid: Grid, plans: &[MaskPlan]) -> Self {
+        let (mut keep, mut index) = (Vec::new(), Vec::new());
+        for (image, plan) in plans.iter().enumerate() {
+            let union: BTreeSet<u32> = plan.targets.iter().flatten().copied().collect();
+            let start = keep.len();
+            let distinct: Vec<u32> = union.into_iter().collect();
+            let place = |p: &u32| (start + distinct.binary_search(p).expect("in the union")) as u32;
+            for _ in &plan.contexts {
+                index.extend(plan.targets.iter().flatten().map(place));
+            }
+            keep.extend(distinct.iter().map(|p| (image * grid.len()) as u32 + p));
+        }
+        TargetRows { keep, index }
+    }
+
+    /// Patch number of every entry of `keep`.
+    pub fn positions(&self, grid: Grid) -> Vec<u32> {
+        self.keep.iter().map(|row| row % grid.len() as u32).collect()
+    }
+}
+
+/// Layout of all contexts: image by image, context by context.
+pub fn context_layout(plans: &[MaskPlan]) -> Layout {
+    Layout::new(plans.iter().flat_map(|p| &p.contexts).map(Vec::as_slice))
+}
+
+/// Every target block of an image predicted from each of its contexts, image by image.
+pub fn prediction_plan(context: Layout, plans: &[MaskPlan]) -> PredictionPlan {
+    let mut predictions = Vec::new();
+    let mut sequence = 0;
+    for plan in plans {
+        for _ in &plan.contexts {
+            let predict = |targets: &Vec<u32>| Prediction { context: sequence, targets: targets.clone() };
+            predictions.extend(plan.targets.iter().map(predict));
+            sequence += 1;
+        }
+    }
+    PredictionPlan { context, predictions }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_targets_are_encoded_once_and_predicted_twice() {
+        let grid = Grid { rows: 2, cols: 2 };
+        let plan = |targets: Vec<Vec<u32>>| MaskPlan { contexts: vec![vec![0]], targets };
+        let plans = [plan(vec![vec![1, 2], vec![2, 3]]), plan(vec![vec![3]])];
+        let rows = TargetRows::new(grid, &plans);
+        assert_eq!(rows.keep, [1, 2, 3, 7]);
+        assert_eq!(rows.index, [0, 1, 1, 2, 3]);
+        assert_eq!(rows.positions(grid), [1, 2, 3, 3]);
+        let plan = prediction_plan(context_layout(&plans), &plans);
+        assert_eq!(plan.target_rows(), 5);
+        assert_eq!(plan.predictions[2], Prediction { context: 1, targets: vec![3] });
+    }
+}

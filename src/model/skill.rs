@@ -1,0 +1,120 @@
+//! Scale-free measures of a prediction: what share of the targets' variance it explains, and what
+//! two trivial predictions would.
+
+/// Explained variance of a step's predictions and of two baselines, and spread of the tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Skill {
+    /// `1 - sum |p - h|^2 / sum |h - mean(h)|^2` over all predicted patches.
+    pub explained: f64,
+    /// The same for the mean target of the *other* patches of the batch: slightly below 0.
+    pub constant: f64,
+    /// The same for the mean target of the other patches at the same position: what a predictor
+    /// that knows only *where* can reach.
+    pub position: f64,
+    /// Standard deviation of the target tokens over the batch, averaged over features.
+    pub target_std: f64,
+    /// Standard deviation of the predictions over the batch, averaged over features.
+    pub prediction_std: f64,
+}
+
+/// Measures predictions `(row, dim)` against the distinct `targets` `(patch, dim)`; `index` names
+/// the target of every predicted row, `positions` the grid position of every target.
+pub fn measure(prediction: &[f32], targets: &[f32], index: &[u32], positions: &[u32], dim: usize) -> Skill {
+    let target = |i: u32| &targets[i as usize * dim..(i as usize + 1) * dim];
+    let predicted_targets: Vec<&[f32]> = index.iter().map(|&i| target(i)).collect();
+    let predictions: Vec<&[f32]> = prediction.chunks_exact(dim).collect();
+    let distinct: Vec<&[f32]> = targets.chunks_exact(dim).collect();
+    let error: f64 = predictions.iter().zip(&predicted_targets).map(|(p, h)| square_distance(p, h)).sum();
+    let total = scatter(&predicted_targets).sum;
+    let distinct_total = scatter(&distinct);
+    let ratio = |error: f64, total: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
+    Skill {
+        explained: ratio(error, total),
+        constant: ratio(distinct_total.left_out, distinct_total.sum),
+        position: ratio(position_error(&distinct, positions), distinct_total.sum),
+        target_std: distinct_total.std,
+        prediction_std: scatter(&predictions).std,
+    }
+}
+
+/// Spread of rows around their mean.
+struct Scatter {
+    /// Sum of squared distances to the mean.
+    sum: f64,
+    /// The same, each row against the mean of the others: `|h - mean| n / (n - 1)`.
+    left_out: f64,
+    /// Standard deviation per feature, averaged.
+    std: f64,
+}
+
+fn scatter(rows: &[&[f32]]) -> Scatter {
+    let n = rows.len() as f64;
+    let Some(dim) = rows.first().map(|r| r.len()) else {
+        return Scatter { sum: 0.0, left_out: 0.0, std: 0.0 };
+    };
+    let mut mean = vec![0.0; dim];
+    for row in rows {
+        mean.iter_mut().zip(*row).for_each(|(m, &v)| *m += f64::from(v) / n);
+    }
+    let mut squares = vec![0.0; dim];
+    for row in rows {
+        for ((s, &v), m) in squares.iter_mut().zip(*row).zip(&mean) {
+            *s += (f64::from(v) - m).powi(2);
+        }
+    }
+    let sum: f64 = squares.iter().sum();
+    let left_out = if n > 1.0 { sum * (n / (n - 1.0)).powi(2) } else { sum };
+    Scatter { sum, left_out, std: squares.iter().map(|s| (s / n).sqrt()).sum::<f64>() / dim as f64 }
+}
+
+/// Squared error of predicting each row by the mean of the *other* rows at its position; a
+/// position seen once falls back on the mean of all other rows.
+fn position_error(rows: &[&[f32]], positions: &[u32]) -> f64 {
+    let mut by_position: std::collections::BTreeMap<u32, Vec<&[f32]>> = Default::default();
+    for (row, p) in rows.iter().zip(positions) {
+        by_position.entry(*p).or_default().push(row);
+    }
+    let alone = scatter(rows).left_out / rows.len().max(1) as f64;
+    by_position.values().map(|group| if group.len() > 1 { scatter(group).left_out } else { alone }).sum()
+}
+
+fn square_distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two positions with opposite means and a little noise.
+    fn targets() -> (Vec<f32>, Vec<u32>) {
+        let mut values = Vec::new();
+        let mut positions = Vec::new();
+        for i in 0..40u32 {
+            let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
+            let noise = 0.01 * ((i * 7 % 11) as f32 - 5.0);
+            values.extend([sign + noise, -sign + noise]);
+            positions.push(i % 2);
+        }
+        (values, positions)
+    }
+
+    #[test]
+    fn perfect_and_constant_predictions_score_one_and_zero() {
+        let (values, positions) = targets();
+        let index: Vec<u32> = (0..40).collect();
+        let perfect = measure(&values, &values, &index, &positions, 2);
+        assert!((perfect.explained - 1.0).abs() < 1e-12);
+        assert!(perfect.position > 0.99 && perfect.constant < 0.0 && perfect.constant > -0.1);
+        let zero = measure(&vec![0.0; 80], &values, &index, &positions, 2);
+        assert!(zero.explained.abs() < 0.01 && zero.prediction_std == 0.0);
+    }
+
+    #[test]
+    fn positions_explain_nothing_of_unrelated_targets() {
+        let (values, _) = targets();
+        let positions: Vec<u32> = (0..40).map(|i| i / 20).collect();
+        let index: Vec<u32> = (0..40).collect();
+        assert!(measure(&values, &values, &index, &positions, 2).position < 0.0);
+    }
+}

@@ -1,0 +1,189 @@
+//! Every column of every CSV file, declared once: name, unit, meaning, which direction is good.
+
+use crate::events::{EpochRow, MetricsRow, ProbeRow};
+
+/// One column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Header cell.
+    pub name: &'static str,
+    /// Unit; empty for names and plain numbers.
+    pub unit: &'static str,
+    /// One line of meaning.
+    pub meaning: &'static str,
+}
+
+/// A CSV file of the run folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// File name in the run folder.
+    pub file: &'static str,
+    /// What a row is.
+    pub row: &'static str,
+    /// Columns in order.
+    pub columns: &'static [Column],
+}
+
+const fn column(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+    Column { name, unit, meaning }
+}
+
+const STEP: Column = column("step", "steps", "optimizer steps done");
+const EPOCH: Column = column("epoch", "epochs", "epochs completed, or the one under way, from 1");
+const IMAGES: Column = column("images", "images", "training images seen");
+
+/// `metrics.csv`.
+pub const METRICS: Table = Table {
+    file: "metrics.csv",
+    row: "one every `train.log_every` steps",
+    columns: &[
+        STEP,
+        EPOCH,
+        IMAGES,
+        column("learning_rate", "1", "learning rate of this step"),
+        column("weight_decay", "1", "weight decay of this step"),
+        column("ema_momentum", "1", "share of the old target encoder kept in this step"),
+        column("loss", "loss units", "training loss, mean over the steps since the last row"),
+        column("gradient_norm", "1", "Euclidean norm of all gradients of this step, before clipping"),
+        column(
+            "explained_variance",
+            "1",
+            "1 - squared error / variance of the targets, of this step: 1 is perfect, 0 is the mean",
+        ),
+        column(
+            "explained_variance_constant",
+            "1",
+            "the same for a constant prediction (mean of the batch's other targets): about 0",
+        ),
+        column(
+            "explained_variance_position",
+            "1",
+            "the same for the mean of the batch's other targets at the same position: what knowing only *where* explains",
+        ),
+        column("target_std", "1", "standard deviation of the targets over the batch, mean over features: 0 is collapse"),
+        column("prediction_std", "1", "standard deviation of the predictions over the batch, mean over features"),
+        column("context_patches", "patches", "patches per context, mean over the batch"),
+        column("target_patches", "patches", "patches per target block, mean over the batch"),
+        column("target_coverage", "patches", "distinct target patches per image, mean over the batch"),
+        column("mask_redraws", "draws", "mask draws thrown away since the start of the run"),
+    ],
+};
+
+/// `epochs.csv`.
+pub const EPOCHS: Table = Table {
+    file: "epochs.csv",
+    row: "one per epoch",
+    columns: &[EPOCH, STEP, IMAGES, column("loss", "loss units", "training loss, mean over the epoch")],
+};
+
+/// `probes.csv`.
+pub const PROBES: Table = Table {
+    file: "probes.csv",
+    row: "one per measured value (tidy form)",
+    columns: &[
+        EPOCH,
+        STEP,
+        column("probe", "", "name of the probe in the experiment file"),
+        column(
+            "encoder",
+            "",
+            "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder)",
+        ),
+        column("labels", "", "what is predicted: `class`, another factor of the data set, or empty if the probe uses no labels"),
+        column("metric", "", "metric of the probe (`ijepa-run components probe NAME` describes it)"),
+        column("unit", "", "unit of the value"),
+        column("value", "see unit", "the measured value"),
+    ],
+};
+
+/// `timing.csv`: the only table whose numbers differ between two runs of the same file.
+pub const TIMING: Table = Table {
+    file: "timing.csv",
+    row: "one per epoch and process",
+    columns: &[
+        EPOCH,
+        STEP,
+        column("seconds", "s", "wall time spent training since the last row, probes excluded"),
+        column("images_per_second", "images/s", "training throughput over these seconds"),
+        column("peak_memory", "MiB", "largest resident memory of the process so far; empty where unknown"),
+    ],
+};
+
+/// All tables of a run folder.
+pub const TABLES: [Table; 4] = [METRICS, EPOCHS, PROBES, TIMING];
+
+/// A number as it is written: nine significant digits, shortest form; `nan` and `inf` in letters.
+pub fn number(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    let rounded: f64 = format!("{value:.8e}").parse().expect("a formatted float parses");
+    match rounded.abs() {
+        0.0 => "0".into(),
+        a if !(1e-5..1e15).contains(&a) => format!("{rounded:e}"),
+        _ => format!("{rounded}"),
+    }
+}
+
+impl MetricsRow {
+    /// Cells in the order of [`METRICS`].
+    pub fn cells(&self) -> Vec<String> {
+        let mut cells = vec![self.step.to_string(), self.epoch.to_string(), self.images.to_string()];
+        let numbers = [
+            self.learning_rate,
+            self.weight_decay,
+            self.ema_momentum,
+            self.loss,
+            self.gradient_norm,
+            self.explained_variance,
+            self.explained_variance_constant,
+            self.explained_variance_position,
+            self.target_std,
+            self.prediction_std,
+            self.context_patches,
+            self.target_patches,
+            self.target_coverage,
+        ];
+        cells.extend(numbers.map(number));
+        cells.push(self.mask_redraws.to_string());
+        cells
+    }
+}
+
+impl EpochRow {
+    /// Cells in the order of [`EPOCHS`].
+    pub fn cells(&self) -> Vec<String> {
+        vec![self.epoch.to_string(), self.step.to_string(), self.images.to_string(), number(self.loss)]
+    }
+}
+
+impl ProbeRow {
+    /// Cells in the order of [`PROBES`].
+    pub fn cells(&self) -> Vec<String> {
+        let names = [&self.probe, &self.encoder, &self.labels, &self.metric, &self.unit];
+        let mut cells = vec![self.epoch.to_string(), self.step.to_string()];
+        cells.extend(names.into_iter().cloned());
+        cells.push(number(self.value));
+        cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_exact_to_nine_digits() {
+        let written = [0.1 + 0.2, 1e-6, 123456.0, -0.0, 1.0 / 3.0, f64::NAN].map(number);
+        assert_eq!(written, ["0.3", "1e-6", "123456", "0", "0.333333333", "nan"]);
+    }
+
+    #[test]
+    fn rows_fill_their_columns() {
+        assert_eq!(MetricsRow::default().cells().len(), METRICS.columns.len());
+        assert_eq!(EpochRow::default().cells().len(), EPOCHS.columns.len());
+    }
+}

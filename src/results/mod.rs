@@ -1,0 +1,11 @@
+//! The run folder and its tables. Knows no tensor type, so results can be read where no model runs.
+
+pub mod card;
+pub mod columns;
+mod csv_file;
+mod folder;
+mod status;
+
+pub use csv_file::CsvFile;
+pub use folder::{FolderError, RunFolder, write_atomic};
+pub use status::{State, Status};

@@ -1,0 +1,36 @@
+//! `status.json`: how far a run is and how it ended.
+
+use serde::{Deserialize, Serialize};
+
+/// State of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A process works on it, or was killed while it did.
+    Running,
+    /// Asked to stop; a checkpoint holds everything.
+    Stopped,
+    /// All steps and probes are done.
+    Done,
+    /// The loss or a gradient was not finite.
+    Diverged,
+    /// An error ended it.
+    Failed,
+}
+
+/// Content of `status.json`, replaced atomically.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// State of the run.
+    pub state: State,
+    /// Why it ended as it did; empty for `running` and `done`.
+    #[serde(default)]
+    pub reason: String,
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Fingerprint of the data it was trained on.
+    #[serde(default)]
+    pub data: String,
+}

@@ -1,0 +1,31 @@
+//! Where events go: files of the run folder, a progress display, memory (for tests).
+
+mod checkpoint;
+mod files;
+mod progress;
+
+pub use checkpoint::{CheckpointError, CheckpointMeta, read_checkpoint, write_weights};
+pub use files::Files;
+pub use progress::{Progress, Verbosity};
+
+use crate::events::Event;
+
+/// A consumer of events. An error ends the run; a sink that only displays never returns one.
+pub trait Sink {
+    /// Takes one event.
+    fn take(&mut self, event: &Event) -> std::io::Result<()>;
+}
+
+/// Keeps every event: for tests and for callers that want the numbers.
+#[derive(Default)]
+pub struct Memory {
+    /// All events so far.
+    pub events: Vec<Event>,
+}
+
+impl Sink for Memory {
+    fn take(&mut self, event: &Event) -> std::io::Result<()> {
+        self.events.push(event.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! What a person watches: bars on a terminal, plain lines elsewhere. Never fails a run.
+
+use std::{
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Sink;
+use crate::events::{Event, Phase, Started};
+
+/// How much to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing but errors.
+    Quiet,
+    /// Bars, or a line now and then.
+    Normal,
+    /// Also every probe value as it is measured.
+    Verbose,
+}
+
+/// Seconds between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress of one run on stderr.
+pub struct Progress {
+    verbosity: Verbosity,
+    terminal: bool,
+    bar: ProgressBar,
+    started: Option<(Started, Instant)>,
+    last_line: Instant,
+    phase: String,
+}
+
+impl Progress {
+    /// A display that suits stderr: bars on a terminal, lines otherwise.
+    pub fn new(verbosity: Verbosity) -> Self {
+        let plain = ["CI", "NO_COLOR"].iter().any(|v| std::env::var_os(v).is_some())
+            || std::env::var("TERM").is_ok_and(|t| t == "dumb");
+        Progress {
+            verbosity,
+            terminal: io::stderr().is_terminal() && !plain,
+            bar: ProgressBar::hidden(),
+            started: None,
+            last_line: Instant::now(),
+            phase: String::new(),
+        }
+    }
+
+    /// Reports loading or another step outside training.
+    pub fn phase(&mut self, phase: &Phase) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        if self.phase != phase.what {
+            self.phase.clone_from(&phase.what);
+            self.bar.finish_and_clear();
+            self.bar = self.new_bar(phase.total, "{msg} [{bar:30}] {pos}/{len} {eta}");
+            self.bar.set_message(phase.what.clone());
+        }
+        self.bar.set_position(phase.done);
+        if !self.terminal && self.line_due() {
+            eprintln!("{}: {}/{}", phase.what, phase.done, phase.total);
+        }
+        if phase.done >= phase.total {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    fn new_bar(&self, total: u64, template: &str) -> ProgressBar {
+        if !self.terminal {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template(template).expect("the templates are constants");
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
+        bar.set_style(style.progress_chars("=> "));
+        bar
+    }
+
+    fn line_due(&mut self) -> bool {
+        let due = self.last_line.elapsed() >= LINE_EVERY;
+        if due {
+            self.last_line = Instant::now();
+        }
+        due
+    }
+
+    fn say(&self, line: &str) {
+        if self.terminal && !self.bar.is_finished() {
+            self.bar.println(line);
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn tick(&mut self, step: u64, loss: f64) {
+        let Some((started, since)) = self.started.clone() else { return };
+        if self.bar.is_finished() || !self.phase.is_empty() {
+            self.phase.clear();
+            self.bar.finish_and_clear();
+            self.bar = self.new_bar(
+                started.steps,
+                "{msg} [{bar:30}] step {pos}/{len} elapsed {elapsed} left {eta}",
+            );
+            self.bar.set_position(step);
+            self.bar.reset_eta();
+        }
+        let seconds = since.elapsed().as_secs_f64();
+        let rate = (step - started.first_step) as f64 * started.batch_size as f64 / seconds;
+        let epochs = started.steps / started.steps_per_epoch;
+        let epoch = step.div_ceil(started.steps_per_epoch);
+        let text = format!("epoch {epoch}/{epochs} loss {loss:.4} {rate:.0} images/s");
+        self.bar.set_position(step);
+        self.bar.set_message(text.clone());
+        if !self.terminal && self.line_due() {
+            let left = seconds / (step - started.first_step) as f64 * (started.steps - step) as f64;
+            eprintln!("step {step}/{} {text}, about {} left", started.steps, human_time(left));
+        }
+    }
+}
+
+/// `1 h 20 min`, `3 min`, `12 s`.
+pub fn human_time(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min", s.div_ceil(60)),
+        _ => format!("{} h {} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+impl Sink for Progress {
+    fn take(&mut self, event: &Event) -> io::Result<()> {
+        if self.verbosity == Verbosity::Quiet {
+            return Ok(());
+        }
+        match event {
+            Event::Started(started) => self.started = Some((started.clone(), Instant::now())),
+            Event::Tick(tick) => self.tick(tick.step, tick.loss),
+            Event::Phase(phase) => self.phase(phase),
+            Event::Probe(row) if self.verbosity == Verbosity::Verbose => self.say(&format!(
+                "epoch {} {} {} {} {}: {:.3} {}",
+                row.epoch, row.probe, row.encoder, row.labels, row.metric, row.value, row.unit
+            )),
+            Event::Ended(_) => self.bar.finish_and_clear(),
+            _ => {}
+        }
+        Ok(())
+    }
+}

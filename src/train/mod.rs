@@ -1,0 +1,31 @@
+//! One training run: computes and tells, never prints and never writes.
+
+mod plan;
+mod probing;
+mod run_loop;
+mod session;
+mod step;
+
+pub use plan::RunPlan;
+pub use run_loop::run;
+pub use session::{Session, parameter_count};
+pub use step::StepResult;
+
+use ijepa_registry::tensor::ModelError;
+
+/// What ends a run other than its last step.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The model or the device failed.
+    #[error("the model failed: {0}")]
+    Model(#[from] ModelError),
+    /// A probe cannot be fitted.
+    #[error("probe `{0}` failed: {1}")]
+    Probe(String, String),
+    /// A checkpoint does not belong to this experiment.
+    #[error("the checkpoint does not fit: {0}")]
+    Restore(String),
+    /// A sink refused an event (a full disk, say).
+    #[error("{0}")]
+    Sink(#[from] std::io::Error),
+}

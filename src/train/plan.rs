@@ -1,0 +1,119 @@
+//! Everything an experiment says about training, with the data at hand.
+
+use std::sync::Arc;
+
+use ijepa_registry::{
+    image::ImageSet,
+    kinds::{Augmentation, Horizon, Masking, Probe, Rates, Schedule},
+};
+
+use crate::{
+    config::{Component, Control, Experiment, ProbedEncoder},
+    data::Pipeline,
+    model::{Builder, Geometry},
+};
+
+/// A probe and when it runs.
+pub struct PlannedProbe {
+    /// Name of its rows.
+    pub name: String,
+    /// Epochs between two measurements; 0: only at the end.
+    pub every: u64,
+    /// Encoders to probe.
+    pub encoders: Vec<ProbedEncoder>,
+    /// Controls, measured at the end.
+    pub controls: Vec<Control>,
+    /// Label factors.
+    pub labels: Vec<String>,
+    /// The probe.
+    pub probe: Box<dyn Probe>,
+}
+
+/// What the training loop needs besides the model.
+pub struct RunPlan {
+    /// Seed of every stream.
+    pub seed: u64,
+    /// The data.
+    pub data: Arc<ImageSet>,
+    /// The image pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// Masking strategy.
+    pub masking: Box<dyn Masking>,
+    /// Learning rate.
+    pub learning_rate: Box<dyn Schedule>,
+    /// Weight decay.
+    pub weight_decay: Box<dyn Schedule>,
+    /// EMA momentum.
+    pub ema: Box<dyn Schedule>,
+    /// Length of the run.
+    pub horizon: Horizon,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Steps between rows of `metrics.csv`.
+    pub log_every: u64,
+    /// Epochs between checkpoints.
+    pub checkpoint_every: u64,
+    /// Epochs of the run.
+    pub epochs: u64,
+    /// Evaluations.
+    pub probes: Vec<PlannedProbe>,
+}
+
+impl RunPlan {
+    /// Takes the experiment apart: what trains goes into the plan, what is built on a device into
+    /// the [`Builder`].
+    pub fn new(experiment: Experiment, data: Arc<ImageSet>) -> (Self, Builder) {
+        let horizon = experiment.horizon(data.count(&data.train));
+        let step = |a: Component<dyn Augmentation>| (a.kind, a.object);
+        let geometry = Geometry {
+            image: data.shape,
+            patch: experiment.encoder.object.patch(),
+            dim: experiment.encoder.object.dim(),
+        };
+        let probes = experiment.probes.into_iter().map(|p| PlannedProbe {
+            name: p.name,
+            every: p.every,
+            encoders: p.encoders,
+            controls: p.controls,
+            labels: p.labels,
+            probe: p.component.object,
+        });
+        let plan = RunPlan {
+            seed: experiment.seed,
+            pipeline: Arc::new(Pipeline::new(experiment.augmentation.into_iter().map(step).collect())),
+            data,
+            masking: experiment.masking.object,
+            learning_rate: experiment.learning_rate.object,
+            weight_decay: experiment.weight_decay.object,
+            ema: experiment.ema.object,
+            horizon,
+            batch_size: experiment.train.batch_size,
+            log_every: experiment.train.log_every,
+            checkpoint_every: experiment.train.checkpoint_every,
+            epochs: experiment.train.epochs,
+            probes: probes.collect(),
+        };
+        let builder = Builder {
+            seed: experiment.seed,
+            geometry,
+            encoder: experiment.encoder.object,
+            predictor: experiment.predictor.object,
+            loss: experiment.loss.object,
+            optimizer: experiment.optimizer.object,
+        };
+        (plan, builder)
+    }
+
+    /// Learning rate and weight decay of a step.
+    pub fn rates(&self, step: u64) -> Rates {
+        Rates {
+            learning_rate: self.learning_rate.value(step, self.horizon),
+            weight_decay: self.weight_decay.value(step, self.horizon),
+        }
+    }
+
+    /// EMA momentum of a step.
+    pub fn momentum(&self, step: u64) -> f64 {
+        self.ema.value(step, self.horizon)
+    }
+}

@@ -1,0 +1,205 @@
+//! Frozen features and the probes fitted to them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ijepa_registry::prelude::*;
+
+use super::{Session, TrainError, plan::PlannedProbe, run_loop::Emit};
+use crate::{
+    config::{Control, ProbedEncoder},
+    events::{Event, Phase, ProbeRow},
+    model::BuildDevice,
+};
+
+/// Images per pass of feature extraction.
+const FEATURE_BATCH: usize = 256;
+
+/// Whose features are probed, in the order of the rows.
+const SUBJECTS: [Subject; 4] = [
+    Subject::Encoder(ProbedEncoder::Target),
+    Subject::Encoder(ProbedEncoder::Context),
+    Subject::Control(Control::RandomInit),
+    Subject::Control(Control::Pixels),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Encoder(ProbedEncoder),
+    Control(Control),
+}
+
+impl Subject {
+    fn name(self) -> &'static str {
+        match self {
+            Subject::Encoder(ProbedEncoder::Target) => "target",
+            Subject::Encoder(ProbedEncoder::Context) => "context",
+            Subject::Control(Control::RandomInit) => "random_init",
+            Subject::Control(Control::Pixels) => "pixels",
+        }
+    }
+
+    fn wanted_by(self, probe: &PlannedProbe) -> bool {
+        match self {
+            Subject::Encoder(e) => probe.encoders.contains(&e),
+            Subject::Control(c) => probe.controls.contains(&c),
+        }
+    }
+}
+
+/// Features of both splits, `(image, dim)`.
+struct FeatureSet {
+    dim: usize,
+    train: Vec<f32>,
+    test: Vec<f32>,
+}
+
+/// Where the run stands, for the rows.
+#[derive(Clone, Copy)]
+struct Stamp {
+    epoch: u64,
+    step: u64,
+}
+
+impl<D: BuildDevice> Session<D> {
+    /// Rows of every probe that is due at the end of `epoch`; controls join at the last one. None
+    /// if `stop` was set meanwhile.
+    pub(super) fn probe(
+        &self,
+        epoch: u64,
+        last: bool,
+        emit: &mut Emit,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<ProbeRow>>, TrainError> {
+        let due = |p: &&PlannedProbe| last || (p.every > 0 && epoch.is_multiple_of(p.every));
+        let due: Vec<&PlannedProbe> = self.plan.probes.iter().filter(due).collect();
+        let stamp = Stamp { epoch, step: self.progress.step };
+        let mut rows = Vec::new();
+        for subject in SUBJECTS {
+            let wanting: Vec<&&PlannedProbe> = due.iter().filter(|p| subject.wanted_by(p)).collect();
+            if wanting.is_empty() || (matches!(subject, Subject::Control(_)) && !last) {
+                continue;
+            }
+            let Some(features) = self.feature_set(subject, emit, stop)? else { return Ok(None) };
+            for probe in wanting {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                self.measure(probe, subject, &features, stamp, emit, &mut rows)?;
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    /// One probe on one subject: once per label factor, or once if it uses no labels.
+    fn measure(
+        &self,
+        planned: &PlannedProbe,
+        subject: Subject,
+        features: &FeatureSet,
+        stamp: Stamp,
+        emit: &mut Emit,
+        rows: &mut Vec<ProbeRow>,
+    ) -> Result<(), TrainError> {
+        let failed = |reason: String| TrainError::Probe(planned.name.clone(), reason);
+        let factors: &[String] = if planned.probe.uses_labels() { &planned.labels } else { &[String::new()] };
+        for factor in factors {
+            emit(phase(&format!("probe {} of {}", planned.name, subject.name()), 0, 1))?;
+            let data = self.probe_data(features, factor).map_err(failed)?;
+            let context = ProbeContext { seed: self.plan.seed, progress: &|_, _| {} };
+            let values = planned.probe.measure(&data, &context).map_err(|e| failed(e.to_string()))?;
+            for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
+                rows.push(ProbeRow {
+                    epoch: stamp.epoch,
+                    step: stamp.step,
+                    probe: planned.name.clone(),
+                    encoder: subject.name().into(),
+                    labels: factor.clone(),
+                    metric: metric.name.into(),
+                    unit: metric.unit.into(),
+                    value,
+                });
+            }
+            emit(phase(&format!("probe {} of {}", planned.name, subject.name()), 1, 1))?;
+        }
+        Ok(())
+    }
+
+    /// Features with the labels of `factor` (the class for a probe without labels).
+    fn probe_data<'a>(&'a self, features: &'a FeatureSet, factor: &str) -> Result<ProbeData<'a>, String> {
+        let of = |split: &'a Split| {
+            let by_name = split.labels.iter().find(|l| l.name == factor);
+            let first = factor.is_empty().then(|| split.labels.first()).flatten();
+            by_name.or(first).ok_or_else(|| {
+                let names: Vec<&str> = split.labels.iter().map(|l| l.name.as_str()).collect();
+                format!("the data set has no labels `{factor}`; it has: {}", names.join(", "))
+            })
+        };
+        let (train, test) = (of(&self.plan.data.train)?, of(&self.plan.data.test)?);
+        let dim = features.dim;
+        Ok(ProbeData {
+            train: Features { dim, values: &features.train, labels: &train.labels },
+            test: Features { dim, values: &features.test, labels: &test.labels },
+            classes: train.values.len(),
+        })
+    }
+
+    fn feature_set(
+        &self,
+        subject: Subject,
+        emit: &mut Emit,
+        stop: &AtomicBool,
+    ) -> Result<Option<FeatureSet>, TrainError> {
+        let untrained;
+        let encoder = match subject {
+            Subject::Encoder(ProbedEncoder::Target) => Some(self.jepa.target_encoder.as_ref()),
+            Subject::Encoder(ProbedEncoder::Context) => Some(self.jepa.context_encoder.as_ref()),
+            Subject::Control(Control::RandomInit) => {
+                untrained = self.builder.encoder(&self.jepa.device)?;
+                Some(untrained.as_ref())
+            }
+            Subject::Control(Control::Pixels) => None,
+        };
+        let what = format!("features of {}", subject.name());
+        let data = &self.plan.data;
+        let total = data.count(&data.train) + data.count(&data.test);
+        let mut done = 0;
+        let mut extract = |split: &Split| self.extract(encoder, split, stop, &mut |n| {
+            done += n;
+            emit(phase(&what, done as u64, total as u64))
+        });
+        let Some(train) = extract(&data.train)? else { return Ok(None) };
+        let Some(test) = extract(&data.test)? else { return Ok(None) };
+        let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
+        Ok(Some(FeatureSet { dim, train, test }))
+    }
+
+    /// Features of every image of `split` without augmentation; pixels if there is no encoder.
+    fn extract(
+        &self,
+        encoder: Option<&dyn Encoder<D>>,
+        split: &Split,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(usize) -> std::io::Result<()>,
+    ) -> Result<Option<Vec<f32>>, TrainError> {
+        let data = &self.plan.data;
+        let indices: Vec<usize> = (0..data.count(split)).collect();
+        let mut features = Vec::new();
+        for chunk in indices.chunks(FEATURE_BATCH) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let image = |&i: &usize| self.plan.pipeline.evaluation_image(data, split, i).data;
+            let images: Vec<f32> = chunk.iter().flat_map(image).collect();
+            match encoder {
+                Some(encoder) => features.extend(self.jepa.features(encoder, &images)?),
+                None => features.extend(images),
+            }
+            tell(chunk.len())?;
+        }
+        Ok(Some(features))
+    }
+}
+
+fn phase(what: &str, done: u64, total: u64) -> Event {
+    Event::Phase(Phase { what: what.into(), done, total })
+}

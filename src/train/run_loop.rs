@@ -1,0 +1,151 @@
+//! The training loop, read from top to bottom.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::{Session, TrainError, step::StepResult};
+use crate::{
+    data::{Batch, Loader, LoaderPlan},
+    events::{EpochRow, Event, MetricsRow, Outcome, Started, Tick},
+    model::BuildDevice,
+};
+
+/// Receives every event; an error ends the run.
+pub type Emit<'a> = dyn FnMut(Event) -> std::io::Result<()> + 'a;
+
+/// Trains from where the session stands to its end, or until `stop` is set: the step under way is
+/// finished and a checkpoint emitted.
+pub fn run<D: BuildDevice>(
+    session: &mut Session<D>,
+    emit: &mut Emit,
+    stop: &AtomicBool,
+) -> Result<Outcome, TrainError> {
+    emit(Event::Started(started(session)))?;
+    let outcome = train(session, emit, stop)?;
+    emit(Event::Ended(outcome.clone()))?;
+    Ok(outcome)
+}
+
+fn train<D: BuildDevice>(
+    session: &mut Session<D>,
+    emit: &mut Emit,
+    stop: &AtomicBool,
+) -> Result<Outcome, TrainError> {
+    let steps = session.plan.horizon.steps;
+    let mut batches = loader(session);
+    loop {
+        if epoch_is_open(session) && !close_epoch(session, emit, stop)? {
+            return pause(session, emit);
+        }
+        if session.progress.step == steps {
+            return Ok(Outcome::Done);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return pause(session, emit);
+        }
+        let batch = batches.next().expect("the loader makes a batch for every step of the run");
+        if let Some(reason) = advance(session, &batch, emit)? {
+            return Ok(Outcome::Diverged { reason });
+        }
+    }
+}
+
+/// One step and its rows. Returns why the run diverged, if it did.
+fn advance<D: BuildDevice>(
+    session: &mut Session<D>,
+    batch: &Batch,
+    emit: &mut Emit,
+) -> Result<Option<String>, TrainError> {
+    let step = session.progress.step + 1;
+    let last = step == session.plan.horizon.steps;
+    let logged = last || step.is_multiple_of(session.plan.log_every);
+    let result = session.step(batch, logged)?;
+    if !result.loss.is_finite() {
+        return Ok(Some(format!("the loss of step {step} is {}", result.loss)));
+    }
+    if !result.gradient_norm.is_finite() {
+        return Ok(Some(format!("the gradient norm of step {step} is {}", result.gradient_norm)));
+    }
+    let progress = &mut session.progress;
+    (progress.step, progress.epoch_closed) = (step, false);
+    progress.interval.add(result.loss);
+    progress.epoch.add(result.loss);
+    progress.mask_redraws += result.redraws;
+    emit(Event::Tick(Tick { step, loss: result.loss }))?;
+    if let Some(row) = metrics_row(session, &result) {
+        emit(Event::Metrics(row))?;
+    }
+    Ok(None)
+}
+
+fn metrics_row<D: BuildDevice>(session: &mut Session<D>, result: &StepResult) -> Option<MetricsRow> {
+    let row = result.details?;
+    let plan = &session.plan;
+    let progress = &mut session.progress;
+    Some(MetricsRow {
+        step: progress.step,
+        epoch: progress.step.div_ceil(plan.horizon.steps_per_epoch),
+        images: progress.step * plan.batch_size as u64,
+        loss: progress.interval.take(),
+        gradient_norm: result.gradient_norm,
+        mask_redraws: progress.mask_redraws,
+        ..row
+    })
+}
+
+/// Whether an epoch has just ended and its row, probes and checkpoint are still due.
+fn epoch_is_open<D: BuildDevice>(session: &Session<D>) -> bool {
+    let progress = &session.progress;
+    progress.step > 0
+        && progress.step.is_multiple_of(session.plan.horizon.steps_per_epoch)
+        && !progress.epoch_closed
+}
+
+/// Probes, the epoch's row, a checkpoint. Returns false, having written nothing, if asked to stop
+/// while probing: a resume does it all again.
+fn close_epoch<D: BuildDevice>(
+    session: &mut Session<D>,
+    emit: &mut Emit,
+    stop: &AtomicBool,
+) -> Result<bool, TrainError> {
+    let step = session.progress.step;
+    let epoch = step / session.plan.horizon.steps_per_epoch;
+    let last = step == session.plan.horizon.steps;
+    let Some(rows) = session.probe(epoch, last, emit, stop)? else { return Ok(false) };
+    let loss = session.progress.epoch.take();
+    session.progress.epoch_closed = true;
+    let images = step * session.plan.batch_size as u64;
+    emit(Event::Epoch(EpochRow { epoch, step, images, loss }))?;
+    for row in rows {
+        emit(Event::Probe(row))?;
+    }
+    if last || epoch.is_multiple_of(session.plan.checkpoint_every) {
+        emit(Event::Checkpoint(Box::new(session.snapshot())))?;
+    }
+    Ok(true)
+}
+
+fn pause<D: BuildDevice>(session: &Session<D>, emit: &mut Emit) -> Result<Outcome, TrainError> {
+    emit(Event::Checkpoint(Box::new(session.snapshot())))?;
+    Ok(Outcome::Stopped)
+}
+
+fn started<D: BuildDevice>(session: &Session<D>) -> Started {
+    Started {
+        first_step: session.progress.step,
+        steps: session.plan.horizon.steps,
+        steps_per_epoch: session.plan.horizon.steps_per_epoch,
+        batch_size: session.plan.batch_size as u64,
+    }
+}
+
+fn loader<D: BuildDevice>(session: &Session<D>) -> Loader {
+    let plan = &session.plan;
+    let per_epoch = plan.horizon.steps_per_epoch.max(1);
+    let step = session.progress.step;
+    let start = (step / per_epoch, (step % per_epoch) as usize);
+    let loader = LoaderPlan { start, ..LoaderPlan::new(plan.seed, plan.batch_size, plan.epochs) };
+    Loader::start(Arc::clone(&plan.data), Arc::clone(&plan.pipeline), &loader)
+}

@@ -1,0 +1,76 @@
+//! A run on a device: plan, model, optimizer and where it stands.
+
+use ijepa_registry::prelude::*;
+
+use super::{RunPlan, TrainError};
+use crate::{
+    events::{Progress, Snapshot},
+    model::{BuildDevice, Builder, Jepa},
+};
+
+/// Prefix of optimizer tensors in a snapshot.
+const OPTIMIZER: &str = "optimizer.";
+
+/// Everything one run holds.
+pub struct Session<D: BuildDevice> {
+    /// What to do.
+    pub plan: RunPlan,
+    /// How to build parts again.
+    pub builder: Builder,
+    /// The model.
+    pub jepa: Jepa<D>,
+    /// The optimizer.
+    pub optimizer: Box<dyn Optimizer<D>>,
+    /// Where the run stands.
+    pub progress: Progress,
+}
+
+impl<D: BuildDevice> Session<D> {
+    /// Builds the model on `device`, untrained.
+    pub fn new(plan: RunPlan, builder: Builder, device: &D) -> Result<Self, TrainError> {
+        let jepa = builder.model(device)?;
+        let optimizer = builder.optimizer();
+        Ok(Session { plan, builder, jepa, optimizer, progress: Progress::default() })
+    }
+
+    /// Everything needed to continue.
+    pub fn snapshot(&self) -> Snapshot {
+        let stored = |(name, p): (String, &Param<D>)| (name, p.dims.clone(), p.data.as_vec());
+        let mut tensors: Vec<_> = self.jepa.all_params().into_iter().map(stored).collect();
+        let state = self.optimizer.state();
+        let named = |(name, values): (String, Vec<f32>)| {
+            (format!("{OPTIMIZER}{name}"), vec![values.len()], values)
+        };
+        tensors.extend(state.tensors.into_iter().map(named));
+        Snapshot { progress: self.progress, optimizer_steps: state.steps, tensors }
+    }
+
+    /// Continues from a snapshot of the same experiment.
+    pub fn restore(&mut self, snapshot: Snapshot) -> Result<(), TrainError> {
+        let (state, weights): (Vec<_>, Vec<_>) =
+            snapshot.tensors.into_iter().partition(|(name, ..)| name.starts_with(OPTIMIZER));
+        let mut stored: std::collections::HashMap<_, _> =
+            weights.into_iter().map(|(name, dims, values)| (name, (dims, values))).collect();
+        for (name, param) in self.jepa.all_params_mut() {
+            let missing = || TrainError::Restore(format!("it holds no {name}"));
+            let (dims, values) = stored.remove(&name).ok_or_else(missing)?;
+            if dims != param.dims {
+                let sentence = format!("{name} has shape {dims:?} there and {:?} here", param.dims);
+                return Err(TrainError::Restore(sentence));
+            }
+            param.data.copy_from(&values);
+        }
+        let strip = |(name, _, values): (String, _, _)| (name[OPTIMIZER.len()..].to_string(), values);
+        let tensors = state.into_iter().map(strip).collect();
+        let state = OptimizerState { steps: snapshot.optimizer_steps, tensors };
+        self.optimizer.restore(state, &self.jepa.trained_params())?;
+        self.progress = snapshot.progress;
+        Ok(())
+    }
+}
+
+/// Trained parameters of context encoder and predictor.
+pub fn parameter_count<D: BuildDevice>(jepa: &Jepa<D>) -> (usize, usize) {
+    let count = |all: Vec<&Param<D>>| all.into_iter().filter(|p| p.trainable).map(Param::len).sum();
+    (count(jepa.context_encoder.params()), count(jepa.predictor.params()))
+}

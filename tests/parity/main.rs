@@ -1,0 +1,84 @@
+//! The whole model against PyTorch: five optimizer steps of each reference repository, tensor by
+//! tensor. Tolerances are the ones `shared/fixtures/README.md` derives from f32 against f64.
+
+mod compare;
+mod fixture;
+mod model;
+
+use compare::{Tolerance, compare};
+use fixture::Fixture;
+use ijepa_run::{data::patchify_into, kernels, registry::prelude::*};
+use model::{Reference, Replica};
+
+#[test]
+fn seed_cases() {
+    let Some(folder) = fixture::folder() else { return };
+    let cases = fixture::cases(&folder, "seed");
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| check(case, Reference::Seed));
+}
+
+#[test]
+fn meta_cases() {
+    let Some(folder) = fixture::folder() else { return };
+    let cases = fixture::cases(&folder, "meta");
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| check(case, Reference::Meta));
+}
+
+fn check(case: &Fixture, reference: Reference) {
+    let mut replica = Replica::new(case, reference);
+    replica.check_schedules(case);
+    check_forward(case, &replica);
+    let steps = case.shape("images")[0];
+    for step in 0..steps {
+        replica.check_step(case, step, steps);
+    }
+}
+
+/// Activations of step 0.
+fn check_forward(case: &Fixture, replica: &Replica) {
+    let jepa = &replica.jepa;
+    let (image, patch) = (jepa.geometry.image, jepa.geometry.patch);
+    let batch = case.shape("images")[1];
+    let images = &case.f32("images")[..batch * image.len()];
+    let forward = Tolerance::Mixed { abs: 2e-5, rel: 1e-5 };
+
+    let packed = |sequences: &[(usize, Vec<u32>)]| {
+        let mut pixels = Vec::new();
+        for (i, patches) in sequences {
+            patchify_into(&images[i * image.len()..][..image.len()], image, patch, patches, &mut pixels);
+        }
+        let layout = Layout::new(sequences.iter().map(|(_, p)| p.as_slice()));
+        let rows = layout.segments.rows();
+        let pixels = kernels::from_host(&jepa.device, pixels, rows, image.channels * patch * patch).unwrap();
+        PatchBatch { pixels, layout }
+    };
+    let host = |rows: Rows<Cpu>| kernels::to_host(&rows).unwrap();
+    let everything: Vec<u32> = (0..jepa.geometry.grid().len() as u32).collect();
+    let full = packed(&(0..batch).map(|i| (i, everything.clone())).collect::<Vec<_>>());
+
+    let params = jepa.context_encoder.params();
+    let embed = |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
+    let embedded = <Cpu as kernels::Backend>::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
+    compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
+
+    let context = packed(&replica.contexts(case, 0));
+    compare(case, "step0/context_out", &host(jepa.context_encoder.encode(&context, None).unwrap()), forward);
+    compare(case, "step0/context_full_out", &host(jepa.context_encoder.encode(&full, None).unwrap()), forward);
+    let target = jepa.target_encoder.encode(&full, None).unwrap();
+    compare(case, "step0/target_out", &host(target.clone()), forward);
+    compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), images).unwrap(), forward);
+    if case.has("step0/target_normed") {
+        compare(case, "step0/target_normed", &host(jepa.loss.target(target.clone()).unwrap()), forward);
+    }
+    // Rows that are asked for alone are the same rows.
+    let keep: Vec<u32> = (0..target.shape().0 as u32).step_by(3).collect();
+    let some = host(jepa.target_encoder.encode(&full, Some(&keep)).unwrap());
+    let all = host(target);
+    let dim = jepa.geometry.dim;
+    for (row, values) in keep.iter().zip(some.chunks_exact(dim)) {
+        let expected = &all[*row as usize * dim..][..dim];
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5), "row {row} alone");
+    }
+}
