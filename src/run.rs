@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -92,17 +92,6 @@ pub fn run_experiment(
     let mut progress = Progress::new(options.verbosity);
     let data = Arc::new(load(&experiment, &mut progress)?);
     check_data(&experiment, &data)?;
-    run_on_device(experiment, data, folder, progress, options, stop)
-}
-
-fn run_on_device(
-    experiment: Experiment,
-    data: Arc<ImageSet>,
-    folder: RunFolder,
-    progress: Progress,
-    _options: &RunOptions,
-    stop: &AtomicBool,
-) -> Result<Finished, RunError> {
     run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", stop)
 }
 
@@ -193,13 +182,7 @@ fn load(experiment: &Experiment, progress: &mut Progress) -> Result<ImageSet, Ru
 
 /// What can only be checked with the data at hand.
 fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
-    let train = data.count(&data.train);
-    let batch = experiment.train.batch_size;
-    if train < batch {
-        return Err(RunError::Config(format!(
-            "train.batch_size: {batch} is more than the {train} training images of the data set"
-        )));
-    }
+    experiment.check_length(data.count(&data.train)).map_err(|e| RunError::Config(e.to_string()))?;
     let names: Vec<&str> = data.train.labels.iter().map(|l| l.name.as_str()).collect();
     for probe in experiment.probes.iter().filter(|p| p.component.object.uses_labels()) {
         if let Some(label) = probe.labels.iter().find(|l| !names.contains(&l.as_str())) {
@@ -220,9 +203,4 @@ fn check_device(device: Device) -> Result<(), RunError> {
             "device: cuda is not available in this program yet; write `cpu` or `auto`".into(),
         )),
     }
-}
-
-/// The folder a run of this experiment has below `output`.
-pub fn run_folder(experiment: &Experiment, output: &Path) -> PathBuf {
-    output.join(experiment.run_folder_name())
 }

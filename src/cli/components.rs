@@ -131,18 +131,7 @@ fn settings(listing: &Listing) -> String {
             [name.clone(), type_of(setting), default, describe_range(setting), meaning]
         })
         .collect();
-    aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
-}
-
-fn aligned(head: [String; 5], rows: Vec<[String; 5]>) -> String {
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-    let widths: [usize; 5] =
-        std::array::from_fn(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; 5]| {
-        let cells: String = row.iter().zip(widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
-        format!("{}\n", cells.trim_end())
-    };
-    rows.iter().map(line).collect()
+    out::aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
 }
 
 fn default(setting: &Value) -> String {

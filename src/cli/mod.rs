@@ -4,14 +4,14 @@ mod check;
 mod components;
 mod files;
 mod out;
+mod outcome;
 mod run;
 mod schema;
+mod signals;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-
-pub use run::run;
 
 /// How a command ended; the numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ struct RunArgs {
 
 /// How to run, as opposed to what: nothing here changes a result.
 #[derive(Args, Clone, Debug)]
-pub struct RunOptions {
+pub(crate) struct RunOptions {
     /// Say what would run, and run nothing.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -105,6 +105,9 @@ pub struct RunOptions {
     /// Threads to compute with; all cores if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// Start over: files of an earlier attempt are moved aside, never deleted.
+    #[arg(long)]
+    pub force: bool,
     /// Print errors only.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -131,7 +134,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Schema) => schema::schema().into(),
-        None => run::from_file(&cli.run),
+        None => run::from_file(&cli.run).into(),
     }
 }
 

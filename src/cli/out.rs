@@ -19,3 +19,15 @@ pub(crate) fn stderr(text: &str) {
     // Nobody is left to tell if this fails.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+/// Rows under their heads, columns aligned, two spaces in front of each.
+pub(crate) fn aligned<const N: usize>(head: [String; N], rows: Vec<[String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head).chain(rows).collect();
+    let widths: [usize; N] =
+        std::array::from_fn(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells: String = row.iter().zip(widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
+        format!("{}\n", cells.trim_end())
+    };
+    rows.iter().map(line).collect()
+}

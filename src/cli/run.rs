@@ -1,18 +1,16 @@
 //! `ijepa-run FILE [key=value ...]`
 
-use std::process::ExitCode;
-
-use super::{Exit, RunArgs, RunOptions, files, out};
-use crate::config::Experiment;
+use super::{Exit, RunArgs, RunOptions, files, out, outcome, signals};
+use crate::{config::Experiment, run, sinks::Verbosity};
 
 /// Loads the experiment, then prints or runs it.
-pub(crate) fn from_file(args: &RunArgs) -> ExitCode {
-    let Some(file) = &args.file else { return Exit::Config.into() };
+pub(crate) fn from_file(args: &RunArgs) -> Exit {
+    let Some(file) = &args.file else { return Exit::Config };
     let experiment = match files::load(file, &args.overrides) {
         Ok(experiment) => experiment,
         Err(message) => {
             out::stderr(&message);
-            return Exit::Config.into();
+            return Exit::Config;
         }
     };
     let options = &args.options;
@@ -20,18 +18,34 @@ pub(crate) fn from_file(args: &RunArgs) -> ExitCode {
         experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
     }
     if options.print_config {
-        out::stdout(&experiment.to_yaml()).into()
+        out::stdout(&experiment.to_yaml())
     } else if options.dry_run {
-        out::stdout(&plan(&experiment, options)).into()
+        out::stdout(&plan(&experiment, options))
     } else {
         run(experiment, options)
     }
 }
 
 /// Runs the experiment.
-pub fn run(_experiment: Experiment, _options: &RunOptions) -> ExitCode {
-    out::stderr("training is not built yet");
-    Exit::Failed.into()
+fn run(experiment: Experiment, options: &RunOptions) -> Exit {
+    let verbosity = match (options.quiet, options.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let how = run::RunOptions {
+        output: options.output.clone(),
+        threads: options.threads.map(usize::from),
+        verbosity,
+        force: options.force,
+    };
+    match run::run_experiment(experiment, &how, signals::stop_flag()) {
+        Ok(finished) => outcome::report(&finished, verbosity),
+        Err(error) => {
+            out::stderr(&format!("error: {error}"));
+            outcome::exit_of(&error)
+        }
+    }
 }
 
 /// What would run, in a few lines.

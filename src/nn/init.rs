@@ -161,9 +161,8 @@ mod tests {
     #[test]
     fn a_parameter_depends_on_its_name_and_seed_only() {
         let dev = Cpu::default();
-        let value = |seed, name| {
-            Init::new(&dev, seed, "encoder", InitScheme::Torch).tokens(name, &[4]).data.as_vec()
-        };
+        let value =
+            |seed, name| Init::new(&dev, seed, "encoder", InitScheme::Torch).tokens(name, &[4]).data.as_vec();
         assert_eq!(value(1, "a"), value(1, "a"));
         assert_ne!(value(1, "a"), value(1, "b"));
         assert_ne!(value(1, "a"), value(2, "a"));

@@ -21,8 +21,7 @@ impl CsvFile {
     /// file starts with its header.
     pub fn open(folder: &Path, table: &Table, keep: u64) -> io::Result<Self> {
         let path = folder.join(table.file);
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let length = file.metadata()?.len();
         if keep > length {
             return Err(io::Error::other(format!(

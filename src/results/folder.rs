@@ -12,7 +12,9 @@ use super::Status;
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Another process holds the lock.
-    #[error("{0} is in use by another process (its lock file is held); wait for it or choose another --output")]
+    #[error(
+        "{0} is in use by another process (its lock file is held); wait for it or choose another --output"
+    )]
     InUse(PathBuf),
     /// The file system refused.
     #[error("cannot use {0}: {1}")]

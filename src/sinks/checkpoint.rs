@@ -5,8 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -35,7 +34,9 @@ pub struct CheckpointMeta {
 
 /// A checkpoint that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the checkpoint {path} cannot be used: {reason}. Nothing was changed; move it away, or start over with --force (earlier files are kept)")]
+#[error(
+    "the checkpoint {path} cannot be used: {reason}. Nothing was changed; move it away, or start over with --force (earlier files are kept)"
+)]
 pub struct CheckpointError {
     path: PathBuf,
     reason: String,
@@ -73,7 +74,8 @@ fn write_tensors<'a>(
 pub fn read_checkpoint(path: &Path) -> Result<(CheckpointMeta, Snapshot), CheckpointError> {
     let bad = |reason: String| CheckpointError { path: path.to_path_buf(), reason };
     let bytes = fs::read(path).map_err(|e| bad(e.to_string()))?;
-    let corrupt = |e: safetensors::SafeTensorError| bad(format!("it is damaged or not a safetensors file ({e})"));
+    let corrupt =
+        |e: safetensors::SafeTensorError| bad(format!("it is damaged or not a safetensors file ({e})"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(corrupt)?;
     let state = header.metadata().as_ref().and_then(|m| m.get("state"));
     let state = state.ok_or_else(|| bad("it holds no run state".into()))?;

@@ -44,9 +44,8 @@ impl Files {
         data: &str,
         resumed: Option<&CheckpointMeta>,
     ) -> io::Result<Self> {
-        let keep = |table: &Table| {
-            resumed.and_then(|meta| meta.csv_bytes.get(table.file)).copied().unwrap_or(0)
-        };
+        let keep =
+            |table: &Table| resumed.and_then(|meta| meta.csv_bytes.get(table.file)).copied().unwrap_or(0);
         let open = |table: &Table| CsvFile::open(folder.path(), table, keep(table));
         Ok(Files {
             metrics: open(&METRICS)?,

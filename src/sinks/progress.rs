@@ -100,10 +100,8 @@ impl Progress {
         if self.bar.is_finished() || !self.phase.is_empty() {
             self.phase.clear();
             self.bar.finish_and_clear();
-            self.bar = self.new_bar(
-                started.steps,
-                "{msg} [{bar:30}] step {pos}/{len} elapsed {elapsed} left {eta}",
-            );
+            self.bar =
+                self.new_bar(started.steps, "{msg} [{bar:30}] step {pos}/{len} elapsed {elapsed} left {eta}");
             self.bar.set_position(step);
             self.bar.reset_eta();
         }

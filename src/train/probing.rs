@@ -163,10 +163,12 @@ impl<D: BuildDevice> Session<D> {
         let data = &self.plan.data;
         let total = data.count(&data.train) + data.count(&data.test);
         let mut done = 0;
-        let mut extract = |split: &Split| self.extract(encoder, split, stop, &mut |n| {
-            done += n;
-            emit(phase(&what, done as u64, total as u64))
-        });
+        let mut extract = |split: &Split| {
+            self.extract(encoder, split, stop, &mut |n| {
+                done += n;
+                emit(phase(&what, done as u64, total as u64))
+            })
+        };
         let Some(train) = extract(&data.train)? else { return Ok(None) };
         let Some(test) = extract(&data.test)? else { return Ok(None) };
         let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };

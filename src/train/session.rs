@@ -38,9 +38,8 @@ impl<D: BuildDevice> Session<D> {
         let stored = |(name, p): (String, &Param<D>)| (name, p.dims.clone(), p.data.as_vec());
         let mut tensors: Vec<_> = self.jepa.all_params().into_iter().map(stored).collect();
         let state = self.optimizer.state();
-        let named = |(name, values): (String, Vec<f32>)| {
-            (format!("{OPTIMIZER}{name}"), vec![values.len()], values)
-        };
+        let named =
+            |(name, values): (String, Vec<f32>)| (format!("{OPTIMIZER}{name}"), vec![values.len()], values);
         tensors.extend(state.tensors.into_iter().map(named));
         Snapshot { progress: self.progress, optimizer_steps: state.steps, tensors }
     }

@@ -14,7 +14,8 @@ pub struct Fixture {
 
 impl Fixture {
     fn open(path: &Path) -> Self {
-        let json: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
+        let json: Value =
+            serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
         Fixture {
             name: path.display().to_string(),
             bytes: std::fs::read(path).unwrap(),

@@ -59,13 +59,20 @@ fn check_forward(case: &Fixture, replica: &Replica) {
     let full = packed(&(0..batch).map(|i| (i, everything.clone())).collect::<Vec<_>>());
 
     let params = jepa.context_encoder.params();
-    let embed = |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
-    let embedded = <Cpu as kernels::Backend>::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
+    let embed =
+        |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
+    let embedded =
+        <Cpu as kernels::Backend>::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
     compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
 
     let context = packed(&replica.contexts(case, 0));
     compare(case, "step0/context_out", &host(jepa.context_encoder.encode(&context, None).unwrap()), forward);
-    compare(case, "step0/context_full_out", &host(jepa.context_encoder.encode(&full, None).unwrap()), forward);
+    compare(
+        case,
+        "step0/context_full_out",
+        &host(jepa.context_encoder.encode(&full, None).unwrap()),
+        forward,
+    );
     let target = jepa.target_encoder.encode(&full, None).unwrap();
     compare(case, "step0/target_out", &host(target.clone()), forward);
     compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), images).unwrap(), forward);

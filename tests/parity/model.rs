@@ -74,7 +74,12 @@ impl Replica {
             if param.trainable {
                 param.data.copy_from(&case.f32(&theirs));
             } else {
-                compare_values(&theirs, &param.data.as_vec(), &case.f32(&theirs), Tolerance::Mixed { abs: 1e-6, rel: 0.0 });
+                compare_values(
+                    &theirs,
+                    &param.data.as_vec(),
+                    &case.f32(&theirs),
+                    Tolerance::Mixed { abs: 1e-6, rel: 0.0 },
+                );
             }
         }
         assert!(left.is_empty(), "not used: {:?}", left.keys());
@@ -107,7 +112,12 @@ impl Replica {
         let pass = self.jepa.forward(&images, &plans).unwrap();
         let rel = if step + 1 == steps { 1e-4 } else { 1e-5 };
         let what = format!("{} step{step}/loss", case.name);
-        compare_values(&what, &pass.loss.as_vec(), &case.f32(&format!("step{step}/loss")), Tolerance::Mixed { abs: 0.0, rel });
+        compare_values(
+            &what,
+            &pass.loss.as_vec(),
+            &case.f32(&format!("step{step}/loss")),
+            Tolerance::Mixed { abs: 0.0, rel },
+        );
         if step == 0 {
             self.check_predictions(case, &plans, &pass);
         }
@@ -136,7 +146,8 @@ impl Replica {
         let dim = self.jepa.geometry.dim;
         let prediction = ijepa_run::kernels::to_host(&pass.prediction).unwrap();
         let distinct = ijepa_run::kernels::to_host(&pass.targets).unwrap();
-        let target: Vec<f32> = pass.rows.index.iter().flat_map(|&i| distinct[i as usize * dim..][..dim].to_vec()).collect();
+        let target: Vec<f32> =
+            pass.rows.index.iter().flat_map(|&i| distinct[i as usize * dim..][..dim].to_vec()).collect();
         // Start of (image, context, target block) in our rows.
         let mut starts = HashMap::new();
         let mut next = 0;
@@ -210,7 +221,12 @@ impl Replica {
             }
             let expected = case.f32(&theirs);
             for part in parts(param, got.len()).into_iter().filter(|p| !p.key_bias) {
-                compare_values(&theirs, &got[part.range.clone()], &expected[part.range], Tolerance::OfLargest(1e-4));
+                compare_values(
+                    &theirs,
+                    &got[part.range.clone()],
+                    &expected[part.range],
+                    Tolerance::OfLargest(1e-4),
+                );
             }
             seen += 1;
         }
@@ -226,7 +242,11 @@ impl Replica {
         for (name, schedule) in [("lr", rate), ("momentum", ema)] {
             for (step, expected) in case.f64(name).into_iter().enumerate() {
                 let got = schedule.value(step as u64, horizon);
-                assert!((got - expected).abs() <= 1e-12 * expected.abs(), "{} {name} {step}: {got} {expected}", case.name);
+                assert!(
+                    (got - expected).abs() <= 1e-12 * expected.abs(),
+                    "{} {name} {step}: {got} {expected}",
+                    case.name
+                );
             }
         }
     }

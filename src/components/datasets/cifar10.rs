@@ -15,8 +15,10 @@ use crate::data::{Download, exclusive, unpack_files};
 struct Cifar10 {
     /// Folder that holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or its
     /// parent holding `cifar-10-batches-bin`; relative to where the program runs.
+    #[schemars(extend("x-cosmetic" = true))]
     path: PathBuf,
     /// Whether to download the data (170 MB) into `path` if it is not there.
+    #[schemars(extend("x-cosmetic" = true))]
     download: bool,
 }
 
@@ -32,7 +34,7 @@ component! {
     /// Reads the binary version. Files with fewer records than the official 10,000 are
     /// accepted, so that a subset in the same layout works. An interrupted download is resumed;
     /// its checksum is verified before anything is unpacked.
-    dataset "cifar10" => Cifar10, example = "{ path: data, download: true }"
+    dataset "cifar10" => Cifar10, example = "{ path: data/cifar-10-batches-bin }"
 }
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };

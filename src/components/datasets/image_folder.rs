@@ -16,6 +16,7 @@ use rayon::prelude::*;
 #[serde(deny_unknown_fields, default)]
 struct ImageFolder {
     /// Folder that holds the two split folders; relative to where the program runs.
+    #[schemars(extend("x-cosmetic" = true))]
     path: PathBuf,
     /// Name of the folder with the training classes, inside `path`.
     train: String,

@@ -181,15 +181,15 @@ pub(in crate::components) fn check_attention(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     if dim % heads != 0 {
-        let fits: Vec<String> =
-            (1..=dim.min(64)).filter(|h| dim % h == 0).map(|h| h.to_string()).collect();
+        let fits: Vec<String> = (1..=dim.min(64)).filter(|h| dim % h == 0).map(|h| h.to_string()).collect();
         problems.push(
             Problem::new("heads", format!("{heads} heads do not divide dim {dim}"))
                 .help(format!("heads that divide {dim}: {}", fits.join(", "))),
         );
     }
     if positions == PositionKind::Sincos2d && dim % 4 != 0 {
-        problems.push(Problem::new("dim", format!("{dim} is not a multiple of 4, as sincos2d positions need")));
+        problems
+            .push(Problem::new("dim", format!("{dim} is not a multiple of 4, as sincos2d positions need")));
     }
     problems
 }
@@ -262,8 +262,7 @@ impl Sequences {
     fn new(layout: &Layout, registers: usize) -> Self {
         let lengths: Vec<usize> = layout.segments.ranges().map(|r| r.len()).collect();
         let segments = Segments::from_lengths(lengths.iter().map(|n| n + registers));
-        let patch_rows =
-            segments.ranges().flat_map(|r| (r.start + registers) as u32..r.end as u32).collect();
+        let patch_rows = segments.ranges().flat_map(|r| (r.start + registers) as u32..r.end as u32).collect();
         Sequences { segments, patch_rows, registers, lengths }
     }
 

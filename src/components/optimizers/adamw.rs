@@ -135,11 +135,7 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         OptimizerState { steps: self.steps, tensors: self.moments.iter().flat_map(both).collect() }
     }
 
-    fn restore(
-        &mut self,
-        state: OptimizerState,
-        params: &[(String, &Param<D>)],
-    ) -> Result<(), ModelError> {
+    fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError> {
         self.steps = state.steps;
         self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();
         if state.steps == 0 {

@@ -71,13 +71,7 @@ impl VitPredictorSettings {
         Box::new(VitPredictor {
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
-            positions: position_table(
-                &init,
-                self.positions,
-                "predictor_pos_embed",
-                context.grid,
-                self.dim,
-            ),
+            positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
             blocks: Stack::new(&init, "predictor_blocks", self.depth, size),
             norm: LayerNorm::new(&init, "predictor_norm", self.dim, self.norm_eps),
             project: Linear::new(&init, "predictor_proj", &[context.encoder_dim, self.dim]),

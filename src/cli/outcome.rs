@@ -1,0 +1,51 @@
+//! What a person reads after a run, and the exit code a script reads.
+
+use std::path::Path;
+
+use super::{Exit, out};
+use crate::{
+    events::Outcome,
+    results::{FolderError, columns::PROBES},
+    run::{Finished, RunError},
+    sinks::Verbosity,
+};
+
+/// Prints the last probes and where everything lies.
+pub(crate) fn report(finished: &Finished, verbosity: Verbosity) -> Exit {
+    let folder = finished.folder.display();
+    let (line, exit) = match &finished.outcome {
+        Outcome::Done if finished.reused => (format!("already done: {folder}"), Exit::Done),
+        Outcome::Done => (format!("done: {folder}"), Exit::Done),
+        Outcome::Stopped => {
+            (format!("stopped with a checkpoint, run again to continue: {folder}"), Exit::Requeue)
+        }
+        Outcome::Diverged { reason } => (format!("diverged: {reason}: {folder}"), Exit::Diverged),
+    };
+    if exit == Exit::Done && verbosity > Verbosity::Quiet {
+        let _ = out::stdout(&last_probes(&finished.folder));
+    }
+    out::stderr(&line);
+    exit
+}
+
+/// The exit code of an error.
+pub(crate) fn exit_of(error: &RunError) -> Exit {
+    match error {
+        RunError::Config(_) | RunError::Data(_) => Exit::Config,
+        RunError::Folder(FolderError::InUse(_)) => Exit::Locked,
+        _ => Exit::Failed,
+    }
+}
+
+/// The rows of the last epoch of `probes.csv` as an aligned table.
+fn last_probes(folder: &Path) -> String {
+    let Ok(mut reader) = csv::Reader::from_path(folder.join(PROBES.file)) else { return String::new() };
+    let rows: Vec<csv::StringRecord> = reader.records().flatten().collect();
+    let Some(last) = rows.last().map(|r| r[0].to_string()) else { return String::new() };
+    let header = ["probe", "encoder", "labels", "metric", "value", "unit"].map(String::from);
+    let cells = |r: &csv::StringRecord| {
+        let value = r[7].parse().map_or_else(|_| r[7].to_string(), |v: f64| format!("{v:.2}"));
+        [&r[2], &r[3], &r[4], &r[5], &value, &r[6]].map(String::from)
+    };
+    out::aligned(header, rows.iter().filter(|r| r[0] == last).map(cells).collect())
+}
