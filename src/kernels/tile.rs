@@ -108,26 +108,39 @@ pub fn product<S: Simd>(
     }
 }
 
-/// [`Start`] as addresses; null where a term is absent.
+/// [`Start`] as addresses.
 #[derive(Clone, Copy)]
-struct StartAt {
-    output: bool,
-    row: *const f32,
-    matrix: *const f32,
+enum StartAt {
+    Zero,
+    Output,
+    Row(*const f32),
+    RowAndMatrix(*const f32, *const f32),
 }
 
 impl StartAt {
     #[inline(always)]
     fn new(start: Start) -> Self {
-        let null = std::ptr::null();
-        let (output, row, matrix) = match start {
-            Start::Zero => (false, null, null),
-            Start::Output => (true, null, null),
-            Start::Row(row) => (false, row.as_ptr(), null),
-            Start::RowAndMatrix(row, x) => (false, row.as_ptr(), x.as_ptr()),
-        };
-        StartAt { output, row, matrix }
+        match start {
+            Start::Zero => StartAt::Zero,
+            Start::Output => StartAt::Output,
+            Start::Row(row) => StartAt::Row(row.as_ptr()),
+            Start::RowAndMatrix(row, x) => StartAt::RowAndMatrix(row.as_ptr(), x.as_ptr()),
+        }
     }
+}
+
+/// `body` for every index below a constant of at most 12, written out: an array of accumulators that is
+/// ever indexed by a variable lives in memory instead of registers.
+macro_rules! unrolled {
+    ($i:ident < $end:ident, $body:expr) => {
+        unrolled!(@ $i, $end, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $i:ident, $end:ident, $body:expr, $($n:literal)*) => {
+        $(if $n < $end {
+            let $i: usize = $n;
+            $body;
+        })*
+    };
 }
 
 /// Addresses and strides of a product.
@@ -179,57 +192,70 @@ impl<S: Simd> Operands<S> {
     unsafe fn tile<const R: usize, const V: usize>(&self, row: usize, col: usize) {
         // SAFETY: all offsets are in range by the contract.
         unsafe {
-            let out = self.out.add(row * self.out_stride + col);
-            let mut sum = self.begin::<R, V>(row, col);
+            let mut sum = [[S::splat(0.0); V]; R];
             let mut a = self.a.wrapping_add(row * self.a_row);
             let mut b = self.b.wrapping_add(col);
             for _ in 0..self.k {
                 let mut right = [S::splat(0.0); V];
-                for (v, right) in right.iter_mut().enumerate() {
-                    *right = S::load(b.add(v * LANES));
-                }
-                for (r, sum) in sum.iter_mut().enumerate() {
+                unrolled!(v < V, right[v] = S::load(b.add(v * LANES)));
+                unrolled!(r < R, {
                     let left = S::splat(*a.add(r * self.a_row));
-                    for (sum, right) in sum.iter_mut().zip(right) {
-                        *sum = S::mul_add(left, right, *sum);
-                    }
-                }
+                    unrolled!(v < V, sum[r][v] = S::mul_add(left, right[v], sum[r][v]));
+                });
                 a = a.wrapping_add(self.a_col);
                 b = b.wrapping_add(self.b_stride);
             }
-            for (r, sum) in sum.iter().enumerate() {
-                for (v, sum) in sum.iter().enumerate() {
-                    S::store(*sum, out.add(r * self.out_stride + v * LANES));
+            let at = row * self.out_stride + col;
+            match self.start {
+                StartAt::Zero => (),
+                StartAt::Output => self.add_matrix(&mut sum, self.out, at),
+                StartAt::Row(bias) => self.add_row(&mut sum, bias.add(col)),
+                StartAt::RowAndMatrix(bias, matrix) => {
+                    self.add_row(&mut sum, bias.add(col));
+                    self.add_matrix(&mut sum, matrix, at);
                 }
             }
+            let out = self.out.add(at);
+            unrolled!(r < R, {
+                unrolled!(v < V, S::store(sum[r][v], out.add(r * self.out_stride + v * LANES)));
+            });
         }
     }
 
-    /// The accumulators' first values.
+    /// Adds a matrix laid out like the output, the tile's part of which is at `at`.
+    ///
+    /// What a product starts from is added last: the accumulators then stay in registers throughout.
     ///
     /// # Safety
-    /// As for [`Operands::tile`].
+    /// The tile is in range.
     #[inline(always)]
-    unsafe fn begin<const R: usize, const V: usize>(&self, row: usize, col: usize) -> [[S::V; V]; R] {
-        let at = row * self.out_stride + col;
-        // SAFETY: all offsets are in range by the contract.
+    unsafe fn add_matrix<const R: usize, const V: usize>(
+        &self,
+        sum: &mut [[S::V; V]; R],
+        matrix: *const f32,
+        at: usize,
+    ) {
+        // SAFETY: in range by the contract.
         unsafe {
-            let mut sum = [[S::splat(0.0); V]; R];
-            for (r, sum) in sum.iter_mut().enumerate() {
-                for (v, sum) in sum.iter_mut().enumerate() {
-                    let here = at + r * self.out_stride + v * LANES;
-                    if self.start.output {
-                        *sum = S::load(self.out.add(here));
-                    }
-                    if !self.start.row.is_null() {
-                        *sum = S::load(self.start.row.add(col + v * LANES));
-                    }
-                    if !self.start.matrix.is_null() {
-                        *sum = S::add(*sum, S::load(self.start.matrix.add(here)));
-                    }
-                }
-            }
-            sum
+            unrolled!(r < R, {
+                let from = matrix.add(at + r * self.out_stride);
+                unrolled!(v < V, sum[r][v] = S::add(sum[r][v], S::load(from.add(v * LANES))));
+            });
+        }
+    }
+
+    /// Adds the same values to every row.
+    ///
+    /// # Safety
+    /// `row` holds `V` vectors.
+    #[inline(always)]
+    unsafe fn add_row<const R: usize, const V: usize>(&self, sum: &mut [[S::V; V]; R], row: *const f32) {
+        // SAFETY: in range by the contract.
+        unsafe {
+            unrolled!(v < V, {
+                let bias = S::load(row.add(v * LANES));
+                unrolled!(r < R, sum[r][v] = S::add(sum[r][v], bias));
+            });
         }
     }
 }
