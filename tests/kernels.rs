@@ -9,7 +9,8 @@ use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, Backend, BlockParams, NONE, RowLoss, TableTerm, from_host, reference, to_host,
+    AdamWStep, Backend, BlockParams, Level, NONE, RowLoss, TableTerm, from_host, limit_level, reference,
+    to_host,
 };
 
 const TOLERANCE: f32 = 2e-5;
@@ -217,33 +218,47 @@ fn optimizer_matches_reference() {
     assert_eq!(Cpu::grad_sq_norm(&flat(vec![1.0]), &mut g).unwrap(), 0.0, "missing gradient");
 }
 
+/// Every operator once, forward and backward, on sequences of `length`; all results.
+fn everything(sequences: usize, length: usize) -> Vec<Vec<f32>> {
+    let n = sequences * length;
+    let segments = segments(&vec![length; sequences]);
+    let keep: Vec<u32> = (0..n as u32).filter(|i| *i as usize % length >= 11).collect();
+    let out = keep.len();
+    let mut r = Random::new(9);
+    let (x, blocks) = (r.rows(n, 40, 1.0), [r.block(40, 2, 72), r.block(40, 2, 72)]);
+    let (w, b) = (r.flat(40 * 40, 0.3), r.flat(40, 0.3));
+    let y = Cpu::linear(x.leaky_trace(), &w, &b).unwrap();
+    let y = Cpu::blocks(y, &blocks, &segments, Some(&keep)).unwrap();
+    let y = Cpu::layer_norm(y, &blocks[0].norm1_weight, &blocks[0].norm1_bias, 1e-6).unwrap();
+    let index: Vec<u32> = (0..out).map(|i| (i * 7 % out) as u32).collect();
+    let table = TableTerm { table: &b, index: &vec![0; out], trained: true };
+    let y = Cpu::gather_sum(y, &index, &[table]).unwrap();
+    let target = Cpu::standardize(&r.rows(out, 40, 1.0), 1e-6).unwrap();
+    let loss = Cpu::loss(RowLoss::L2, y, &target).unwrap();
+    let value = loss.array();
+    let mut g = loss.backward();
+    let mut all = vec![vec![value], g.get(&x).as_vec(), g.get(&w).as_vec(), g.get(&b).as_vec()];
+    for t in blocks.iter().flat_map(|p| p.tensors()) {
+        all.push(g.get_or_alloc_mut(t).unwrap().to_vec());
+    }
+    all
+}
+
 #[test]
 fn bits_do_not_depend_on_threads() {
-    let segments = segments(&[23; 140]);
-    let keep: Vec<u32> = (0..23 * 140).filter(|i| i % 23 >= 11).collect();
-    let run = || {
-        let mut r = Random::new(9);
-        let (x, blocks) = (r.rows(23 * 140, 32, 1.0), [r.block(32, 2, 64), r.block(32, 2, 64)]);
-        let (w, b) = (r.flat(32 * 32, 0.3), r.flat(32, 0.3));
-        let y = Cpu::linear(x.leaky_trace(), &w, &b).unwrap();
-        let y = Cpu::blocks(y, &blocks, &segments, Some(&keep)).unwrap();
-        let y = Cpu::layer_norm(y, &blocks[0].norm1_weight, &blocks[0].norm1_bias, 1e-6).unwrap();
-        let index: Vec<u32> = (0..900).map(|i| i * 7 % 900).collect();
-        let table = TableTerm { table: &b, index: &vec![0; 900], trained: true };
-        let y = Cpu::gather_sum(y, &index, &[table]).unwrap();
-        let loss = Cpu::loss(RowLoss::L2, y, &r.rows(900, 32, 1.0)).unwrap();
-        let value = loss.array();
-        let mut g = loss.backward();
-        let mut all = vec![vec![value], g.get(&x).as_vec(), g.get(&w).as_vec(), g.get(&b).as_vec()];
-        for t in blocks.iter().flat_map(|p| p.tensors()) {
-            all.push(g.get_or_alloc_mut(t).unwrap().to_vec());
-        }
-        all
-    };
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let expected = pool(1).install(run);
+    let expected = pool(1).install(|| everything(140, 23));
     for threads in [1, 2, 3] {
-        assert!(pool(threads).install(run) == expected, "{threads} threads");
+        assert!(pool(threads).install(|| everything(140, 23)) == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_instruction_set() {
+    let expected = everything(9, 23);
+    for level in Level::ALL {
+        let used = limit_level(level);
+        assert!(everything(9, 23) == expected, "{used:?}");
     }
 }
 

@@ -40,6 +40,8 @@ use ijepa_registry::tensor::{
 
 use check::ensure;
 pub use memory::keep_memory;
+#[doc(hidden)]
+pub use simd::{Level, limit_level};
 pub use types::{AdamWStep, BlockParams, RowLoss, TableTerm};
 
 /// What every operator returns.

@@ -8,25 +8,59 @@
 //! A body that reaches the compiler through a call that is not inlined loses its instruction set and
 //! becomes many times slower: everything used inside a `vectorised!` body must be `#[inline(always)]`.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// Lanes that a loop handles at once: one AVX-512 register, two AVX2 ones, four NEON ones.
 pub const LANES: usize = 16;
 
-/// Instruction sets that a body is compiled for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Instruction sets that a body is compiled for, from narrow to wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// AVX-512 (F, BW, DQ, VL) with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+    /// Whatever the build targets.
+    Portable,
     /// AVX2 with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Whatever the build targets.
-    Portable,
+    /// AVX-512 (F, BW, DQ, VL) with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// The widest level that this machine runs. The standard library caches the answer.
+impl Level {
+    /// All levels that a build for this architecture knows.
+    #[cfg(target_arch = "x86_64")]
+    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    /// All levels that a build for this architecture knows.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub const ALL: [Level; 1] = [Level::Portable];
+    const WIDEST: Level = Level::ALL[Level::ALL.len() - 1];
+
+    fn from_number(n: u8) -> Level {
+        Level::ALL[usize::from(n)]
+    }
+}
+
+/// The level in use, as its number plus one; 0 until it is first asked for.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The widest level that this machine runs, or what [`limit_level`] left of it.
 #[inline]
 pub fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => limit_level(Level::WIDEST),
+        n => Level::from_number(n - 1),
+    }
+}
+
+/// Uses no wider level than `limit` from now on; returns the one in use. For tests.
+pub fn limit_level(limit: Level) -> Level {
+    let level = detect().min(limit);
+    LEVEL.store(level as u8 + 1, Ordering::Relaxed);
+    level
+}
+
+/// The widest level that this machine runs.
+fn detect() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2")
@@ -36,10 +70,8 @@ pub fn level() -> Level {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
-        match (avx512, avx2) {
-            (true, true) => return Level::Avx512,
-            (false, true) => return Level::Avx2,
-            _ => (),
+        if avx2 {
+            return if avx512 { Level::Avx512 } else { Level::Avx2 };
         }
     }
     Level::Portable
