@@ -92,7 +92,20 @@ pub fn run_experiment(
     let mut progress = Progress::new(options.verbosity);
     let data = Arc::new(load(&experiment, &mut progress)?);
     check_data(&experiment, &data)?;
-    run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", stop)
+    match experiment.device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => {
+            let name = format!("cuda:{ordinal}");
+            run_on(experiment, data, folder, progress, &gpu(ordinal)?, &name, stop)
+        }
+        _ => run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", stop),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn gpu(ordinal: usize) -> Result<dfdx::prelude::Cuda, RunError> {
+    let failed = |e| RunError::Config(format!("device: GPU {ordinal} cannot be used: {e:?}"));
+    dfdx::prelude::Cuda::try_build(ordinal, 0).map_err(failed)
 }
 
 fn run_on<D: BuildDevice>(
@@ -198,9 +211,9 @@ fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> 
 
 fn check_device(device: Device) -> Result<(), RunError> {
     match device {
-        Device::Auto | Device::Cpu => Ok(()),
-        Device::Cuda(_) => Err(RunError::Config(
-            "device: cuda is not available in this program yet; write `cpu` or `auto`".into(),
+        Device::Cuda(_) if !cfg!(feature = "cuda") => Err(RunError::Config(
+            "device: this program was built without the feature `cuda`; write `cpu` or `auto`".into(),
         )),
+        _ => Ok(()),
     }
 }

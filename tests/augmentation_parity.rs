@@ -16,7 +16,13 @@ fn fixture() -> Option<Vec<u8>> {
     let path = std::path::Path::new(&folder).join("seed/ops.safetensors");
     let bytes = std::fs::read(&path).ok();
     if bytes.is_none() {
-        eprintln!("SKIPPED: no `{}`; set IJEPA_FIXTURES to the fixture folder", path.display());
+        use std::io::Write;
+        // Not captured by the test harness, as `eprintln!` would be.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no `{}`; set IJEPA_FIXTURES to the fixture folder",
+            path.display()
+        );
     }
     bytes
 }

@@ -32,7 +32,10 @@ impl Fixture {
         match std::fs::read(&path) {
             Ok(bytes) => Some(Fixture(bytes)),
             Err(cause) => {
-                eprintln!("SKIPPED: {}: {cause}; set IJEPA_FIXTURES", path.display());
+                use std::io::Write;
+                // Not captured by the test harness, as `eprintln!` would be.
+                let _ =
+                    writeln!(std::io::stderr(), "SKIPPED: {}: {cause}; set IJEPA_FIXTURES", path.display());
                 None
             }
         }

@@ -29,7 +29,13 @@ fn unpacked() -> Option<&'static (PathBuf, tempfile::TempDir)> {
             Path::new(&std::env::var("IJEPA_SHARED").unwrap_or_else(|_| default.into())).join("data");
         let script = package.join("unpack_cifar10.sh");
         if !script.is_file() {
-            eprintln!("SKIPPED: no `{}`; set IJEPA_SHARED to the folder that holds data/", script.display());
+            use std::io::Write;
+            // Not captured by the test harness, as `eprintln!` would be.
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: no `{}`; set IJEPA_SHARED to the folder that holds data/",
+                script.display()
+            );
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");

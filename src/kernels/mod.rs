@@ -16,6 +16,8 @@ mod block;
 mod block_backward;
 mod check;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod elementwise;
 mod gather;
 mod gemm;

@@ -103,10 +103,9 @@ impl<D: BuildDevice> Session<D> {
         let failed = |reason: String| TrainError::Probe(planned.name.clone(), reason);
         let factors: &[String] = if planned.probe.uses_labels() { &planned.labels } else { &[String::new()] };
         for factor in factors {
-            emit(phase(&format!("probe {} of {}", planned.name, subject.name()), 0, 1))?;
+            let what = format!("probe {} of {}", planned.name, subject.name());
             let data = self.probe_data(features, factor).map_err(failed)?;
-            let context = ProbeContext { seed: self.plan.seed, progress: &|_, _| {} };
-            let values = planned.probe.measure(&data, &context).map_err(|e| failed(e.to_string()))?;
+            let values = measure_telling(planned, &data, self.plan.seed, &what, emit).map_err(failed)?;
             for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
                 rows.push(ProbeRow {
                     epoch: stamp.epoch,
@@ -119,7 +118,6 @@ impl<D: BuildDevice> Session<D> {
                     value,
                 });
             }
-            emit(phase(&format!("probe {} of {}", planned.name, subject.name()), 1, 1))?;
         }
         Ok(())
     }
@@ -200,6 +198,27 @@ impl<D: BuildDevice> Session<D> {
         }
         Ok(Some(features))
     }
+}
+
+/// Runs a probe and tells how far it is. Progress is only displayed: a sink that refuses it is
+/// asked again with the next row.
+fn measure_telling(
+    planned: &PlannedProbe,
+    data: &ProbeData,
+    seed: u64,
+    what: &str,
+    emit: &mut Emit,
+) -> Result<Vec<f64>, String> {
+    let emit = std::sync::Mutex::new(emit);
+    let progress = |done, total| {
+        if let Ok(mut emit) = emit.lock() {
+            let _ = emit(phase(what, done, total));
+        }
+    };
+    progress(0, 1);
+    let values = planned.probe.measure(data, &ProbeContext { seed, progress: &progress });
+    progress(1, 1);
+    values.map_err(|e| e.to_string())
 }
 
 fn phase(what: &str, done: u64, total: u64) -> Event {

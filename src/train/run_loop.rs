@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Receives every event; an error ends the run.
-pub type Emit<'a> = dyn FnMut(Event) -> std::io::Result<()> + 'a;
+pub type Emit<'a> = dyn FnMut(Event) -> std::io::Result<()> + Send + 'a;
 
 /// Trains from where the session stands to its end, or until `stop` is set: the step under way is
 /// finished and a checkpoint emitted.

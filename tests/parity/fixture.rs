@@ -80,7 +80,9 @@ pub fn folder() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: no fixtures at {} (set IJEPA_FIXTURES)", folder.display());
+    use std::io::Write;
+    // Not captured by the test harness, as `eprintln!` would be.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: no fixtures at {} (set IJEPA_FIXTURES)", folder.display());
     None
 }
 

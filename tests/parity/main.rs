@@ -3,6 +3,7 @@
 
 mod compare;
 mod fixture;
+mod initial;
 mod model;
 
 use compare::{Tolerance, compare};

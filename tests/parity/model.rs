@@ -27,7 +27,8 @@ pub struct Replica {
     reference: Reference,
 }
 
-fn built<K: Kind + ?Sized>(name: &str, settings: Value) -> Box<K> {
+/// A component by name.
+pub fn built<K: Kind + ?Sized>(name: &str, settings: Value) -> Box<K> {
     let entry = catalogue::find::<K>(name).unwrap_or_else(|| panic!("no {} {name}", K::NAME));
     (entry.build)(&settings).unwrap().1
 }

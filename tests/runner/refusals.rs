@@ -22,7 +22,10 @@ fn configuration_errors_are_listed_together_with_their_places() {
 #[test]
 fn infeasible_masks_are_refused_with_the_reachable_blocks() {
     let folder = Folder::new();
-    let run = folder.run(&["tiny.yaml", "masking={ kind: multiblock, target_scale: [0.98, 1.0], target_aspect: [1, 1] }"]);
+    let run = folder.run(&[
+        "tiny.yaml",
+        "masking={ kind: multiblock, target_scale: [0.98, 1.0], target_aspect: [1, 1] }",
+    ]);
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("4x4"), "{}", run.stderr);
 }

@@ -9,7 +9,9 @@ pub fn fixture(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("IJEPA_FIXTURES").map_or_else(default, PathBuf::from);
     let path = folder.join(name);
     if !path.is_file() {
-        eprintln!("SKIPPED: {} is not there (set IJEPA_FIXTURES)", path.display());
+        use std::io::Write;
+        // Not captured by the test harness, as `eprintln!` would be.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there (set IJEPA_FIXTURES)", path.display());
         return None;
     }
     Some(path)

@@ -142,7 +142,9 @@ mod tests {
         let path = std::env::var_os("IJEPA_FIXTURES").map_or(default, PathBuf::from).join(name);
         let bytes = std::fs::read(&path).ok();
         if bytes.is_none() {
-            eprintln!("SKIPPED: no {}; set IJEPA_FIXTURES", path.display());
+            use std::io::Write;
+            // Not captured by the test harness, as `eprintln!` would be.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: no {}; set IJEPA_FIXTURES", path.display());
         }
         bytes
     }

@@ -47,6 +47,7 @@ fn centroids(data: &ProbeData) -> Vec<Vec<f64>> {
 fn nearest(centroids: &[Vec<f64>], feature: &[f32]) -> usize {
     let distance =
         |c: &Vec<f64>| -> f64 { c.iter().zip(feature).map(|(c, v)| (c - f64::from(*v)).powi(2)).sum() };
-    let best = (0..centroids.len()).min_by(|&a, &b| distance(&centroids[a]).total_cmp(&distance(&centroids[b])));
+    let best =
+        (0..centroids.len()).min_by(|&a, &b| distance(&centroids[a]).total_cmp(&distance(&centroids[b])));
     best.unwrap_or(0)
 }

@@ -48,6 +48,8 @@ fn own_components_are_listed_checked_and_run() {
 fn own_components_keep_the_laws_of_their_kinds() {
     let laws = ijepa_registry::laws::check_all();
     assert!(laws.failures.is_empty(), "{}", laws.failures.join("\n"));
-    assert!(ijepa_registry::catalogue::names::<dyn ijepa_registry::kinds::Masking>().contains(&"checkerboard"));
+    assert!(
+        ijepa_registry::catalogue::names::<dyn ijepa_registry::kinds::Masking>().contains(&"checkerboard")
+    );
     assert!(ijepa_registry::catalogue::duplicates().is_empty());
 }

@@ -1,0 +1,216 @@
+//! The rules of ARCHITECTURE.md that a compiler does not check.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
+const LAYERS: [(&str, &[&str]); 14] = [
+    ("kernels", &[]),
+    ("nn", &["kernels"]),
+    ("data", &[]),
+    ("components", &["kernels", "nn", "data"]),
+    ("config", &[]),
+    ("events", &[]),
+    ("model", &["kernels", "data"]),
+    ("results", &["events"]),
+    ("sinks", &["events", "results"]),
+    ("train", &["kernels", "config", "data", "events", "model"]),
+    ("analysis", &["results"]),
+    ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),
+    ("cli", &["analysis", "config", "events", "results", "run", "sinks"]),
+    ("main", &[]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        if entry.is_dir() {
+            files(&entry, ending, found);
+        } else if entry.to_string_lossy().ends_with(ending) {
+            found.push(entry);
+        }
+    }
+}
+
+/// Every Rust file below `folder` with its path from there, tests cut off.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = root().join(folder);
+    let mut found = Vec::new();
+    files(&root, ".rs", &mut found);
+    found.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap().to_string();
+        (path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/"), code)
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// `cli/run.rs` and `cli.rs` both belong to `cli`.
+fn layer_of(path: &str) -> &str {
+    path.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// Code without comments.
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|l| !l.starts_with("//"))
+}
+
+/// Names after `crate::`, also in braces: `use crate::{config::X, data::Y}`.
+fn imported_layers(text: &str) -> Vec<String> {
+    let code: String = code_lines(text).collect::<Vec<_>>().join(" ");
+    let mut names = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        if let Some(list) = after.strip_prefix('{') {
+            let mut depth = 0;
+            let mut item = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => names.push(std::mem::take(&mut item)),
+                    _ if depth == 0 => item.push(c),
+                    _ => {}
+                }
+            }
+            names.push(item);
+        } else {
+            names.push(after.to_string());
+        }
+    }
+    let first =
+        |n: String| n.trim().split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap().to_string();
+    names.into_iter().map(first).filter(|n| !n.is_empty()).collect()
+}
+
+#[test]
+fn layers_import_only_what_stands_below_them() {
+    let mut seen = 0;
+    for (path, text) in sources("src").iter().filter(|(p, _)| p != "lib.rs") {
+        let layer = layer_of(path);
+        let allowed =
+            LAYERS.iter().find(|(l, _)| *l == layer).unwrap_or_else(|| panic!("src/{path}: no such layer")).1;
+        for name in imported_layers(text).iter().filter(|n| LAYERS.iter().any(|(l, _)| l == n)) {
+            seen += 1;
+            assert!(name == layer || allowed.contains(&name.as_str()), "src/{path} imports crate::{name}");
+        }
+    }
+    assert!(seen > 50, "only {seen} imports found: is the search broken?");
+}
+
+#[test]
+fn only_kernels_hold_unsafe_code() {
+    let mut reasons = 0;
+    for folder in ["src", "registry/src"] {
+        for (path, text) in sources(folder) {
+            let uses = code_lines(&text).filter(|l| l.contains("unsafe ")).count();
+            let in_kernels = folder == "src" && layer_of(&path) == "kernels";
+            assert!(uses == 0 || in_kernels, "{folder}/{path} holds unsafe code");
+            if uses > 0 {
+                let explained = text.matches("SAFETY:").count() + text.matches("# Safety").count();
+                assert!(explained > 0, "{folder}/{path}: unsafe without a SAFETY comment");
+                reasons += explained;
+            }
+        }
+    }
+    assert!(reasons > 0);
+}
+
+#[test]
+fn only_the_command_line_and_the_progress_display_print() {
+    for folder in ["src", "registry/src"] {
+        for (path, text) in sources(folder) {
+            let may = path.starts_with("cli/") || path == "sinks/progress.rs";
+            let prints = |l: &str| ["println!", "print!(", "eprint!(", "dbg!("].iter().any(|p| l.contains(p));
+            assert!(may || !code_lines(&text).any(prints), "{folder}/{path} prints");
+        }
+    }
+}
+
+#[test]
+fn pure_layers_touch_no_file_clock_or_environment() {
+    for (path, text) in sources("src") {
+        let forbidden: &[&str] = match layer_of(&path) {
+            "config" => &["std::fs", "std::env", "std::time", "dfdx"],
+            "events" | "analysis" => &["std::env", "dfdx"],
+            "results" | "sinks" => &["dfdx"],
+            "train" | "model" | "nn" => &["std::fs", "std::env", "std::time"],
+            _ => &[],
+        };
+        for word in forbidden {
+            assert!(!code_lines(&text).any(|l| l.contains(word)), "src/{path} uses {word}");
+        }
+    }
+}
+
+#[test]
+fn only_the_catalogue_reads_inventory() {
+    for (path, text) in sources("src") {
+        assert!(!code_lines(&text).any(|l| l.contains("inventory::")), "src/{path} reads inventory");
+    }
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    for manifest in ["Cargo.toml", "registry/Cargo.toml", "tests/plugin/Cargo.toml"] {
+        let text = fs::read_to_string(root().join(manifest)).unwrap();
+        let (mut in_list, mut explained) = (false, false);
+        for line in text.lines() {
+            match line.trim() {
+                l if l.starts_with('[') => in_list = l.contains("dependencies"),
+                "" => explained = false,
+                l if l.starts_with('#') => explained = true,
+                l if in_list && !l.contains("workspace = true") => {
+                    assert!(explained, "{manifest}: no reason above `{l}`");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn every_experiment_states_its_claim() {
+    let mut found = Vec::new();
+    files(&root().join("experiments"), ".yaml", &mut found);
+    assert!(found.len() >= 3);
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        for field in ["# Question:", "# Command:", "# Time:", "# Numbers:", "# Source:"] {
+            assert!(text.contains(field), "{} lacks `{field}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn results_readme_describes_every_column() {
+    let text = fs::read_to_string(root().join("results/README.md")).unwrap();
+    for table in ijepa_run::results::columns::TABLES {
+        assert!(text.contains(&format!("## `{}`", table.file)), "{}", table.file);
+        for column in table.columns {
+            let unit = if column.unit.is_empty() { "" } else { column.unit };
+            let line = format!("| `{}` | {} | {} |", column.name, unit, column.meaning);
+            assert!(text.contains(&line), "results/README.md lacks the line\n{line}");
+        }
+    }
+}
+
+#[test]
+fn no_file_names_a_path_of_somebodys_machine() {
+    for folder in ["src", "registry/src", "tests", "benches", "experiments"] {
+        let mut found = Vec::new();
+        files(&root().join(folder), "", &mut found);
+        for path in found.iter().filter(|p| p.file_name().is_some_and(|n| n != "tidy.rs")) {
+            let text = fs::read_to_string(path).unwrap();
+            for word in ["/root/", "/home/", "/work/", "/Users/"] {
+                assert!(!text.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}
