@@ -9,7 +9,7 @@ use super::pool::Buffer;
 use super::simd::Simd;
 use super::simd::vectorised;
 use super::split::{Group, Sequence};
-use super::tile::{self, Left, Start, Strided, padded};
+use super::tile::{self, Left, Start, Strided, copy_row, padded};
 
 /// Heads of a block.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,8 @@ struct Scratch {
     /// Scores and their gradients: (rows, padded tokens).
     p: Buffer,
     ds: Buffer,
+    /// One over the sum of exponentials of each row.
+    shares: Buffer,
 }
 
 impl Scratch {
@@ -105,6 +107,7 @@ impl Scratch {
             out: head(),
             p: square(),
             ds: square(),
+            shares: Buffer::any(longest),
         }
     }
 }
@@ -114,7 +117,7 @@ impl Scratch {
 fn pack(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
     let from = from[col..].chunks(stride);
     for (to, from) in to.chunks_exact_mut(padded(size)).zip(from).take(rows) {
-        to[..size].copy_from_slice(&from[..size]);
+        copy_row(&from[..size], &mut to[..size]);
         to[size..].fill(0.0);
     }
 }
@@ -136,7 +139,7 @@ fn pack_transposed(from: &[f32], stride: usize, col: usize, size: usize, rows: u
 fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, rows: usize) {
     let to = to[col..].chunks_mut(stride);
     for (from, to) in from.chunks_exact(padded(size)).zip(to).take(rows) {
-        to[..size].copy_from_slice(&from[..size]);
+        copy_row(&from[..size], &mut to[..size]);
     }
 }
 
@@ -147,10 +150,12 @@ fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usi
     tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
 }
 
-/// Softmax of the first `n` values of each padded row, zero beyond; returns nothing but `lse`.
+/// Exponentials of the first `n` values of each padded row, zero beyond. `lse` becomes the logarithm of
+/// their sum, `shares` one over it.
 #[inline(always)]
-fn softmax_rows(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32]) {
-    for (p, lse) in p.chunks_exact_mut(padded(n)).zip(lse) {
+fn exponentials(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32], shares: &mut [f32]) {
+    let rows = p.chunks_exact_mut(padded(n)).zip(lse).zip(shares);
+    for ((p, lse), share) in rows {
         let largest = math::max(&p[..n]) * scale;
         for v in p.iter_mut() {
             *v = math::exp(v.mul_add(scale, -largest));
@@ -158,10 +163,7 @@ fn softmax_rows(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32]) {
         p[n..].fill(0.0);
         let sum = math::sum_by(p, |v| v);
         *lse = largest + sum.ln();
-        let share = 1.0 / sum;
-        for v in p.iter_mut() {
-            *v *= share;
-        }
+        *share = 1.0 / sum;
     }
 }
 
@@ -185,10 +187,16 @@ vectorised! {
         pack(kv, 2 * d, d + col, size, n, &mut scratch.v);
         let p = &mut scratch.p[..rows * n_wide];
         multiply::<S>(p, Left { values: q, row: d, col: 1 }, &scratch.k_t, (rows, size, n_wide));
-        softmax_rows(p, n, heads.scale(), lse);
+        exponentials(p, n, heads.scale(), lse, &mut scratch.shares);
         let out = &mut scratch.out[..rows * wide];
         multiply::<S>(out, Left { values: p, row: n_wide, col: 1 }, &scratch.v, (rows, n, wide));
-        unpack(out, &mut o[sequence.rows.start * d..], d, col, size, rows);
+        // Dividing the output instead of the probabilities: it has fewer columns.
+        for (out, share) in out.chunks_exact_mut(wide).zip(&*scratch.shares) {
+            for v in out {
+                *v *= share;
+            }
+        }
+        unpack(&scratch.out, &mut o[sequence.rows.start * d..], d, col, size, rows);
     }
 }
 

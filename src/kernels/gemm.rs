@@ -6,7 +6,7 @@
 
 use super::pool::Buffer;
 use super::simd::{LANES, vectorised};
-use super::tile::{self, Left, Start, Strided};
+use super::tile::{self, Left, Start, Strided, copy_row};
 
 /// Columns of a panel: the width of the widest register tile.
 const PANEL: usize = 2 * LANES;
@@ -26,15 +26,7 @@ impl Packed {
     pub fn new(b: &[f32], k: usize, n: usize) -> Self {
         assert_eq!(b.len(), k * n, "a {k} x {n} matrix");
         let mut panels = Buffer::any(k * n.div_ceil(PANEL) * PANEL);
-        if k > 0 {
-            for (p, panel) in panels.chunks_exact_mut(k * PANEL).enumerate() {
-                let width = PANEL.min(n - p * PANEL);
-                for (to, from) in panel.chunks_exact_mut(PANEL).zip(b.chunks_exact(n)) {
-                    to[..width].copy_from_slice(&from[p * PANEL..][..width]);
-                    to[width..].fill(0.0);
-                }
-            }
-        }
+        fill_panels(&mut panels, b, k, n);
         Packed { panels, k, n }
     }
     /// From the transpose, a row-major (n, k) matrix.
@@ -51,6 +43,18 @@ impl Packed {
             }
         }
         Packed { panels, k, n }
+    }
+}
+
+vectorised! {
+    fn fill_panels(panels: &mut [f32], b: &[f32], k: usize, n: usize) {
+        for (p, panel) in panels.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
+            let width = PANEL.min(n - p * PANEL);
+            for (to, from) in panel.chunks_exact_mut(PANEL).zip(b.chunks_exact(n)) {
+                copy_row(&from[p * PANEL..][..width], &mut to[..width]);
+                to[width..].fill(0.0);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::elementwise::add;
-use super::math::sum_by;
+use super::math::{add_lanes, sum_by};
 use super::pool::Buffer;
 use super::simd::{LANES, vectorised};
 use super::split;
@@ -92,7 +92,7 @@ fn row_sums(
     for i in whole..d {
         one(i, 0);
     }
-    (sum.iter().sum::<f32>() / d as f32, sum_x.iter().sum::<f32>() / d as f32)
+    (add_lanes(sum) / d as f32, add_lanes(sum_x) / d as f32)
 }
 
 vectorised! {

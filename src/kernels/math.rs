@@ -46,7 +46,18 @@ pub fn normal(x: f32) -> (f32, f32) {
     (cdf, e * 0.398_942_3)
 }
 
-/// Sum of `f(x)`, in sixteen partial sums that are added in order.
+/// Sum of sixteen values, in halves: a fixed order that vector instructions can follow.
+#[inline(always)]
+pub fn add_lanes(mut partial: [f32; LANES]) -> f32 {
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            partial[i] += partial[i + width];
+        }
+    }
+    partial[0]
+}
+
+/// Sum of `f(x)`, in sixteen partial sums.
 #[inline(always)]
 pub fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut partial = [0.0; LANES];
@@ -57,10 +68,10 @@ pub fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     let rest: f32 = blocks.remainder().iter().map(|v| f(*v)).sum();
-    partial.iter().sum::<f32>() + rest
+    add_lanes(partial) + rest
 }
 
-/// Inner product, in sixteen partial sums that are added in order.
+/// Inner product, in sixteen partial sums.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut partial = [0.0f32; LANES];
@@ -71,7 +82,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    partial.iter().sum::<f32>() + rest
+    add_lanes(partial) + rest
 }
 
 /// Largest value; minus infinity for an empty slice.
@@ -81,12 +92,21 @@ pub fn max(x: &[f32]) -> f32 {
     let mut blocks = x.chunks_exact(LANES);
     for block in &mut blocks {
         for i in 0..LANES {
-            partial[i] = if block[i] > partial[i] { block[i] } else { partial[i] };
+            partial[i] = larger(partial[i], block[i]);
         }
     }
-    let largest = |a: f32, b: &f32| if *b > a { *b } else { a };
-    let rest = blocks.remainder().iter().fold(f32::NEG_INFINITY, largest);
-    partial.iter().fold(rest, largest)
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            partial[i] = larger(partial[i], partial[i + width]);
+        }
+    }
+    blocks.remainder().iter().fold(partial[0], |a, b| larger(a, *b))
+}
+
+/// As one instruction, without `f32::max`'s care for NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 #[cfg(test)]

@@ -10,6 +10,18 @@ pub fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
+/// `to = from` without a call: rows inside the cache are too short for one.
+#[inline(always)]
+pub fn copy_row(from: &[f32], to: &mut [f32]) {
+    let (mut from, mut to) = (from.chunks_exact(LANES), to.chunks_exact_mut(LANES));
+    for (from, to) in (&mut from).zip(&mut to) {
+        to.copy_from_slice(&from[..LANES]);
+    }
+    for (from, to) in from.remainder().iter().zip(to.into_remainder()) {
+        *to = *from;
+    }
+}
+
 /// Left factor `a[i, p]`, at `values[i * row + p * col]`.
 #[derive(Clone, Copy)]
 pub struct Left<'a> {
