@@ -116,6 +116,14 @@ fn a_stack_is_its_blocks_in_turn() {
     assert_eq!(a.gradients, b.gradients);
 }
 
+/// Fails unless backward from the rows `y`, of which there are none, leaves only zeros.
+fn assert_no_gradient(y: TapedRows<Cpu>, x: &Rows<Cpu>, block: &BlockParams<Cpu>) {
+    // One row of zeros on the same tape: dfdx cannot sum nothing.
+    let y = Cpu::gather_sum(y, &[NONE], &[]).unwrap();
+    let found = outcome(y, x, &named(std::slice::from_ref(block)));
+    assert!(found.gradients.iter().all(|(_, g)| g.iter().all(|v| *v == 0.0)));
+}
+
 #[test]
 fn keep_of_nothing_and_of_everything() {
     let mut r = Random::new(5);
@@ -123,10 +131,22 @@ fn keep_of_nothing_and_of_everything() {
     let (x, block) = (r.rows(10, 16, 1.0), r.block(16, 2, 32));
     let none = Cpu::block(x.leaky_trace(), &block, &segments, Some(&[])).unwrap();
     assert_eq!(*none.shape(), (0, 16));
+    assert_no_gradient(none, &x, &block);
     let every: Vec<u32> = (0..10).collect();
     let kept = Cpu::block(x.clone(), &block, &segments, Some(&every)).unwrap();
     let all = Cpu::block(x, &block, &segments, None).unwrap();
     assert_eq!(to_host(&kept).unwrap(), to_host(&all).unwrap());
+}
+
+#[test]
+fn an_empty_batch_has_no_gradient() {
+    let mut r = Random::new(11);
+    // Fills the recycled memory with something that must not leak into the gradients.
+    let block = r.block(16, 2, 32);
+    Cpu::block(r.rows(9, 16, 1.0).leaky_traced(), &block, &segments(&[9]), None).unwrap().sum().backward();
+    let x = r.rows(0, 16, 1.0);
+    let y = Cpu::block(x.leaky_trace(), &block, &segments(&[]), None).unwrap();
+    assert_no_gradient(y, &x, &block);
 }
 
 #[test]

@@ -85,11 +85,11 @@ pub fn groups(segments: &Segments, keep: Option<&[u32]>) -> Vec<Group> {
     groups
 }
 
-/// Number of partial sums for the weight gradients of `tokens` tokens in `groups` groups.
+/// Number of partial sums for the weight gradients of `tokens` tokens in `groups` groups; each gets one.
 pub fn lanes(tokens: usize, groups: usize) -> usize {
     let wanted = (tokens / LANE_TOKENS).clamp(1, MAX_LANES);
     // The largest power of two that is not above `wanted`.
-    (1 << wanted.ilog2()).min(groups.max(1))
+    (1 << wanted.ilog2()).min(groups)
 }
 
 /// Divides `items` into `parts` runs whose lengths differ by at most one.
@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn lanes_depend_on_size_only() {
-        assert_eq!([lanes(1, 1), lanes(6000, 24), lanes(40_000, 160), lanes(9000, 2)], [1, 4, 16, 2]);
+        assert_eq!(
+            [lanes(1, 1), lanes(6000, 24), lanes(40_000, 160), lanes(9000, 2), lanes(0, 0)],
+            [1, 4, 16, 2, 0]
+        );
     }
 
     #[test]
