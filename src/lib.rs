@@ -16,6 +16,8 @@ pub mod results;
 pub mod sinks;
 pub mod train;
 
+pub mod analysis;
+
 pub mod run;
 
 pub mod cli;

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. The only layer that prints.
 
 mod check;
+mod compare;
 mod components;
 mod files;
 mod out;
@@ -25,6 +26,8 @@ pub enum Exit {
     Config = 2,
     /// A run diverged or collapsed, none failed.
     Diverged = 3,
+    /// `compare --fail-on worse`, and an arm is worse.
+    Worse = 4,
     /// The run folder is in use by another process.
     Locked = 5,
     /// Stopped on request after writing a checkpoint: run again to continue.
@@ -47,12 +50,14 @@ Examples:
   ijepa-run experiments/baseline.yaml --dry-run             say what would run
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
   ijepa-run components masking multiblock                   settings of one component
+  ijepa-run compare results                                 which arm is better, and how sure is that
 
 Exit codes:
     0  done, or reused
     1  a run failed
     2  usage or configuration error, nothing was started
     3  a run diverged or collapsed
+    4  compare --fail-on worse, and an arm is worse
     5  the run folder is in use by another process
    75  stopped with a checkpoint: run again to continue
   130  interrupted without a checkpoint";
@@ -72,6 +77,8 @@ struct Cli {
 enum Command {
     /// Check experiment files: every mistake with its line, nothing is run.
     Check(check::CheckArgs),
+    /// Compare finished runs: statistics per arm, tests against a baseline, verdicts.
+    Compare(compare::CompareArgs),
     /// List components, or explain one.
     Components(components::ComponentsArgs),
     /// Print the JSON schema of experiment files, for editors.
@@ -132,6 +139,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Some(Command::Check(args)) => check::check(&args).into(),
+        Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Schema) => schema::schema().into(),
         None => run::from_file(&cli.run).into(),

@@ -124,6 +124,74 @@ pub const TIMING: Table = Table {
 /// All tables of a run folder.
 pub const TABLES: [Table; 4] = [METRICS, EPOCHS, PROBES, TIMING];
 
+const ARM: Column =
+    column("arm", "", "name of the experiment, and what sets it apart from others of that name");
+const METRIC: Column = column("metric", "", "what is compared, such as `linear/target/class/top1`");
+
+/// `arms.csv` of a comparison.
+pub const ARMS: Table = Table {
+    file: "arms.csv",
+    row: "one per arm: runs that differ only in their seed",
+    columns: &[
+        ARM,
+        column(
+            "param.<path>",
+            "",
+            "one column per setting that differs between arms: its value; empty if absent",
+        ),
+        METRIC,
+        column("n", "runs", "runs with a value: those that the statistics are of"),
+        column(
+            "n_failed",
+            "runs",
+            "runs without a value that did not diverge: failed, unfinished or not measured",
+        ),
+        column("n_diverged", "runs", "runs that diverged"),
+        column("mean", "metric", "mean over the runs"),
+        column("std", "metric", "standard deviation over the runs, divisor n - 1"),
+        column("stderr", "metric", "standard error of the mean"),
+        column("median", "metric", "median over the runs"),
+        column(
+            "iqm",
+            "metric",
+            "interquartile mean: without the lowest and highest n / 4 runs, rounded down",
+        ),
+        column("ci_lo", "metric", "lower end of the 95 % interval of the mean"),
+        column("ci_hi", "metric", "upper end of the 95 % interval of the mean"),
+        column("ci_method", "", "`t` (Student, below 8 runs) or `bca` (bootstrap over runs)"),
+        column("min", "metric", "smallest value"),
+        column("max", "metric", "largest value"),
+    ],
+};
+
+/// `comparisons.csv` of a comparison.
+pub const COMPARISONS: Table = Table {
+    file: "comparisons.csv",
+    row: "one per arm other than the baseline",
+    columns: &[
+        column("baseline", "", "arm that the others are compared with"),
+        ARM,
+        METRIC,
+        column("goal", "", "`higher` or `lower`: which direction is better"),
+        column("design", "", "`paired` (by seed) or `unpaired`"),
+        column("n_pairs", "pairs", "seeds with a value in both arms; empty if unpaired"),
+        column("diff", "metric", "mean of the arm minus mean of the baseline"),
+        column("diff_ci_lo", "metric", "lower end of the 95 % t interval of the difference"),
+        column("diff_ci_hi", "metric", "upper end of the 95 % t interval of the difference"),
+        column("rel_diff_pct", "%", "difference in percent of the baseline's mean"),
+        column("test", "", "`paired_t` or `welch_t`"),
+        column("p", "1", "two-sided p-value of the test"),
+        column("p_holm", "1", "p-value adjusted for the number of arms (Holm)"),
+        column("p_improve", "1", "probability that a run of the arm is better: share of pairs, or U / (n m)"),
+        column("effect_size", "1", "Cohen's d_z if paired, Hedges' g if not; sign of `diff`"),
+        column("n_for_80_power", "runs", "pairs, or runs per arm, for 80 % power at this effect"),
+        column("verdict", "", "`better`, `worse`, `equivalent`, `inconclusive` or `underpowered`"),
+    ],
+};
+
+/// Tables of a comparison.
+pub const COMPARISON_TABLES: [Table; 2] = [ARMS, COMPARISONS];
+
 /// A number as it is written: nine significant digits, shortest form; `nan` and `inf` in letters.
 pub fn number(value: f64) -> String {
     if value.is_nan() {

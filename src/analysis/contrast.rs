@@ -1,0 +1,162 @@
+//! An arm against the baseline: measured, adjusted for the number of arms, judged.
+
+use super::{
+    metric::{Absence, Goal},
+    stats::{self, ALPHA, Design, Difference},
+    summary::Summary,
+    verdict::{Verdict, judge},
+};
+
+/// An arm against the baseline. Numbers that cannot be had are NaN.
+#[derive(Clone, Debug)]
+pub struct Contrast {
+    /// Index of the arm.
+    pub arm: usize,
+    /// Paired by seed or not.
+    pub design: Design,
+    /// Values compared: of the baseline and of the arm, in pairs if paired.
+    pub baseline_values: Vec<f64>,
+    /// Values of the arm.
+    pub values: Vec<f64>,
+    /// Arm minus baseline.
+    pub difference: Difference,
+    /// Two-sided p of the t test (paired or Welch).
+    pub p: f64,
+    /// [`Contrast::p`] adjusted for the number of arms (Holm).
+    pub p_holm: f64,
+    /// Two-sided p of the exact sign-flip test, for up to twelve pairs.
+    pub p_exact: Option<f64>,
+    /// p of "differs by the margin or more", adjusted like `p`; none without a margin.
+    pub p_equivalence: Option<f64>,
+    /// Probability that a run of the arm is better than one of the baseline.
+    pub p_improve: f64,
+    /// d_z if paired, Hedges' g if not; its sign is that of the difference.
+    pub effect: f64,
+    /// Pairs (or runs per arm) for 80 % power at this effect.
+    pub seeds_needed: Option<usize>,
+    /// Share of the difference's variance that equal seeds took away.
+    pub variance_saved: Option<f64>,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// Compares every other arm with `arms[baseline]`. The verdicts together are wrong about a true
+/// null with probability at most [`ALPHA`] (Holm over the arms).
+pub fn contrasts(arms: &[Summary], baseline: usize, goal: Goal, margin: Option<f64>) -> Vec<Contrast> {
+    let others = (0..arms.len()).filter(|&arm| arm != baseline);
+    let mut all: Vec<Contrast> = others.map(|arm| measure(arms, baseline, arm, goal, margin)).collect();
+    adjust(&mut all);
+    for contrast in &mut all {
+        (contrast.verdict, contrast.reason) = judge(contrast, &arms[contrast.arm], goal, margin);
+    }
+    all
+}
+
+fn measure(arms: &[Summary], baseline: usize, arm: usize, goal: Goal, margin: Option<f64>) -> Contrast {
+    let (design, a, b) = design(&arms[baseline], &arms[arm]);
+    let paired = design == Design::Paired;
+    let differences: Vec<f64> = b.iter().zip(&a).map(|(b, a)| b - a).collect();
+    let oriented = |x: &[f64]| x.iter().map(|&v| goal.oriented(v)).collect::<Vec<_>>();
+    let (difference, effect, p_improve) = if paired {
+        let improved = stats::share_of_pairs_improved(&oriented(&differences));
+        (stats::paired(&a, &b), stats::cohen_dz(&differences), improved)
+    } else {
+        let improved = stats::probability_of_improvement(&oriented(&a), &oriented(&b));
+        (stats::welch(&a, &b), stats::hedges_g(&a, &b), improved)
+    };
+    Contrast {
+        arm,
+        design,
+        difference,
+        p: difference.p(),
+        p_holm: f64::NAN,
+        p_exact: stats::sign_flip(&differences).filter(|_| paired),
+        p_equivalence: margin.map(|margin| difference.equivalence_p(margin)),
+        p_improve,
+        effect,
+        seeds_needed: stats::sample_size(design, effect),
+        variance_saved: paired.then(|| stats::variance_saved(&a, &b)).filter(|share| share.is_finite()),
+        verdict: Verdict::Inconclusive,
+        reason: String::new(),
+        baseline_values: a,
+        values: b,
+    }
+}
+
+/// Paired if both arms ran the same seeds and at least two of them have both values. A seed that
+/// failed in one arm leaves both: what remains is still a fair comparison.
+fn design(baseline: &Summary, arm: &Summary) -> (Design, Vec<f64>, Vec<f64>) {
+    let seeds = baseline.seeds().filter(|seeds| Some(seeds) == arm.seeds().as_ref());
+    let pair = |seed: &&str| Some((baseline.of_seed(seed)?, arm.of_seed(seed)?));
+    let pairs: Vec<(f64, f64)> = seeds.iter().flatten().filter_map(pair).collect();
+    if pairs.len() < 2 {
+        return (Design::Unpaired, baseline.values.clone(), arm.values.clone());
+    }
+    let (a, b) = pairs.into_iter().unzip();
+    (Design::Paired, a, b)
+}
+
+fn adjust(all: &mut [Contrast]) {
+    let raw = |f: &dyn Fn(&Contrast) -> f64, all: &[Contrast]| all.iter().map(f).collect::<Vec<_>>();
+    let differ = stats::holm(&raw(&|c| c.p, all));
+    let equivalent = stats::holm(&raw(&|c| c.p_equivalence.unwrap_or(f64::NAN), all));
+    for ((contrast, p), equivalence) in all.iter_mut().zip(differ).zip(equivalent) {
+        contrast.p_holm = p;
+        contrast.p_equivalence = contrast.p_equivalence.map(|_| equivalence);
+    }
+}
+
+impl Contrast {
+    /// Whether the seeds are paired.
+    pub fn paired(&self) -> bool {
+        self.design == Design::Paired
+    }
+
+    /// The difference in percent of the baseline's mean.
+    pub fn relative(&self) -> f64 {
+        let base = stats::mean(&self.baseline_values).abs();
+        if base == 0.0 { f64::NAN } else { 100.0 * self.difference.estimate / base }
+    }
+
+    /// Smallest p that an exact test of this many runs can give.
+    pub fn floor(&self) -> f64 {
+        match self.design {
+            Design::Paired => stats::exact_floor_paired(self.values.len()),
+            Design::Unpaired => stats::exact_floor_unpaired(self.baseline_values.len(), self.values.len()),
+        }
+    }
+
+    /// Whether no exact test of this many runs can reach the level.
+    pub fn too_few(&self) -> bool {
+        self.floor() > ALPHA
+    }
+}
+
+/// What a reader must know about the runs behind a contrast, if anything.
+pub fn caveats(arms: &[Summary], baseline: usize, contrast: &Contrast) -> Vec<String> {
+    let (base, arm) = (&arms[baseline], &arms[contrast.arm]);
+    let mut notes = Vec::new();
+    if !contrast.paired() && (base.seeds().is_none() || base.seeds() != arm.seeds()) {
+        let known = base.seeds().is_some() && arm.seeds().is_some();
+        let why = if known { "its seeds are not the baseline's" } else { "seeds are unknown" };
+        notes.push(format!("{}: {why}, so runs are not paired", arm.label));
+    }
+    let left_out = arm.readings.len() - contrast.values.len();
+    if contrast.paired() && left_out > 0 {
+        notes.push(format!(
+            "{}: {left_out} seeds have no value in one of the arms and are in no pair",
+            arm.label
+        ));
+    }
+    notes
+}
+
+/// A warning where an arm's mean is that of the survivors.
+pub fn survivors(arm: &Summary) -> Option<String> {
+    let (diverged, all) = (arm.absent(Absence::Diverged), arm.readings.len());
+    (diverged > 0 && diverged < all).then(|| {
+        format!("{}: {diverged} of {all} runs diverged; its numbers are those of the survivors", arm.label)
+    })
+}

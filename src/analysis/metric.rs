@@ -1,0 +1,204 @@
+//! Which number of a run is compared, and which direction is good.
+
+use std::str::FromStr;
+
+use super::{
+    error::AnalysisError,
+    runs::{Run, Series},
+};
+use crate::results::State;
+
+/// Which direction of a metric is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Larger is better.
+    Higher,
+    /// Smaller is better.
+    Lower,
+}
+
+impl Goal {
+    /// The direction that a metric's name suggests: losses and errors should fall.
+    pub fn of(metric: &str) -> Self {
+        let name = metric.rsplit('/').next().unwrap_or(metric).to_lowercase();
+        let falls = ["loss", "error", "nll", "mse", "mae", "perplexity"];
+        if falls.iter().any(|word| name.split('_').any(|part| part == *word)) {
+            Goal::Lower
+        } else {
+            Goal::Higher
+        }
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Goal::Higher => "higher",
+            Goal::Lower => "lower",
+        }
+    }
+
+    /// `difference` with improvement positive.
+    pub fn oriented(self, difference: f64) -> f64 {
+        if self == Goal::Higher { difference } else { -difference }
+    }
+}
+
+impl FromStr for Goal {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "higher" => Ok(Goal::Higher),
+            "lower" => Ok(Goal::Lower),
+            _ => Err("write `higher` or `lower`".into()),
+        }
+    }
+}
+
+/// Which measurement of a run counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The last one.
+    Last,
+    /// The best one.
+    Best,
+    /// The one at this step.
+    Step(u64),
+}
+
+impl FromStr for At {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "last" => Ok(At::Last),
+            "best" => Ok(At::Best),
+            step => step.parse().map(At::Step).map_err(|_| "write `last`, `best` or a step".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            At::Last => f.write_str("last"),
+            At::Best => f.write_str("best"),
+            At::Step(step) => write!(f, "step {step}"),
+        }
+    }
+}
+
+/// Why a run adds no value to its arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Absence {
+    /// Loss or gradient was not finite.
+    Diverged,
+    /// An error ended it.
+    Failed,
+    /// Stopped or still running.
+    Unfinished,
+    /// It lacks the metric, or the step, or the value is not finite.
+    NoValue,
+}
+
+impl Absence {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Absence::Diverged => "diverged",
+            Absence::Failed => "failed",
+            Absence::Unfinished => "unfinished",
+            Absence::NoValue => "without a value",
+        }
+    }
+}
+
+/// The value of one run, or why it has none. A run that did not end well has no last and no best
+/// value; what it measured at a step that it did reach stands.
+pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Result<f64, Absence> {
+    let absence = match run.state {
+        Some(State::Done) => None,
+        Some(State::Diverged) => Some(Absence::Diverged),
+        Some(State::Failed) => Some(Absence::Failed),
+        Some(State::Running | State::Stopped) | None => Some(Absence::Unfinished),
+    };
+    match (absence, at) {
+        (Some(absence), At::Last | At::Best) => Err(absence),
+        (absence, at) => series
+            .and_then(|series| pick(series, at, goal))
+            .filter(|value| value.is_finite())
+            .ok_or(absence.unwrap_or(Absence::NoValue)),
+    }
+}
+
+fn pick(series: &Series, at: At, goal: Goal) -> Option<f64> {
+    let finite = series.iter().map(|(_, value)| *value).filter(|value| value.is_finite());
+    match at {
+        At::Last => series.last().map(|(_, value)| *value),
+        At::Best => finite.max_by(|a, b| goal.oriented(*a).total_cmp(&goal.oriented(*b))),
+        At::Step(step) => series.iter().find(|(s, _)| *s == step).map(|(_, value)| *value),
+    }
+}
+
+/// The metric to compare when none is named: the first top-1 accuracy of a linear probe on the
+/// target encoder that every finished run has.
+pub fn default_metric(runs: &[Run]) -> Result<String, AnalysisError> {
+    let finished: Vec<&Run> = runs.iter().filter(|r| r.state == Some(State::Done)).collect();
+    let candidates = finished.first().map_or(Vec::new(), |run| run.headlines());
+    let common = candidates.into_iter().find(|name| finished.iter().all(|r| r.headlines().contains(name)));
+    common.map(String::from).ok_or_else(|| {
+        let message = "no linear probe `top1` on `target` is in all finished runs; say --metric";
+        AnalysisError::new(message).help(format!("there are: {}", available(runs).join(", ")))
+    })
+}
+
+/// No run has the metric that was asked for.
+pub fn unknown_metric(runs: &[Run], metric: &str) -> AnalysisError {
+    AnalysisError::unknown("metric", metric, &available(runs))
+}
+
+/// Metrics of any run, in order of appearance. Runs are taken to have much in common.
+fn available(runs: &[Run]) -> Vec<String> {
+    const ENOUGH: usize = 20;
+    let mut names: Vec<String> = Vec::new();
+    for name in runs.iter().take(ENOUGH).flat_map(Run::metrics) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// No run measured the metric at `step`.
+pub fn unknown_step(metric: &str, step: u64, series: &[Option<Series>]) -> AnalysisError {
+    let mut steps: Vec<u64> = series.iter().flatten().flatten().map(|(step, _)| *step).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    // The nearest first few: a list of thousands helps nobody.
+    steps.sort_by_key(|s| s.abs_diff(step));
+    steps.truncate(8);
+    steps.sort_unstable();
+    let list: Vec<String> = steps.iter().map(u64::to_string).collect();
+    AnalysisError::new(format!("no run has `{metric}` at step {step}"))
+        .help(format!("nearest steps with a value: {}", list.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_should_fall() {
+        let goals =
+            ["metrics/loss", "linear/target/class/cross_entropy_loss", "top1", "glossiness"].map(Goal::of);
+        assert_eq!(goals, [Goal::Lower, Goal::Lower, Goal::Higher, Goal::Higher]);
+    }
+
+    #[test]
+    fn a_measurement_is_picked_by_place_or_worth() {
+        let series = vec![(10, 3.0), (20, f64::NAN), (30, 1.0), (40, 2.0)];
+        let picked = |at, goal| pick(&series, at, goal);
+        assert_eq!(picked(At::Last, Goal::Higher), Some(2.0));
+        assert_eq!(picked(At::Best, Goal::Higher), Some(3.0));
+        assert_eq!(picked(At::Best, Goal::Lower), Some(1.0));
+        assert_eq!((picked(At::Step(30), Goal::Lower), picked(At::Step(31), Goal::Lower)), (Some(1.0), None));
+    }
+}

@@ -1,0 +1,27 @@
+//! Comparison of finished runs: which arm is better, how sure is that, and what would make it
+//! surer. Imports `results` only: no tensors, no printing.
+//!
+//! ```text
+//! folders, CSV files -> runs -> arms (one configuration, many seeds) -> summaries -> contrasts -> report
+//! ```
+
+mod arms;
+mod compare;
+mod contrast;
+mod error;
+mod metric;
+pub mod render;
+mod runs;
+mod settings;
+pub mod stats;
+mod summary;
+mod verdict;
+
+pub use compare::{Report, Request, compare};
+pub use contrast::Contrast;
+pub use error::AnalysisError;
+pub use metric::{Absence, At, Goal};
+pub use runs::ColumnMap;
+pub use settings::SettingDifference;
+pub use summary::{Reading, Summary};
+pub use verdict::Verdict;

@@ -1,0 +1,139 @@
+//! The three parts of a report, and the notes below them.
+
+use super::{
+    super::{compare::Report, contrast::Contrast, stats::Method, summary::Summary},
+    grid::Grid,
+    range, short, short_p,
+};
+
+/// A part of a report.
+pub(super) struct Section {
+    pub title: &'static str,
+    pub grid: Grid,
+}
+
+/// Fewer runs than this are listed one by one.
+const FEW: usize = 5;
+
+/// What is compared, in a line.
+pub(super) fn headline(report: &Report) -> String {
+    let Report { metric, goal, at, .. } = report;
+    let margin = report.margin.map_or(String::new(), |m| format!(", margin ±{m}"));
+    format!("metric {metric} at {at}, {} is better{margin}", goal.name())
+}
+
+/// The parts that have something to say.
+pub(super) fn sections(report: &Report) -> Vec<Section> {
+    let mut sections = Vec::new();
+    if !report.differences.is_empty() {
+        sections.push(Section { title: "what differs", grid: differences(report) });
+    }
+    sections.push(Section { title: "arms", grid: arms(report) });
+    if !report.contrasts.is_empty() {
+        sections.push(Section { title: "against the baseline", grid: contrasts(report) });
+    }
+    sections
+}
+
+fn differences(report: &Report) -> Grid {
+    let labels = report.arms.iter().map(|arm| arm.label.as_str());
+    let head: Vec<&str> = std::iter::once("setting").chain(labels).collect();
+    let row = |d: &super::super::settings::SettingDifference| {
+        std::iter::once(d.path.clone()).chain(d.values.iter().cloned()).collect()
+    };
+    Grid::new(&head, report.differences.iter().map(row).collect())
+}
+
+fn arms(report: &Report) -> Grid {
+    let best = report.arms.iter().map(|arm| report.goal.oriented(arm.mean)).fold(f64::NEG_INFINITY, f64::max);
+    let row = |arm: &Summary| {
+        let mark = if report.goal.oriented(arm.mean) == best { " *" } else { "" };
+        let mean = format!("{}{mark}", short(arm.mean));
+        let [std, median, iqm, min, max] = [arm.std, arm.median, arm.iqm, arm.min, arm.max].map(short);
+        vec![arm.label.clone(), arm.count(), mean, std, median, iqm, interval(arm), min, max]
+    };
+    let head = ["arm", "n", "mean", "std", "median", "IQM", "95 % interval", "min", "max"];
+    Grid::new(&head, report.arms.iter().map(row).collect())
+}
+
+fn interval(arm: &Summary) -> String {
+    let Some(interval) = arm.interval else { return "-".into() };
+    let flag = match interval.method {
+        Method::T => " (t)",
+        Method::Bca => "",
+    };
+    format!("{}{flag}", range(interval.low, interval.high))
+}
+
+fn contrasts(report: &Report) -> Grid {
+    let head = [
+        "arm",
+        "design",
+        "difference",
+        "95 % interval",
+        "p",
+        "p Holm",
+        "p exact",
+        "P(better)",
+        "effect",
+        "n 80 %",
+        "verdict",
+    ];
+    let row = |c: &Contrast| {
+        let design = if c.paired() { format!("{} pairs", c.values.len()) } else { "unpaired".to_string() };
+        let (low, high) = c.difference.interval();
+        vec![
+            report.arms[c.arm].label.clone(),
+            design,
+            signed(c.difference.estimate),
+            range(low, high),
+            short_p(c.p),
+            short_p(c.p_holm),
+            short_p(c.p_exact.unwrap_or(f64::NAN)),
+            if c.p_improve.is_nan() { "-".into() } else { format!("{:.2}", c.p_improve) },
+            if c.effect.is_finite() { format!("{:+.2}", c.effect) } else { "-".into() },
+            c.seeds_needed.map_or("-".into(), |n| n.to_string()),
+            c.verdict.name().into(),
+        ]
+    };
+    Grid::new(&head, report.contrasts.iter().map(row).collect())
+}
+
+fn signed(x: f64) -> String {
+    if x > 0.0 { format!("+{}", short(x)) } else { short(x) }
+}
+
+/// Verdicts in words, then warnings, then the values of small arms.
+pub(super) fn notes(report: &Report) -> Vec<String> {
+    let verdict = |c: &Contrast| {
+        format!("{}: {}: {}{}", report.arms[c.arm].label, c.verdict.name(), c.reason, saved(c))
+    };
+    let mut notes: Vec<String> = report.contrasts.iter().map(verdict).collect();
+    notes.extend(report.notes.iter().cloned());
+    notes.extend(report.arms.iter().filter_map(points));
+    if report.arms.iter().any(|arm| arm.interval.is_some_and(|i| i.method == Method::T)) {
+        notes.push(
+            "(t): Student interval, exact for normal values; below 8 runs a bootstrap is too narrow".into(),
+        );
+    }
+    notes
+}
+
+fn saved(c: &Contrast) -> String {
+    c.variance_saved.map_or(String::new(), |share| {
+        format!("; equal seeds took away {:.0} % of the variance of the difference", 100.0 * share)
+    })
+}
+
+/// The values of an arm with few runs.
+fn points(arm: &Summary) -> Option<String> {
+    if arm.values.is_empty() || arm.values.len() >= FEW {
+        return None;
+    }
+    let seed = |seed: &Option<String>| seed.as_ref().map_or(String::new(), |s| format!(" (seed {s})"));
+    let point = |r: &super::super::summary::Reading| {
+        r.value.ok().map(|value| format!("{}{}", short(value), seed(&r.seed)))
+    };
+    let list: Vec<String> = arm.readings.iter().filter_map(point).collect();
+    Some(format!("{}: {}", arm.label, list.join(", ")))
+}

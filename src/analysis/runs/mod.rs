@@ -1,0 +1,95 @@
+//! Runs as files hold them: what was configured, how it ended, what was measured.
+
+mod folder;
+mod foreign;
+mod sheet;
+mod walk;
+
+use std::path::PathBuf;
+
+use super::{error::AnalysisError, settings::Settings};
+use crate::results::State;
+
+pub use foreign::ColumnMap;
+pub use walk::read_all;
+
+/// Measurements of one metric in order: `(step, value)`.
+pub type Series = Vec<(u64, f64)>;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The run folder or the file it was read from.
+    pub source: PathBuf,
+    /// Which argument it came from.
+    pub input: usize,
+    /// Name of the experiment, or of the group in a foreign file.
+    pub name: String,
+    /// Seed; none where the file does not tell.
+    pub seed: Option<String>,
+    /// How it ended; none if that was never written.
+    pub state: Option<State>,
+    /// Configuration without name, seed and what cannot change a result.
+    pub settings: Settings,
+    /// Fingerprint of the data; empty where unknown.
+    pub data: String,
+    pub(super) measured: Measured,
+}
+
+/// Where the numbers of a run are.
+#[derive(Clone, Debug)]
+pub(super) enum Measured {
+    /// In a run folder; its probes are read already.
+    Folder(Vec<ProbeSeries>),
+    /// In a foreign file, of which one column was read.
+    Column(Series),
+}
+
+/// One series of `probes.csv`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ProbeSeries {
+    /// `probe/encoder[/labels]/metric`.
+    pub name: String,
+    /// Whether this is the usual headline: top-1 accuracy of a linear probe on the target encoder.
+    pub headline: bool,
+    pub series: Series,
+}
+
+impl Run {
+    /// The measurements of `metric`; none if the run has no such metric. A foreign file has one
+    /// metric, whatever it is called.
+    pub fn series(&self, metric: &str) -> Result<Option<Series>, AnalysisError> {
+        match &self.measured {
+            Measured::Column(series) => Ok(Some(series.clone())),
+            Measured::Folder(probes) => match probes.iter().find(|p| p.name == metric) {
+                Some(probe) => Ok(Some(probe.series.clone())),
+                None => folder::column(&self.source, metric),
+            },
+        }
+    }
+
+    /// Everything [`Run::series`] could be asked for, the headline metrics first.
+    pub fn metrics(&self) -> Vec<String> {
+        let Measured::Folder(probes) = &self.measured else { return Vec::new() };
+        let (headline, other): (Vec<_>, Vec<_>) = probes.iter().partition(|p| p.headline);
+        let names = headline.into_iter().chain(other).map(|p| p.name.clone());
+        names.chain(folder::columns(&self.source)).collect()
+    }
+
+    /// Headline metrics in the order of the file.
+    pub fn headlines(&self) -> Vec<&str> {
+        let Measured::Folder(probes) = &self.measured else { return Vec::new() };
+        probes.iter().filter(|p| p.headline).map(|p| p.name.as_str()).collect()
+    }
+
+    /// Whether two runs hold the same numbers: copies of one run.
+    pub fn same_numbers(&self, other: &Run) -> bool {
+        match (&self.measured, &other.measured) {
+            (Measured::Column(a), Measured::Column(b)) => a == b,
+            (Measured::Folder(a), Measured::Folder(b)) => {
+                a == b && self.state == other.state && folder::same_tables(&self.source, &other.source)
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A CSV file in memory whose every complaint names file and line.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use csv::StringRecord;
+
+use super::super::error::AnalysisError;
+
+/// Header and rows of a CSV file.
+pub(super) struct Sheet {
+    path: PathBuf,
+    pub header: Vec<String>,
+    pub rows: Vec<StringRecord>,
+}
+
+impl Sheet {
+    /// Reads `path`; none if there is no such file. In an `append_only` file a last line without
+    /// its end was cut short and does not count.
+    pub fn read(path: &Path, append_only: bool) -> Result<Option<Sheet>, AnalysisError> {
+        let mut bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(AnalysisError::at(path, None, e)),
+        };
+        if append_only {
+            bytes.truncate(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1));
+        }
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let header = reader.headers().map_err(|e| unreadable(path, &e))?;
+        // A spreadsheet may have put a byte order mark in front.
+        let header = header.iter().map(|h| h.trim_start_matches('\u{feff}').trim().to_string()).collect();
+        let rows = reader.records().collect::<Result<_, _>>().map_err(|e| unreadable(path, &e))?;
+        Ok(Some(Sheet { path: path.into(), header, rows }))
+    }
+
+    /// Index of the column `name`, if there is one.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.header.iter().position(|h| h == name)
+    }
+
+    /// Index of the column `name`, which must exist.
+    pub fn column(&self, name: &str) -> Result<usize, AnalysisError> {
+        let missing = || {
+            let unknown = AnalysisError::unknown("column", name, &self.header);
+            AnalysisError::at(&self.path, Some(1), unknown)
+        };
+        self.find(name).ok_or_else(missing)
+    }
+
+    /// The number in a cell; none if it is empty: not measured.
+    pub fn number(&self, row: &StringRecord, column: usize) -> Result<Option<f64>, AnalysisError> {
+        let cell = row[column].trim();
+        if cell.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |_| self.wrong(row, column, "a number");
+        cell.parse().map(Some).map_err(wrong)
+    }
+
+    /// The step in a cell: a whole number, perhaps written as `100.0`.
+    pub fn step(&self, row: &StringRecord, column: usize) -> Result<u64, AnalysisError> {
+        let cell = row[column].trim();
+        let whole = |x: &f64| x.fract() == 0.0 && (0.0..=9e15).contains(x);
+        let rounded = || cell.parse().ok().filter(whole).map(|x| x as u64);
+        let step = cell.parse().ok().or_else(rounded);
+        step.ok_or_else(|| self.wrong(row, column, "a whole number of steps"))
+    }
+
+    fn wrong(&self, row: &StringRecord, column: usize, wanted: &str) -> AnalysisError {
+        let message = format!("column `{}`: `{}` is not {wanted}", self.header[column], &row[column]);
+        AnalysisError::at(&self.path, line_of(row), message)
+    }
+}
+
+/// The line a row starts on.
+pub(super) fn line_of(row: &StringRecord) -> Option<u64> {
+    row.position().map(csv::Position::line)
+}
+
+fn unreadable(path: &Path, error: &csv::Error) -> AnalysisError {
+    let line = error.position().map(csv::Position::line);
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            AnalysisError::at(path, line, format!("{len} cells in a row under a header of {expected_len}"))
+        }
+        csv::ErrorKind::Utf8 { .. } => AnalysisError::at(path, line, "is not UTF-8 text"),
+        _ => AnalysisError::at(path, line, error),
+    }
+}

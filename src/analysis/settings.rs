@@ -1,0 +1,155 @@
+//! Configurations as flat lists of settings, and what differs between them.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+/// Settings that cannot change a result, or that name a run: no part of an arm's identity.
+const NO_PART_OF_AN_ARM: [&str; 8] = [
+    "version",
+    "name",
+    "seed",
+    "device",
+    "train.log_every",
+    "train.checkpoint_every",
+    "dataset.path",
+    "dataset.download",
+];
+
+/// What a table shows for a setting that an arm does not have.
+pub const ABSENT: &str = "-";
+
+/// Settings in the order of the file: dotted path, value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Settings(pub Vec<(String, String)>);
+
+impl Settings {
+    /// The settings of a configuration that make its arm.
+    pub fn of(configuration: &Value) -> Self {
+        let mut all = Vec::new();
+        flatten("", configuration, &mut all);
+        all.retain(|(path, _)| !NO_PART_OF_AN_ARM.contains(&path.as_str()));
+        Settings(all)
+    }
+
+    /// The value at `path`.
+    pub fn get(&self, path: &str) -> Option<&str> {
+        self.0.iter().find(|(p, _)| p == path).map(|(_, value)| value.as_str())
+    }
+}
+
+fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&under(path, key), value, out)),
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            let names = item_names(items);
+            out.push((path.into(), format!("[{}]", names.join(", "))));
+            names.iter().zip(items).for_each(|(name, item)| flatten(&under(path, name), item, out));
+        }
+        other => out.push((path.into(), text(other))),
+    }
+}
+
+fn under(path: &str, key: &str) -> String {
+    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
+}
+
+/// Items of a list of sections by name or kind; a second one of the same name gets a number.
+fn item_names(items: &[Value]) -> Vec<String> {
+    let mut used: HashMap<String, usize> = HashMap::new();
+    let mut name = |item: &Value| {
+        let word = item["name"].as_str().or(item["kind"].as_str()).map_or_else(|| text(item), Into::into);
+        let count = used.entry(word.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { word } else { format!("{word}#{count}") }
+    };
+    items.iter().map(&mut name).collect()
+}
+
+/// A value as a cell: strings bare, numbers in one spelling.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        Value::Number(n) if n.is_f64() => n.as_f64().map_or(n.to_string(), |x| (x + 0.0).to_string()),
+        Value::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// A setting that is not the same in all arms, with its value in each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingDifference {
+    /// Dotted path.
+    pub path: String,
+    /// Value per arm, [`ABSENT`] where it has none.
+    pub values: Vec<String>,
+}
+
+/// Settings that differ between `all`, in the order of the files.
+pub fn differences(all: &[&Settings]) -> Vec<SettingDifference> {
+    let maps: Vec<HashMap<&str, &str>> =
+        all.iter().map(|s| s.0.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect()).collect();
+    let mut seen = HashSet::new();
+    let paths = all.iter().flat_map(|s| &s.0).map(|(path, _)| path.as_str());
+    let values = |path: &str| maps.iter().map(|m| m.get(path).copied()).collect::<Vec<_>>();
+    paths
+        .filter(|path| seen.insert(*path))
+        .map(|path| (path, values(path)))
+        .filter(|(_, values)| values.iter().any(|v| *v != values[0]))
+        .map(|(path, values)| SettingDifference {
+            path: path.into(),
+            values: values.into_iter().map(|v| v.unwrap_or(ABSENT).into()).collect(),
+        })
+        .collect()
+}
+
+/// Without the settings of a component that is another one altogether: its kind says enough.
+pub fn essential(differences: &[SettingDifference]) -> Vec<&SettingDifference> {
+    let replaced: Vec<&str> = differences.iter().filter_map(|d| d.path.strip_suffix("kind")).collect();
+    let follows = |path: &str| {
+        replaced.iter().any(|section| path.strip_prefix(section).is_some_and(|rest| rest != "kind"))
+    };
+    differences.iter().filter(|d| !follows(&d.path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn arm(masking: Value) -> Settings {
+        Settings::of(&json!({
+            "name": "x", "seed": 3, "masking": masking, "train": {"epochs": 2.0, "log_every": 5},
+            "probes": [{"kind": "linear", "every": 1}, {"kind": "linear", "every": 2}],
+        }))
+    }
+
+    #[test]
+    fn settings_are_flat_and_without_what_names_a_run() {
+        let expected = [
+            ("masking.kind", "random"),
+            ("masking.scale", "[0.1, 2]"),
+            ("train.epochs", "2"),
+            ("probes", "[linear, linear#2]"),
+            ("probes.linear.kind", "linear"),
+            ("probes.linear.every", "1"),
+            ("probes.linear#2.kind", "linear"),
+            ("probes.linear#2.every", "2"),
+        ];
+        let found = arm(json!({"kind": "random", "scale": [0.1, 2]}));
+        assert_eq!(found.0, expected.map(|(p, v)| (p.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn another_component_is_one_essential_difference() {
+        let (a, b) = (arm(json!({"kind": "random", "ratio": 0.5})), arm(json!({"kind": "multiblock"})));
+        let found = differences(&[&a, &b]);
+        assert_eq!(
+            found.iter().map(|d| d.path.as_str()).collect::<Vec<_>>(),
+            ["masking.kind", "masking.ratio"]
+        );
+        assert_eq!(found[1].values, ["0.5", ABSENT]);
+        assert_eq!(essential(&found), [&found[0]]);
+    }
+}

@@ -1,0 +1,22 @@
+//! Statistics of a handful of numbers: one number per seed. Pure functions; every formula names
+//! its source, every golden value in the tests the SciPy call that gave it.
+
+mod describe;
+mod difference;
+mod distribution;
+mod effect;
+mod holm;
+mod interval;
+mod permutation;
+mod power;
+
+pub use describe::{iqm, mean, median, standard_error, std_dev, variance};
+pub use difference::{Difference, paired, welch};
+pub use effect::{cohen_dz, hedges_g, probability_of_improvement, share_of_pairs_improved, variance_saved};
+pub use holm::holm;
+pub use interval::{Interval, Method, bca, mean_interval, t_interval};
+pub use permutation::{LARGEST_EXACT, exact_floor_paired, exact_floor_unpaired, pairs_for_exact, sign_flip};
+pub use power::{Design, power, sample_size};
+
+/// The level of every test, and one minus the coverage of every interval.
+pub const ALPHA: f64 = 0.05;

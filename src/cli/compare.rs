@@ -1,0 +1,127 @@
+//! `ijepa-run compare A B ...`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, out};
+use crate::{
+    analysis::{self, AnalysisError, At, ColumnMap, Goal, Report, Request, Verdict, render},
+    results::{
+        columns::{ARMS, COMPARISONS},
+        write_atomic,
+    },
+};
+
+const EXAMPLES: &str = "\
+Runs that differ only in their seed are one arm. The first arm is the baseline.
+
+Examples:
+  ijepa-run compare results                                   every run in the folder
+  ijepa-run compare results --baseline baseline --margin 0.5  what is within half a point?
+  ijepa-run compare before after --fail-on worse              same experiments, two programs
+  ijepa-run compare results --metric loss --at best           losses should fall
+  ijepa-run compare a.csv b.csv --map metric=acc seed=seed    files of other programs
+
+Exit codes:
+  0  compared
+  2  usage error: no runs, unknown metric, a file that cannot be read
+  4  --fail-on worse, and an arm is worse";
+
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CompareArgs {
+    /// Run folders, folders of run folders, CSV files of other programs.
+    #[arg(value_name = "PATH", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Column of metrics.csv or epochs.csv, or probe/encoder[/labels]/metric; by default top1 of
+    /// the first linear probe on the target encoder.
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+    /// Arm to compare the others with; the first one if left out.
+    #[arg(long, value_name = "NAME")]
+    baseline: Option<String>,
+    /// Measurement of each run: last, best, or the one at a step.
+    #[arg(long, value_name = "last|best|STEP", default_value = "last")]
+    at: At,
+    /// Largest difference that does not matter; allows the verdict `equivalent`.
+    #[arg(long, value_name = "X")]
+    margin: Option<f64>,
+    /// Which direction is good; by default lower for losses and errors.
+    #[arg(long, value_name = "higher|lower")]
+    goal: Option<Goal>,
+    /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=.
+    #[arg(long, value_name = "KEY=COLUMN", num_args = 1..)]
+    map: Vec<String>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Also write arms.csv and comparisons.csv into this folder.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Exit with code 4 if any arm gets this verdict.
+    #[arg(long, value_enum, value_name = "worse")]
+    fail_on: Option<FailOn>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Md,
+    Latex,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FailOn {
+    Worse,
+}
+
+/// Compares arms and prints what came out.
+pub(crate) fn compare(args: &CompareArgs) -> Exit {
+    let report = match request(args).and_then(|request| analysis::compare(&request)) {
+        Ok(report) => report,
+        Err(error) => {
+            out::stderr(&error.to_string());
+            return Exit::Config;
+        }
+    };
+    if let Some(Err(error)) = args.output.as_ref().map(|folder| write(folder, &report)) {
+        out::stderr(&format!("error: {error}"));
+        return Exit::Failed;
+    }
+    let printed = out::stdout(&text(&report, args.format));
+    if args.fail_on.is_some() && report.contrasts.iter().any(|c| c.verdict == Verdict::Worse) {
+        return Exit::Worse;
+    }
+    printed
+}
+
+fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
+    Ok(Request {
+        inputs: args.inputs.clone(),
+        metric: args.metric.clone(),
+        baseline: args.baseline.clone(),
+        at: args.at,
+        margin: args.margin,
+        goal: args.goal,
+        map: ColumnMap::parse(&args.map)?,
+    })
+}
+
+fn text(report: &Report, format: Format) -> String {
+    match format {
+        Format::Table => render::table(report),
+        Format::Csv => format!("{}\n{}", render::arms_csv(report), render::comparisons_csv(report)),
+        Format::Json => format!("{:#}\n", render::json(report)),
+        Format::Md => render::markdown(report),
+        Format::Latex => render::latex(report),
+    }
+}
+
+fn write(folder: &Path, report: &Report) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    write_atomic(&folder.join(ARMS.file), render::arms_csv(report).as_bytes())?;
+    write_atomic(&folder.join(COMPARISONS.file), render::comparisons_csv(report).as_bytes())
+}
