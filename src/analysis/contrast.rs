@@ -160,3 +160,92 @@ pub fn survivors(arm: &Summary) -> Option<String> {
         format!("{}: {diverged} of {all} runs diverged; its numbers are those of the survivors", arm.label)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ijepa_registry::rng::Stream;
+
+    use super::*;
+    use crate::analysis::{arms::Arm, settings::Settings, summary::Reading};
+
+    /// An arm with one value per seed from 0.
+    fn arm(label: &str, values: &[Result<f64, Absence>]) -> Summary {
+        let (label, settings) = (label.to_string(), Settings::default());
+        let arm = Arm { name: label.clone(), label, settings, runs: Vec::new() };
+        let reading = |(seed, value): (usize, &Result<f64, Absence>)| Reading {
+            seed: Some(seed.to_string()),
+            value: *value,
+        };
+        Summary::new(&arm, values.iter().enumerate().map(reading).collect())
+    }
+
+    fn verdict(a: &[f64], b: &[f64], goal: Goal, margin: Option<f64>) -> Contrast {
+        let arms = [a, b].map(|x| arm("x", &x.iter().map(|v| Ok(*v)).collect::<Vec<_>>()));
+        contrasts(&arms, 0, goal, margin).remove(0)
+    }
+
+    const BASE: [f64; 6] = [61.2, 60.4, 62.1, 59.8, 61.7, 60.9];
+
+    #[test]
+    fn every_verdict_is_reached() {
+        let up = BASE.map(|x| x + 2.0 + 0.1 * (x - 61.0));
+        let noisy = [61.9, 59.8, 62.5, 60.1, 60.8, 61.9];
+        assert_eq!(verdict(&BASE, &up, Goal::Higher, None).verdict, Verdict::Better);
+        assert_eq!(verdict(&BASE, &up, Goal::Lower, None).verdict, Verdict::Worse);
+        assert_eq!(verdict(&BASE, &noisy, Goal::Higher, None).verdict, Verdict::Inconclusive);
+        assert_eq!(verdict(&BASE, &noisy, Goal::Higher, Some(3.0)).verdict, Verdict::Equivalent);
+        let few = verdict(&BASE[..3], &noisy[..3], Goal::Higher, None);
+        let sentence =
+            "with 3 paired seeds an exact sign-flip test cannot go below p = 0.25; 6 seeds are needed";
+        assert_eq!((few.verdict, few.reason.as_str()), (Verdict::Underpowered, sentence));
+        let one = verdict(&BASE[..1], &noisy[..1], Goal::Higher, Some(1.0));
+        assert_eq!(one.reason, "one run per arm shows no spread; 6 paired seeds are needed");
+    }
+
+    #[test]
+    fn a_clear_difference_of_few_seeds_says_what_it_rests_on() {
+        let found = verdict(&[60.0, 61.0, 62.0], &[10.0, 11.5, 12.2], Goal::Higher, None);
+        assert_eq!(found.verdict, Verdict::Worse);
+        assert!(found.reason.contains("rests on normal values"), "{}", found.reason);
+    }
+
+    #[test]
+    fn a_diverged_seed_leaves_its_pair() {
+        let base = arm("base", &BASE.map(Ok));
+        let mut values = BASE.map(|x| Ok(x + 1.0 + 0.1 * (x - 61.0)));
+        values[2] = Err(Absence::Diverged);
+        let arms = [base, arm("new", &values)];
+        let found = contrasts(&arms, 0, Goal::Higher, None).remove(0);
+        assert_eq!((found.design, found.values.len()), (Design::Paired, 5));
+        assert_eq!(arms[1].count(), "5/6 (1 diverged)");
+        assert_eq!(
+            survivors(&arms[1]).as_deref(),
+            Some("new: 1 of 6 runs diverged; its numbers are those of the survivors")
+        );
+        assert_eq!(caveats(&arms, 0, &found).len(), 1);
+        let gone = [arm("base", &BASE.map(Ok)), arm("gone", &[Err(Absence::Diverged); 3])];
+        assert_eq!(contrasts(&gone, 0, Goal::Higher, None)[0].verdict, Verdict::Worse);
+    }
+
+    /// Three arms without any effect, paired and unpaired: some arm is called better or worse in
+    /// at most 5 % of the experiments (plus three standard errors of the simulation).
+    #[test]
+    fn false_verdicts_are_as_rare_as_promised() {
+        const EXPERIMENTS: usize = 2000;
+        for shared in [0.0, 2.0] {
+            let mut stream = Stream::new(3, "false verdicts", shared as u64, 0);
+            let wrong = (0..EXPERIMENTS).filter(|_| {
+                let seeds: Vec<f64> = (0..6).map(|_| shared * stream.normal()).collect();
+                let mut values =
+                    |n: usize| -> Vec<_> { seeds[..n].iter().map(|s| Ok(s + stream.normal())).collect() };
+                // Unequal counts are not paired.
+                let n = if shared > 0.0 { 6 } else { 5 };
+                let arms = [values(6), values(n), values(n), values(n)].map(|v| arm("x", &v));
+                let found = contrasts(&arms, 0, Goal::Higher, None);
+                found.iter().any(|c| matches!(c.verdict, Verdict::Better | Verdict::Worse))
+            });
+            let share = wrong.count() as f64 / EXPERIMENTS as f64;
+            assert!(share <= 0.05 + 3.0 * (0.05f64 * 0.95 / EXPERIMENTS as f64).sqrt(), "{share}");
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "last|best|STEP", default_value = "last")]
     at: At,
     /// Largest difference that does not matter; allows the verdict `equivalent`.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     margin: Option<f64>,
     /// Which direction is good; by default lower for losses and errors.
     #[arg(long, value_name = "higher|lower")]
