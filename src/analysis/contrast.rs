@@ -145,10 +145,8 @@ pub fn caveats(arms: &[Summary], baseline: usize, contrast: &Contrast) -> Vec<St
     }
     let left_out = arm.readings.len() - contrast.values.len();
     if contrast.paired() && left_out > 0 {
-        notes.push(format!(
-            "{}: {left_out} seeds have no value in one of the arms and are in no pair",
-            arm.label
-        ));
+        let (label, all) = (&arm.label, arm.readings.len());
+        notes.push(format!("{label}: {left_out} of {all} seeds are in no pair: one arm has no value there"));
     }
     notes
 }

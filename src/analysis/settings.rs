@@ -31,11 +31,6 @@ impl Settings {
         all.retain(|(path, _)| !NO_PART_OF_AN_ARM.contains(&path.as_str()));
         Settings(all)
     }
-
-    /// The value at `path`.
-    pub fn get(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|(p, _)| p == path).map(|(_, value)| value.as_str())
-    }
 }
 
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {

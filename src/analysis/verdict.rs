@@ -42,7 +42,7 @@ pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Goal, margin: Option<f64>
         return (Verdict::Worse, format!("every run diverged ({} of {0})", arm.readings.len()));
     }
     if let Some((margin, p)) = margin.zip(c.p_equivalence).filter(|(_, p)| *p <= ALPHA) {
-        return (Verdict::Equivalent, format!("the difference is within ±{margin} (TOST p = {})", digits(p)));
+        return (Verdict::Equivalent, format!("the difference is within ±{margin} (TOST p {})", digits(p)));
     }
     if c.p_holm <= ALPHA {
         let better = goal.oriented(c.difference.estimate) > 0.0;
@@ -63,9 +63,9 @@ fn grounds(c: &Contrast) -> String {
     let test = if c.paired() { "paired t" } else { "Welch t" };
     let p = digits(c.p_holm);
     if c.too_few() {
-        format!("{test}, p = {p}; rests on normal values: {}", limits(c))
+        format!("{test}, p {p}; rests on normal values: {}", limits(c))
     } else {
-        format!("{test}, p = {p} after Holm")
+        format!("{test}, p {p} after Holm")
     }
 }
 
@@ -79,14 +79,14 @@ fn limits(c: &Contrast) -> String {
         let needed = stats::pairs_for_exact();
         let floor = digits(c.floor());
         return format!(
-            "with {m} paired seeds an exact sign-flip test cannot go below p = {floor}; {needed} seeds are needed"
+            "with {m} paired seeds an exact sign-flip test cannot go below p {floor}; {needed} seeds are needed"
         );
     }
     if n == 1 && m == 1 {
         return "one run per arm shows no spread; 6 paired seeds are needed".into();
     }
     format!(
-        "with {n} and {m} runs an exact permutation test cannot go below p = {}; 4 runs per arm are needed",
+        "with {n} and {m} runs an exact permutation test cannot go below p {}; 4 runs per arm are needed",
         digits(c.floor())
     )
 }
@@ -99,14 +99,14 @@ fn lack(c: &Contrast, margin: Option<f64>) -> String {
         None => "no effect to plan for".into(),
     };
     let margin = if margin.is_none() { "; --margin would allow `equivalent`" } else { "" };
-    format!("p = {} after Holm; {needed}{margin}", digits(c.p_holm))
+    format!("p {} after Holm; {needed}{margin}", digits(c.p_holm))
 }
 
-/// Two significant digits, no exponent for common p-values.
+/// `= 0.031`: two significant digits, or an upper bound.
 fn digits(p: f64) -> String {
     if p < 1e-4 {
-        return "<0.0001".into();
+        return "< 0.0001".into();
     }
     let rounded: f64 = format!("{p:.1e}").parse().unwrap_or(p);
-    rounded.to_string()
+    format!("= {rounded}")
 }

@@ -28,7 +28,7 @@ fn a_table_shows_what_differs_the_arms_and_the_verdict() {
     assert!(line(&["baseline", "6", "61.02", "0.8424"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "62.03", "*"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "pairs", "+1.017"]), "{}", found.stdout);
-    assert!(found.stdout.contains("deeper: better: paired t, p = "), "{}", found.stdout);
+    assert!(found.stdout.contains("deeper: better: paired t, p < 0.0001 after Holm; "), "{}", found.stdout);
     assert!(found.stdout.contains("% of the variance of the difference"), "{}", found.stdout);
 }
 
@@ -177,4 +177,6 @@ fn a_thousand_runs_take_a_moment() {
     println!("1,000 run folders in {:.2} s", start.elapsed().as_secs_f64());
     assert_eq!(found.code, 0, "{}", found.stderr);
     assert_eq!(found.stdout.matches(" pairs").count(), 99);
+    // A hundred arms stand below each other, their one setting beside them.
+    assert!(found.stdout.contains("  arm    encoder.depth\n  arm00  1\n"), "{}", &found.stdout[..400]);
 }

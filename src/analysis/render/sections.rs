@@ -12,6 +12,9 @@ pub(super) struct Section {
     pub grid: Grid,
 }
 
+/// Arms that always fit side by side.
+const WIDE: usize = 4;
+
 /// Fewer runs than this are listed one by one.
 const FEW: usize = 5;
 
@@ -35,13 +38,24 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     sections
 }
 
+/// Settings down and arms across, or the other way round: whichever is narrower.
 fn differences(report: &Report) -> Grid {
-    let labels = report.arms.iter().map(|arm| arm.label.as_str());
-    let head: Vec<&str> = std::iter::once("setting").chain(labels).collect();
-    let row = |d: &super::super::settings::SettingDifference| {
-        std::iter::once(d.path.clone()).chain(d.values.iter().cloned()).collect()
+    let labels: Vec<&str> = report.arms.iter().map(|arm| arm.label.as_str()).collect();
+    let paths: Vec<&str> = report.differences.iter().map(|d| d.path.as_str()).collect();
+    let value = |setting: usize, arm: usize| report.differences[setting].values[arm].clone();
+    if labels.len() <= paths.len().max(WIDE) {
+        crossed("setting", &paths, &labels, value)
+    } else {
+        crossed("arm", &labels, &paths, |arm, setting| value(setting, arm))
+    }
+}
+
+fn crossed(corner: &str, down: &[&str], across: &[&str], cell: impl Fn(usize, usize) -> String) -> Grid {
+    let head: Vec<&str> = std::iter::once(corner).chain(across.iter().copied()).collect();
+    let row = |(i, name): (usize, &&str)| {
+        std::iter::once(name.to_string()).chain((0..across.len()).map(|j| cell(i, j))).collect()
     };
-    Grid::new(&head, report.differences.iter().map(row).collect())
+    Grid::new(&head, down.iter().enumerate().map(row).collect())
 }
 
 fn arms(report: &Report) -> Grid {

@@ -36,7 +36,7 @@ pub fn sample_size(design: Design, effect: f64) -> Option<usize> {
     // A t test needs a little more than a normal test of known variance, where this is the answer.
     let quantiles = normal_quantile(1.0 - ALPHA / 2.0) + normal_quantile(WANTED);
     let least = groups * (quantiles / effect).powi(2);
-    if !(least < MOST as f64) {
+    if least.is_nan() || least >= MOST as f64 {
         return None;
     }
     (least.max(2.0) as usize..MOST).find(|&n| power(design, n, effect.abs()) >= WANTED)
