@@ -13,10 +13,14 @@ fn the_linear_probe_beats_the_untrained_encoder() {
     let margin = promised_margin();
     let temporary = tempfile::tempdir().unwrap();
     let output = std::env::var_os("IJEPA_RUN_OUTPUT").map_or(temporary.path().to_path_buf(), PathBuf::from);
-    let status = Command::new(env!("CARGO_BIN_EXE_ijepa-run")).arg(FILE).arg("--output").arg(&output).status();
+    let status =
+        Command::new(env!("CARGO_BIN_EXE_ijepa-run")).arg(FILE).arg("--output").arg(&output).status();
     assert!(status.unwrap().success());
     let (target, random) = (top1(&output, "target"), top1(&output, "random_init"));
-    assert!(target >= random + margin, "target {target:.1} %, random_init {random:.1} %, promised margin {margin}");
+    assert!(
+        target >= random + margin,
+        "target {target:.1} %, random_init {random:.1} %, promised margin {margin}"
+    );
 }
 
 /// `# Margin: 12 points ...` in the header.
@@ -29,11 +33,12 @@ fn promised_margin() -> f64 {
 /// Class accuracy of the linear probe at the end.
 fn top1(output: &std::path::Path, encoder: &str) -> f64 {
     let run = std::fs::read_dir(output).unwrap().map(|e| e.unwrap().path());
-    let run = run.filter(|p| p.is_dir()).find(|p| p.file_name().unwrap().to_string_lossy().starts_with("quickstart-"));
+    let run = run
+        .filter(|p| p.is_dir())
+        .find(|p| p.file_name().unwrap().to_string_lossy().starts_with("quickstart-"));
     let mut reader = csv::Reader::from_path(run.expect("a run folder").join("probes.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    let wanted = |r: &&csv::StringRecord| {
-        &r[2] == "linear" && &r[3] == encoder && &r[4] == "class" && &r[5] == "top1"
-    };
+    let wanted =
+        |r: &&csv::StringRecord| &r[2] == "linear" && &r[3] == encoder && &r[4] == "class" && &r[5] == "top1";
     rows.iter().filter(wanted).last().expect("the probe's row")[7].parse().unwrap()
 }

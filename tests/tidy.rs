@@ -191,7 +191,8 @@ fn every_experiment_states_its_claim() {
 #[test]
 fn results_readme_describes_every_column() {
     let text = fs::read_to_string(root().join("results/README.md")).unwrap();
-    for table in ijepa_run::results::columns::TABLES {
+    use ijepa_run::results::columns::{COMPARISON_TABLES, TABLES};
+    for table in TABLES.iter().chain(&COMPARISON_TABLES) {
         assert!(text.contains(&format!("## `{}`", table.file)), "{}", table.file);
         for column in table.columns {
             let unit = if column.unit.is_empty() { "" } else { column.unit };

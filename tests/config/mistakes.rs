@@ -2,6 +2,19 @@
 
 use super::{BASE, load};
 
+/// The error without the components of the house, which come and go: `there are: ...` keeps the
+/// names that these tests register.
+fn own_components(error: &str) -> String {
+    let own = |line: &str| match line.split_once("there are: ") {
+        Some((before, names)) => {
+            let own: Vec<&str> = names.split(", ").filter(|n| n.starts_with("test_")).collect();
+            format!("{before}there are: {}", own.join(", "))
+        }
+        None => line.to_owned(),
+    };
+    error.lines().map(own).collect::<Vec<_>>().join("\n")
+}
+
 /// The error of [`BASE`] with `from` replaced by `to`.
 fn broken(from: &str, to: &str) -> String {
     assert!(BASE.contains(from), "{from}");
@@ -11,7 +24,7 @@ fn broken(from: &str, to: &str) -> String {
 #[test]
 fn mistakes_in_a_file() {
     for (from, to, expected) in TABLE {
-        assert_eq!(&broken(from, to), expected, "{to}");
+        assert_eq!(&own_components(&broken(from, to)), expected, "{to}");
     }
 }
 
@@ -19,7 +32,7 @@ fn mistakes_in_a_file() {
 fn mistakes_in_an_override() {
     for (over, expected) in OVERRIDES {
         let error = load(BASE, &[over]).map(|_| ()).expect_err(over);
-        assert_eq!(&error, expected, "{over}");
+        assert_eq!(&own_components(&error), expected, "{over}");
     }
 }
 

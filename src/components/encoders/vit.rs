@@ -148,7 +148,7 @@ impl Vit {
 impl EncoderSettings for Vit {
     fn check(&self, image: ImageShape) -> Vec<Problem> {
         let mut problems = check_attention(self.dim, self.heads, self.positions);
-        if image.height % self.patch != 0 || image.width % self.patch != 0 {
+        if !image.height.is_multiple_of(self.patch) || !image.width.is_multiple_of(self.patch) {
             let (h, w, p) = (image.height, image.width, self.patch);
             problems.push(Problem::new("patch", format!("{p} does not divide the image size {h} x {w}")));
         }
@@ -180,14 +180,15 @@ pub(in crate::components) fn check_attention(
     positions: PositionKind,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if dim % heads != 0 {
-        let fits: Vec<String> = (1..=dim.min(64)).filter(|h| dim % h == 0).map(|h| h.to_string()).collect();
+    if !dim.is_multiple_of(heads) {
+        let fits: Vec<String> =
+            (1..=dim.min(64)).filter(|h| dim.is_multiple_of(*h)).map(|h| h.to_string()).collect();
         problems.push(
             Problem::new("heads", format!("{heads} heads do not divide dim {dim}"))
                 .help(format!("heads that divide {dim}: {}", fits.join(", "))),
         );
     }
-    if positions == PositionKind::Sincos2d && dim % 4 != 0 {
+    if positions == PositionKind::Sincos2d && !dim.is_multiple_of(4) {
         problems
             .push(Problem::new("dim", format!("{dim} is not a multiple of 4, as sincos2d positions need")));
     }
