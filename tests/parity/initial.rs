@@ -21,7 +21,7 @@ fn initial_values_have_metas_spread() {
         serde_json::from_slice(&std::fs::read(folder.join("meta/init_stats.json")).unwrap()).unwrap();
     for (theirs, scheme) in [("constructor", "trunc_rescaled"), ("init_model", "trunc")] {
         let expected = stats["init"][theirs].as_object().unwrap();
-        let mut seen = 0;
+        let (mut seen, mut outliers) = (0, 0);
         for (name, param) in model(scheme) {
             if name.ends_with("pos_embed") {
                 continue;
@@ -30,6 +30,13 @@ fn initial_values_have_metas_spread() {
             assert_eq!(row[0], json!(param.dims), "{name}");
             let [mean, std, largest] = spread(&param.data.as_vec());
             let of = |i: usize| row[i].as_f64().unwrap();
+            // PyTorch's `trunc_normal_` inverts an error function of a uniform number in [-1, 1): the
+            // rare -1 becomes the lower bound, -2. Such a tensor's spread is that of its outlier.
+            if of(3) >= 2.0 {
+                assert!(largest < 0.2, "{theirs} {name}: largest {largest}");
+                outliers += 1;
+                continue;
+            }
             // Five standard errors of a mean and of a standard deviation, of both samples.
             let error = 5.0 * 2f64.sqrt() * of(2).max(1e-12) / (param.len() as f64).sqrt();
             assert!((mean - of(1)).abs() <= error, "{theirs} {name}: mean {mean}, theirs {}", of(1));
@@ -38,7 +45,8 @@ fn initial_values_have_metas_spread() {
             seen += 1;
         }
         let with_values = expected.keys().filter(|n| !n.ends_with("pos_embed")).count();
-        assert_eq!(seen, with_values, "{theirs}: parameters compared");
+        assert_eq!(seen + outliers, with_values, "{theirs}: parameters compared");
+        assert!(outliers <= 2, "{theirs}: {outliers} tensors with outliers");
     }
 }
 
