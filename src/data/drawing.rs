@@ -136,6 +136,12 @@ pub(crate) struct Scene {
 const SAMPLES: usize = 4;
 
 impl Scene {
+    /// The scene with no object rotated.
+    pub fn upright(mut self) -> Self {
+        self.marks.iter_mut().for_each(|m| m.angle = 0.0);
+        self
+    }
+
     /// Paints `out`, `(channel, row, column)` values of a `size` x `size` image.
     pub fn render(&self, size: usize, out: &mut [f32]) {
         self.paint_background(size, out);

@@ -23,6 +23,14 @@ struct Shapes {
     /// Most objects in one image; the number is uniform from 1.
     #[schemars(range(min = 1, max = 4))]
     max_objects: usize,
+    /// Least and greatest radius of the largest object, as a fraction of the image; at least 0.1
+    /// and at most 0.39. The range is cut into three equal parts for the `size` label.
+    #[schemars(inner(range(min = 0.1, max = 0.39)))]
+    radius: [f64; 2],
+    /// Whether objects are rotated at random. Otherwise all stand upright.
+    rotate: bool,
+    /// Whether backgrounds have textures. Otherwise all are plain.
+    textures: bool,
     /// Standard deviation of the noise added to every pixel value, as a fraction of the full range.
     #[schemars(range(min = 0.0, max = 0.5))]
     noise: f64,
@@ -30,7 +38,17 @@ struct Shapes {
 
 impl Default for Shapes {
     fn default() -> Self {
-        Shapes { image_size: 32, train: 4096, test: 1024, seed: 0, max_objects: 4, noise: 0.04 }
+        Shapes {
+            image_size: 32,
+            train: 4096,
+            test: 1024,
+            seed: 0,
+            max_objects: 4,
+            radius: [0.15, 0.3],
+            rotate: true,
+            textures: true,
+            noise: 0.04,
+        }
     }
 }
 
@@ -38,11 +56,12 @@ component! {
     /// Drawn shapes over textured backgrounds, made in memory from a seed; needs no download.
     ///
     /// Every image holds 1 to `max_objects` objects of one shape, all of one colour, at random
-    /// places, sizes and rotations. The class is the shape (10 classes, equally many images
-    /// each); colour, count, position and size (of the largest object) and background are
-    /// labelled too, for probes of low-level factors. Colours and textures are drawn
-    /// independently of the class and the contrast has either sign, so the class can be read
-    /// neither from the mean colour nor by a linear map of the pixels.
+    /// places, sizes and (unless `rotate: false`) rotations. The class is the shape (10 classes,
+    /// equally many images each); colour, count, position and size (of the largest object) and
+    /// background are labelled too, for probes of low-level factors; a factor with one value is
+    /// left out. Colours and textures are drawn independently of the class and the contrast has
+    /// either sign, so with the defaults the class can be read neither from the mean colour nor
+    /// by a linear map of the pixels (of large upright objects the pixels tell a little).
     dataset "shapes" => Shapes, example = "{ train: 4096, test: 1024 }"
 }
 
@@ -50,8 +69,8 @@ const COLOURS: [&str; 6] = ["red", "yellow", "green", "cyan", "blue", "magenta"]
 const POSITIONS: [&str; 9] =
     ["top-left", "top", "top-right", "left", "centre", "right", "bottom-left", "bottom", "bottom-right"];
 const SIZES: [&str; 3] = ["small", "medium", "large"];
-/// Radius of the largest object of an image, as a fraction of the image, cut into `SIZES`.
-const RADIUS: (f64, f64) = (0.15, 0.3);
+/// Bounds of `radius`. A third of the image is then never too small to hold the centre.
+const RADIUS: (f64, f64) = (0.1, 0.39);
 /// Least distance of the object's colour from both background colours (black to white is 1.73).
 const CONTRAST: f32 = 0.45;
 
@@ -82,6 +101,14 @@ impl Dataset for Shapes {
         whole("train", self.train, Shape::ALL.len(), 1_000_000);
         whole("test", self.test, Shape::ALL.len(), 1_000_000);
         whole("max_objects", self.max_objects, 1, 4);
+        let [low, high] = self.radius;
+        if !(RADIUS.0 <= low && low < high && high <= RADIUS.1) {
+            let message = format!(
+                "is [{low}, {high}]; expected are two rising numbers from {} to {}",
+                RADIUS.0, RADIUS.1
+            );
+            problems.push(Problem::new("radius", message));
+        }
         if !(0.0..=0.5).contains(&self.noise) {
             problems.push(Problem::new("noise", format!("is {}; allowed are 0 to 0.5", self.noise)));
         }
@@ -127,14 +154,15 @@ impl Shapes {
     }
 
     fn compose(&self, class: usize, stream: &mut Stream) -> (Scene, Factors) {
-        let [colour, background] = [COLOURS.len(), Background::ALL.len()].map(|n| stream.below(n));
+        let [colour, background] = [COLOURS.len(), self.backgrounds().len()].map(|n| stream.below(n));
         let rgb = object_colour(colour, stream);
         let background_colours = [(); 2].map(|()| background_colour(rgb, stream));
         let (position, count) = (stream.below(POSITIONS.len()), 1 + stream.below(self.max_objects));
-        let radius = stream.uniform_in(RADIUS.0, RADIUS.1);
-        let size = (radius - RADIUS.0) / (RADIUS.1 - RADIUS.0) * SIZES.len() as f64;
+        let [low, high] = self.radius;
+        let radius = stream.uniform_in(low, high);
+        let size = (radius - low) / (high - low) * SIZES.len() as f64;
         let scene = Scene {
-            background: Background::ALL[background].0,
+            background: self.backgrounds()[background].0,
             background_colours,
             angle: stream.uniform_in(0.0, std::f64::consts::TAU) as f32,
             periods: stream.uniform_in(1.5, 5.0) as f32,
@@ -142,9 +170,15 @@ impl Shapes {
             marks: place(Shape::ALL[class].0, radius, position, count, stream),
             colour: rgb,
         };
+        let scene = if self.rotate { scene } else { scene.upright() };
         let [class, colour, count, position, size, background] =
             [class, colour, count - 1, position, size as usize, background].map(|f| f as u32);
         (scene, Factors { class, colour, count, position, size, background })
+    }
+
+    /// The backgrounds in use; the first of all is plain.
+    fn backgrounds(&self) -> &'static [(Background, &'static str)] {
+        if self.textures { &Background::ALL } else { &Background::ALL[..1] }
     }
 
     fn labels(&self, factors: &[Factors]) -> Vec<Labels> {
@@ -161,7 +195,9 @@ impl Shapes {
             one("count", counts, |f| f.count),
             one("position", names(&POSITIONS), |f| f.position),
             one("size", names(&SIZES), |f| f.size),
-            one("background", names(&Background::ALL.map(|(_, name)| name)), |f| f.background),
+            one("background", self.backgrounds().iter().map(|(_, name)| name.to_string()).collect(), |f| {
+                f.background
+            }),
         ];
         // A factor with one value says nothing.
         labels.retain(|l| l.values.len() > 1);
@@ -289,10 +325,48 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let wrong = Shapes { image_size: 8, train: 3, test: 3, max_objects: 9, noise: f64::NAN, seed: 0 };
+        let wrong = Shapes {
+            image_size: 8,
+            train: 3,
+            test: 3,
+            max_objects: 9,
+            radius: [0.3, 0.4],
+            noise: f64::NAN,
+            ..Shapes::default()
+        };
         let paths: Vec<_> = wrong.check().into_iter().map(|p| p.path).collect();
-        assert_eq!(paths, ["image_size", "train", "test", "max_objects", "noise"]);
+        assert_eq!(paths, ["image_size", "train", "test", "max_objects", "radius", "noise"]);
         assert!(wrong.check()[3].message.contains('9'));
+    }
+
+    #[test]
+    fn radii_rise_within_their_bounds() {
+        let ok = |radius| Shapes { radius, ..Shapes::default() }.check().is_empty();
+        assert!(ok([0.1, 0.39]));
+        for radius in [[0.09, 0.3], [0.2, 0.4], [0.3, 0.3], [0.3, 0.2], [f64::NAN, 0.3], [0.2, f64::NAN]] {
+            assert!(!ok(radius), "{radius:?}");
+        }
+    }
+
+    #[test]
+    fn scenes_follow_the_settings() {
+        let radius = [0.3, 0.39];
+        let settings = Shapes { max_objects: 2, radius, rotate: false, textures: false, ..Shapes::default() };
+        let mut sizes = [0; 3];
+        for i in 0..500 {
+            let (scene, factors) = settings.compose(i % 10, &mut Stream::new(3, "test", 0, i as u64));
+            assert_eq!(scene.background, Background::Plain);
+            assert!(scene.marks.iter().all(|m| m.angle == 0.0));
+            let largest = scene.marks[0];
+            assert!((0.3..=0.39).contains(&largest.radius));
+            let cell = |v: f32| ((v * 3.0) as u32).min(2);
+            assert_eq!(factors.position, cell(largest.centre.1) * 3 + cell(largest.centre.0));
+            sizes[factors.size as usize] += 1;
+        }
+        assert!(sizes.iter().all(|&n| n > 100), "{sizes:?}");
+        let set = load(Shapes { train: 10, test: 10, ..settings });
+        assert!(set.train.labels.iter().all(|l| l.name != "background"));
+        assert!(Shapes::default().compose(0, &mut Stream::new(3, "test", 0, 0)).0.marks[0].angle != 0.0);
     }
 
     #[test]
