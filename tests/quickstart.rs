@@ -30,7 +30,7 @@ fn promised_margin() -> f64 {
     line.split_whitespace().next().unwrap().parse().expect("a number of points")
 }
 
-/// Class accuracy of the linear probe at the end.
+/// Colour accuracy of the linear probe at the end, in percent.
 fn top1(output: &std::path::Path, encoder: &str) -> f64 {
     let run = std::fs::read_dir(output).unwrap().map(|e| e.unwrap().path());
     let run = run
@@ -39,6 +39,6 @@ fn top1(output: &std::path::Path, encoder: &str) -> f64 {
     let mut reader = csv::Reader::from_path(run.expect("a run folder").join("probes.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     let wanted =
-        |r: &&csv::StringRecord| &r[2] == "linear" && &r[3] == encoder && &r[4] == "class" && &r[5] == "top1";
+        |r: &&csv::StringRecord| &r[2] == "linear" && &r[3] == encoder && &r[4] == "colour" && &r[5] == "top1";
     rows.iter().filter(wanted).last().expect("the probe's row")[7].parse().unwrap()
 }
