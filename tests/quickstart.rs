@@ -40,5 +40,5 @@ fn top1(output: &std::path::Path, encoder: &str) -> f64 {
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     let wanted =
         |r: &&csv::StringRecord| &r[2] == "linear" && &r[3] == encoder && &r[4] == "colour" && &r[5] == "top1";
-    rows.iter().filter(wanted).last().expect("the probe's row")[7].parse().unwrap()
+    rows.iter().rfind(wanted).expect("the probe's row")[7].parse().unwrap()
 }
