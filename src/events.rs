@@ -33,6 +33,8 @@ pub struct Started {
     pub steps_per_epoch: u64,
     /// Images per step.
     pub batch_size: u64,
+    /// Useful operations of the matrix products of one step; none if the model's sizes are unknown.
+    pub flop_per_step: Option<f64>,
 }
 
 /// One step, for progress displays.

@@ -20,6 +20,8 @@ pub mod analysis;
 
 pub mod run;
 
+pub mod bench;
+
 pub mod cli;
 
 pub use cli::main;

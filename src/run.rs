@@ -177,7 +177,7 @@ fn already_finished(folder: &RunFolder) -> Option<Finished> {
 }
 
 /// Sizes the compute pool. A second call in one process keeps the first size.
-fn start_threads(threads: Option<usize>) {
+pub(crate) fn start_threads(threads: Option<usize>) {
     kernels::keep_memory();
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
     let _ = builder.build_global();
@@ -194,7 +194,7 @@ fn load(experiment: &Experiment, progress: &mut Progress) -> Result<ImageSet, Ru
 }
 
 /// What can only be checked with the data at hand.
-fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
+pub(crate) fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
     experiment.check_length(data.count(&data.train)).map_err(|e| RunError::Config(e.to_string()))?;
     let names: Vec<&str> = data.train.labels.iter().map(|l| l.name.as_str()).collect();
     for probe in experiment.probes.iter().filter(|p| p.component.object.uses_labels()) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -19,7 +19,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("train", &["kernels", "config", "data", "events", "model"]),
     ("analysis", &["results"]),
     ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),
-    ("cli", &["analysis", "config", "events", "results", "run", "sinks"]),
+    ("bench", &["kernels", "config", "data", "model", "results", "run", "train"]),
+    ("cli", &["analysis", "bench", "config", "events", "results", "run", "sinks"]),
     ("main", &[]),
 ];
 

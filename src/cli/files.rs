@@ -42,7 +42,7 @@ fn similar(file: &Path) -> Vec<String> {
     let in_folder = |name: &str| folder.map_or(name.into(), |f| f.join(name).display().to_string());
     let mut found: Vec<String> = by_stem(&wanted, &names).into_iter().map(in_folder).collect();
     if folder.is_none() {
-        let commands = nearest(&wanted, ["check", "compare", "components", "schema"]);
+        let commands = nearest(&wanted, ["bench", "check", "compare", "components", "schema"]);
         found.extend(commands.into_iter().map(|c| format!("the command `{c}`")));
     }
     found

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. The only layer that prints.
 
+mod bench;
 mod check;
 mod compare;
 mod components;
@@ -51,6 +52,7 @@ Examples:
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run compare results                                 which arm is better, and how sure is that
+  ijepa-run bench                                           speed on this machine, time of the recipe
 
 Exit codes:
     0  done, or reused
@@ -75,6 +77,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Measure how fast an experiment runs here, and estimate how long it takes.
+    Bench(bench::BenchArgs),
     /// Check experiment files: every mistake with its line, nothing is run.
     Check(check::CheckArgs),
     /// Compare finished runs: statistics per arm, tests against a baseline, verdicts.
@@ -138,6 +142,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command {
+        Some(Command::Bench(args)) => bench::bench(&args).into(),
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),

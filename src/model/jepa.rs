@@ -2,6 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
+use super::flops::ModelSize;
 use super::rows::{TargetRows, context_layout, prediction_plan};
 use crate::{
     data::patchify_into,
@@ -87,6 +88,12 @@ impl<D: Backend> Jepa<D> {
         let tokens = kernels::to_host(&encoder.encode(&self.full(images, count), None)?)?;
         let (patches, dim) = (self.geometry.grid().len(), self.geometry.dim);
         Ok(tokens.chunks_exact(patches * dim).flat_map(|image| mean_rows(image, dim)).collect())
+    }
+
+    /// Sizes to count operations with; none for components that name their parameters in their own way.
+    pub fn size(&self) -> Option<ModelSize> {
+        let (encoder, predictor) = (self.context_encoder.params(), self.predictor.params());
+        ModelSize::of(&encoder, &predictor, self.geometry.grid().len())
     }
 
     /// Every named parameter that the optimizer updates, in a fixed order.

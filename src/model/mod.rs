@@ -1,6 +1,7 @@
 //! The joint-embedding predictive architecture: context encoder, target encoder, predictor.
 
 mod build;
+pub mod flops;
 mod jepa;
 mod rows;
 mod skill;

@@ -70,7 +70,8 @@ fn git_state() -> String {
     if clean { commit } else { format!("{commit}-dirty") }
 }
 
-fn cpu_name() -> String {
+/// Name of the processor, where the system tells.
+pub fn cpu_name() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|p| p.1.trim()));
     model.unwrap_or("unknown").to_string()

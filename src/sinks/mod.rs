@@ -6,7 +6,7 @@ mod progress;
 
 pub use checkpoint::{CheckpointError, CheckpointMeta, read_checkpoint, write_weights};
 pub use files::Files;
-pub use progress::{Progress, Verbosity};
+pub use progress::{Progress, Verbosity, human_time};
 
 use crate::events::Event;
 

@@ -95,6 +95,14 @@ impl Progress {
         }
     }
 
+    fn start(&mut self, started: &Started) {
+        let flop =
+            started.flop_per_step.map_or(String::new(), |f| format!(", about {:.3} GFLOP per step", f / 1e9));
+        self.bar.finish_and_clear();
+        eprintln!("{} steps of {} images{flop}", started.steps, started.batch_size);
+        self.started = Some((started.clone(), Instant::now()));
+    }
+
     fn tick(&mut self, step: u64, loss: f64) {
         let Some((started, since)) = self.started.clone() else { return };
         if self.bar.is_finished() || !self.phase.is_empty() {
@@ -135,7 +143,7 @@ impl Sink for Progress {
             return Ok(());
         }
         match event {
-            Event::Started(started) => self.started = Some((started.clone(), Instant::now())),
+            Event::Started(started) => self.start(started),
             Event::Tick(tick) => self.tick(tick.step, tick.loss),
             Event::Phase(phase) => self.phase(phase),
             Event::Probe(row) if self.verbosity == Verbosity::Verbose => self.say(&format!(

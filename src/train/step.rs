@@ -58,6 +58,14 @@ impl<D: BuildDevice> Session<D> {
         self.plan.masking.sample(self.jepa.geometry.grid(), &draw)
     }
 
+    /// Useful operations of one step, counted on the masks of the first.
+    pub fn typical_flop(&self) -> Option<f64> {
+        let images = (0..self.plan.batch_size as u64).collect();
+        let draw = BatchDraw { seed: self.plan.seed, epoch: 0, step: 0, images };
+        let masks = self.plan.masking.sample(self.jepa.geometry.grid(), &draw);
+        Some(self.jepa.size()?.step(&masks.plans))
+    }
+
     fn details(&self, pass: &Pass<D>, masks: &MaskBatch) -> Result<MetricsRow, TrainError> {
         let step = self.progress.step;
         let Rates { learning_rate, weight_decay } = self.plan.rates(step);

@@ -74,3 +74,32 @@ fn dry_run_and_print_config_write_nothing() {
     assert!(printed.stdout.contains("mlp_ratio"), "{}", printed.stdout);
     assert!(!folder.path().join("results").exists());
 }
+
+#[test]
+fn bench_measures_without_leaving_anything() {
+    let folder = Folder::new();
+    let bench = folder.run(&["bench", "tiny.yaml", "--steps", "2"]);
+    assert_eq!(bench.code, 0, "{}", bench.stderr);
+    for row in ["matrix product", "training step", "images/s", "GFLOP per step", "12 steps of 16"] {
+        assert!(bench.stdout.contains(row), "{row} is not in\n{}", bench.stdout);
+    }
+    assert!(!bench.stdout.contains("unknown"), "{}", bench.stdout);
+    let sizes = "encoder={ kind: vit, dim: 16, depth: 1, heads: 2 }";
+    let bench = folder.run(&["bench", sizes, "train.batch_size=8", "--steps", "2", "--threads", "1"]);
+    assert_eq!(bench.code, 0, "{}", bench.stderr);
+    assert!(
+        bench.stdout.contains("625000 steps of 8") && bench.stdout.contains("1 thread"),
+        "{}",
+        bench.stdout
+    );
+    assert_eq!(folder.run(&["bench", "tiny.yaml", "encoder.dept=1"]).code, 2);
+    assert!(!folder.path().join("results").exists());
+}
+
+#[test]
+fn a_run_says_how_much_lies_ahead() {
+    let folder = Folder::new();
+    let run = folder.run(&["tiny.yaml"]);
+    assert!(run.stderr.contains("12 steps of 16 images, about 0."), "{}", run.stderr);
+    assert!(!folder.run(&["tiny.yaml", "--force", "--quiet"]).stderr.contains("GFLOP"));
+}

@@ -1,0 +1,122 @@
+//! `ijepa-run bench [FILE] [key=value ...]`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, files, out, outcome};
+use crate::{
+    bench::{self, BenchOptions, Measured},
+    config::{self, Experiment},
+    sinks::human_time,
+};
+
+/// The reference recipe, and the images it is meant for.
+const RECIPE: &str = include_str!("../../experiments/baseline.yaml");
+const RECIPE_IMAGES: (usize, usize) = (50_000, 10_000);
+/// Generated images of the same size stand in.
+const STAND_IN: &str = "dataset={ kind: shapes, train: 2048, test: 256 }";
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Experiment file; the sizes of the reference recipe on generated images if left out.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Settings to change, such as train.batch_size=64; values are YAML.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Training steps to time.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    steps: u16,
+    /// Threads to compute with; all cores if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// Measures, then prints a table.
+pub(crate) fn bench(args: &BenchArgs) -> Exit {
+    let (experiment, stand_in_for) = match load(args) {
+        Ok(loaded) => loaded,
+        Err(message) => {
+            out::stderr(&message);
+            return Exit::Config;
+        }
+    };
+    let options =
+        BenchOptions { steps: args.steps.into(), threads: args.threads.map(usize::from), stand_in_for };
+    match bench::measure(experiment, &options) {
+        Ok(measured) => out::stdout(&table(&measured, args.steps)),
+        Err(error) => {
+            out::stderr(&format!("error: {error}"));
+            outcome::exit_of(&error)
+        }
+    }
+}
+
+/// The experiment, and whose numbers of images to estimate with if its data are stand-ins.
+fn load(args: &BenchArgs) -> Result<(Experiment, Option<(usize, usize)>), String> {
+    let mut overrides = args.overrides.clone();
+    // `bench train.batch_size=64`: the first word is a setting, not a file.
+    let first = args.file.as_ref().map(|f| f.to_string_lossy().into_owned());
+    match first {
+        Some(name) if !name.contains('=') => Ok((files::load(name.as_ref(), &overrides)?, None)),
+        setting => {
+            overrides.extend(setting);
+            let own_data = overrides.iter().any(|o| o.starts_with("dataset"));
+            if !overrides.iter().any(|o| o.starts_with("dataset=") || o.starts_with("dataset.kind=")) {
+                overrides.push(STAND_IN.into());
+            }
+            let read = |name: &str| Err(format!("there is no {name}"));
+            let experiment = config::load("reference recipe", RECIPE, &overrides, &read);
+            Ok((experiment.map_err(|e| e.to_string())?, (!own_data).then_some(RECIPE_IMAGES)))
+        }
+    }
+}
+
+fn table(m: &Measured, steps: u16) -> String {
+    let giga = |flop: f64| format!("{:.1}", flop / 1e9);
+    let share = |speed: f64| format!("{:.0}", 100.0 * speed / m.peak);
+    let known = |value: Option<f64>, show: &dyn Fn(f64) -> String| value.map_or("unknown".into(), show);
+    let threads = if m.threads == 1 { "1 thread".into() } else { format!("{} threads", m.threads) };
+    let mut rows = vec![["matrix product, 1 thread".into(), giga(m.peak_of_one), "GFLOP/s".into()]];
+    if m.threads > 1 {
+        rows.push([format!("matrix product, {threads}"), giga(m.peak), "GFLOP/s".into()]);
+    }
+    let mut row = |name: &str, value: String, unit: &str| rows.push([name.into(), value, unit.into()]);
+    row("training step", format!("{:.1}", m.step * 1e3), &format!("ms, median of {steps}"));
+    row("  waiting for data", format!("{:.1}", 100.0 * m.wait / m.step), "%");
+    row("  images", format!("{:.0}", m.batch_size as f64 / m.step), "images/s");
+    row("  work", known(m.flop_per_step, &giga), "GFLOP per step");
+    row("  speed", known(m.step_speed(), &giga), "GFLOP/s");
+    row("  share of matrix product", known(m.step_speed(), &share), "%");
+    row("feature extraction", format!("{:.0}", m.features_per_second), "images/s");
+    row("  share of matrix product", known(m.features_speed(), &share), "%");
+    row("peak memory", known(m.memory, &|mib| format!("{mib:.0}")), "MiB");
+    row("whole experiment", human_time(m.training_time() + m.features_time()), "without fitting probes");
+    row("  training", human_time(m.training_time()), &format!("{} steps of {}", m.steps, m.batch_size));
+    row("  features for probes", human_time(m.features_time()), &format!("{} images", m.feature_images));
+    let head = ["measure", "value", "unit"].map(String::from);
+    format!("{}, {threads}, f32\n{}", m.cpu, out::aligned(head, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_recipe_takes_overrides_in_place_of_a_file() {
+        let args = |file: Option<&str>, overrides: &[&str]| BenchArgs {
+            file: file.map(PathBuf::from),
+            overrides: overrides.iter().map(|o| o.to_string()).collect(),
+            steps: 1,
+            threads: None,
+        };
+        let (experiment, images) = load(&args(None, &[])).expect("the reference recipe");
+        assert_eq!((experiment.train.batch_size, images), (256, Some(RECIPE_IMAGES)));
+        let (experiment, images) =
+            load(&args(Some("train.batch_size=8"), &["dataset.train=64"])).expect("valid");
+        assert_eq!((experiment.train.batch_size, images), (8, None));
+        assert_eq!(experiment.dataset.object.train_count(), Some(64));
+        assert!(load(&args(Some("none.yaml"), &[])).is_err());
+    }
+}
