@@ -1,54 +1,121 @@
-//! Training steps of `experiments/baseline.yaml`, one for every line on stdin: the child process
-//! of `benches/vs_pytorch.sh`. For each it prints the time and the masks that were used:
-//! `{"milliseconds": 812.3, "context": [...], "targets": [[...], ...]}`.
+//! The child process of `benches/vs_pytorch.sh`: one measurement for every line on stdin.
+//!
+//! `cargo bench --bench step -- [--part step|encoder|features] [--batch N] [--threads N] [key=value ...]`
+//!
+//! The model is that of `experiments/baseline.yaml` on generated images, with the given settings
+//! changed. Each line of output is JSON: the time, and for `step` the masks that were used:
+//! `{"milliseconds": 812.3, "waiting": 0.1, "making": 1.9, "peak_mib": 310, "context": [...], "targets": [[...], ...]}`.
 
 use std::{io::BufRead, sync::Arc, time::Instant};
 
+use dfdx::prelude::SumTo;
 use ijepa_run::{
     config,
-    data::{Loader, LoaderPlan},
+    data::{Batch, Loader, LoaderPlan, make_batch, patchify_all_into},
     kernels,
-    registry::{kinds::LoadContext, tensor::Cpu},
+    registry::{
+        kinds::{Layout, LoadContext, PatchBatch},
+        tensor::{Backward, Cpu},
+    },
+    results::card::peak_memory,
     train::{RunPlan, Session},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn main() {
-    let number = |flag: &str, default: usize| {
-        let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let text = |flag: &str, default: &str| {
         let at = arguments.iter().position(|a| a == flag);
-        at.and_then(|i| arguments.get(i + 1)?.parse().ok()).unwrap_or(default)
+        at.and_then(|i| arguments.get(i + 1)).map_or(default.to_string(), String::clone)
     };
+    let number = |flag: &str, default: &str| text(flag, default).parse().expect("a number");
     kernels::keep_memory();
-    rayon::ThreadPoolBuilder::new().num_threads(number("--threads", 2)).build_global().unwrap();
-    let mut session = session(number("--batch", 256));
+    rayon::ThreadPoolBuilder::new().num_threads(number("--threads", "2")).build_global().unwrap();
+    let settings = arguments.iter().filter(|a| a.contains('=')).cloned();
+    let mut session = session(number("--batch", "256"), settings);
+    let measure = match text("--part", "step").as_str() {
+        "step" => step,
+        "encoder" => encoder,
+        "features" => features,
+        other => panic!("there is no part {other}"),
+    };
     let plan = &session.plan;
-    let mut batches = Loader::start(
-        Arc::clone(&plan.data),
-        Arc::clone(&plan.pipeline),
-        &LoaderPlan::new(plan.seed, plan.batch_size, plan.epochs),
-    );
+    let (data, pipeline) = (Arc::clone(&plan.data), Arc::clone(&plan.pipeline));
+    let mut batches =
+        Loader::start(data, pipeline, &LoaderPlan::new(plan.seed, plan.batch_size, plan.epochs));
     for _ in std::io::stdin().lock().lines() {
-        let start = Instant::now();
-        let batch = batches.next().expect("more steps than were ever asked for");
-        session.step(&batch, false).unwrap();
-        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        let masks = session.masks(&batch);
-        let plan = &masks.plans[0];
-        println!(
-            "{}",
-            json!({ "milliseconds": milliseconds, "context": plan.contexts[0], "targets": plan.targets })
-        );
+        println!("{}", measure(&mut session, &mut batches));
     }
 }
 
 /// The baseline on generated images of the same size.
-fn session(batch: usize) -> Session<Cpu> {
+fn session(batch: usize, settings: impl Iterator<Item = String>) -> Session<Cpu> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/baseline.yaml");
     let text = std::fs::read_to_string(file).unwrap();
-    let overrides = ["dataset=shapes".to_string(), format!("train.batch_size={batch}")];
+    let mut overrides = vec!["dataset=shapes".to_string(), format!("train.batch_size={batch}")];
+    overrides.extend(settings);
     let experiment = config::load(file, &text, &overrides, &|_| Err("extends nothing".into())).unwrap();
     let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent()).unwrap());
     let (plan, builder) = RunPlan::new(experiment, data);
     Session::new(plan, builder, &Cpu::default()).unwrap()
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn next(batches: &mut Loader) -> Batch {
+    batches.next().expect("more steps than were ever asked for")
+}
+
+/// A training step from the wait for its images to the moved target encoder.
+fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
+    let start = Instant::now();
+    let batch = next(batches);
+    let waiting = milliseconds(start);
+    session.step(&batch, false).unwrap();
+    let time = milliseconds(start);
+    let start = Instant::now();
+    let plan = &session.plan;
+    let again = make_batch(&plan.data, &plan.pipeline, plan.seed, batch.epoch, batch.step, &batch.indices);
+    assert_eq!(again.images.len(), batch.images.len());
+    let making = milliseconds(start);
+    let masks = session.masks(&batch);
+    let masks = &masks.plans[0];
+    json!({
+        "milliseconds": time,
+        "waiting": waiting,
+        "making": making,
+        "peak_mib": peak_memory(),
+        "context": masks.contexts[0],
+        "targets": masks.targets,
+    })
+}
+
+/// Forward and backward of the encoder on whole images.
+fn encoder(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
+    let images = next(batches).images;
+    let start = Instant::now();
+    let geometry = session.jepa.geometry;
+    let mut pixels = Vec::new();
+    for image in images.chunks_exact(geometry.image.len()) {
+        patchify_all_into(image, geometry.image, geometry.patch, &mut pixels);
+    }
+    let layout = Layout::full(geometry.grid(), session.plan.batch_size);
+    let rows = layout.segments.rows();
+    let width = pixels.len() / rows;
+    let pixels = kernels::from_host(&session.jepa.device, pixels, rows, width).unwrap();
+    let tokens = session.jepa.context_encoder.encode_taped(&PatchBatch { pixels, layout }).unwrap();
+    let gradients = tokens.sum().backward();
+    let time = milliseconds(start);
+    drop(gradients);
+    json!({ "milliseconds": time, "peak_mib": peak_memory() })
+}
+
+/// Mean-pooled features of whole images, without gradient.
+fn features(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
+    let images = next(batches).images;
+    let start = Instant::now();
+    session.jepa.features(session.jepa.target_encoder.as_ref(), &images).unwrap();
+    json!({ "milliseconds": milliseconds(start), "peak_mib": peak_memory() })
 }

@@ -1,9 +1,12 @@
-"""The training step of experiments/baseline.yaml in eager PyTorch, timed against ours.
+"""experiments/baseline.yaml in eager PyTorch and in this program, timed in turns on this machine.
 
 Each of our steps (a child process, `cargo bench --bench step`) is followed by the same step here:
 same sizes, same masks, same number of threads. Prints one line per measurement:
 
     ratio step_b256_t2 1.07        (median PyTorch time / median our time; above 1 we are faster)
+
+For memory the ratio is PyTorch bytes / our bytes; for `threads_b256` it is our time with one thread /
+our time with two; `share data` is the percentage of our step that goes into images.
 
 The model is written from the description of the CIFAR-10 reference (ViT 192x6x6 patch 4, predictor
 96x4x6, four target blocks predicted one pass each, AdamW, EMA), with PyTorch's fused attention,
@@ -12,11 +15,17 @@ which is faster than the attention module the reference uses.
 
 import argparse
 import json
+import os
+import re
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -114,13 +123,45 @@ class Trainer:
         return loss.item()
 
 
+class EncoderPass:
+    """Forward and backward of an encoder on whole images."""
+
+    def __init__(self, batch, **sizes):
+        torch.manual_seed(0)
+        self.encoder, self.images = Encoder(**sizes), torch.randn(batch, 3, IMAGE, IMAGE)
+
+    def step(self, _):
+        self.encoder.zero_grad()
+        self.encoder(self.images).sum().backward()
+
+
+class FeaturePass(EncoderPass):
+    """Mean-pooled features of whole images."""
+
+    def step(self, _):
+        with torch.no_grad():
+            self.encoder(self.images).mean(1).numpy()
+
+
+class TrainingStep:
+    def __init__(self, batch):
+        self.trainer = Trainer(batch)
+
+    def step(self, ours):
+        self.trainer.step(ours["context"], ours["targets"])
+
+
+def bench_command(name, *arguments):
+    return ["cargo", "bench", "-q", "--bench", name, "--", *map(str, arguments)]
+
+
 class Ours:
     """Our steps, one at a time, in a child process."""
 
-    def __init__(self, batch, threads):
-        command = ["cargo", "bench", "-q", "--bench", "step", "--"]
-        command += ["--batch", str(batch), "--threads", str(threads)]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, batch, threads, part="step", settings=()):
+        arguments = ["--part", part, "--batch", batch, "--threads", threads, *settings]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.child = subprocess.Popen(bench_command("step", *arguments), **pipes)
 
     def step(self):
         print("step", file=self.child.stdin, flush=True)
@@ -131,36 +172,249 @@ class Ours:
         self.child.wait()
 
 
-def measure(batch, threads, repeats, warmup):
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def ratio(name, value):
+    print(f"ratio {name} {value:.2f}", flush=True)
+
+
+def in_turns(name, options, threads, ours, theirs):
+    """Our step, PyTorch's step, again and again; the ratio of the medians."""
     torch.set_num_threads(threads)
-    ours, theirs = Ours(batch, threads), Trainer(batch)
     times = []
-    for i in range(warmup + repeats):
+    for i in range(options.warmup + options.repeats):
         a = ours.step()
         start = time.perf_counter()
-        theirs.step(a["context"], a["targets"])
+        theirs.step(a)
         b = 1e3 * (time.perf_counter() - start)
         # PyTorch's threads keep spinning for a while; they must not slow our next step down.
-        time.sleep(0.3)
-        if i >= warmup:
+        time.sleep(options.pause)
+        if i >= options.warmup:
             times.append((a["milliseconds"], b))
     ours.close()
     a, b = (statistics.median(t) for t in zip(*times))
-    name = f"step_b{batch}_t{threads}"
-    print(f"{name}: ours {a:.0f} ms, PyTorch {b:.0f} ms (medians of {repeats})", file=sys.stderr)
-    print(f"ratio {name} {b / a:.2f}", flush=True)
+    say(f"{name}: ours {a:.1f} ms, PyTorch {b:.1f} ms (medians of {options.repeats})")
+    ratio(name, b / a)
+
+
+def step(batch, threads):
+    return lambda name, options: in_turns(name, options, threads, Ours(batch, threads), TrainingStep(batch))
+
+
+def encoder(name, options):
+    in_turns(name, options, 2, Ours(64, 2, "encoder"), EncoderPass(64))
+
+
+def small(name, options):
+    ours = Ours(32, 2, "encoder", ["encoder.dim=384", "encoder.depth=12", "encoder.heads=6"])
+    in_turns(name, options, 2, ours, EncoderPass(32, dim=384, depth=12, heads=6))
+
+
+def features(name, options):
+    in_turns(name, options, 2, Ours(256, 2, "features"), FeaturePass(256))
+
+
+def memory(name, options):
+    """Peak resident memory of a process that does nothing but steps."""
+    steps = options.warmup + options.repeats
+    ours = Ours(256, 2)
+    seen = [ours.step() for _ in range(steps)]
+    ours.close()
+    masks = json.dumps([{k: s[k] for k in ("context", "targets")} for s in seen])
+    alone = [sys.executable, __file__, "--alone"]
+    theirs = json.loads(subprocess.run(alone, input=masks, capture_output=True, text=True, check=True).stdout)
+    a = seen[-1]["peak_mib"]
+    say(
+        f"{name}: ours {a:.0f} MiB, PyTorch {theirs['peak_mib']:.0f} MiB, of which"
+        f" {theirs['imported_mib']:.0f} before the first step"
+    )
+    ratio(name, theirs["peak_mib"] / a)
+
+
+def peak_mib():
+    # KiB on Linux, bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def alone():
+    """The child of `memory`: PyTorch's steps with the masks on stdin."""
+    torch.set_num_threads(2)
+    masks, imported, trainer = json.load(sys.stdin), peak_mib(), Trainer(256)
+    for m in masks:
+        trainer.step(m["context"], m["targets"])
+    print(json.dumps({"peak_mib": peak_mib(), "imported_mib": imported}))
+
+
+def threads(name, options):
+    one, two, times = Ours(256, 1), Ours(256, 2), []
+    for i in range(options.warmup + options.repeats):
+        pair = one.step()["milliseconds"], two.step()["milliseconds"]
+        if i >= options.warmup:
+            times.append(pair)
+    one.close()
+    two.close()
+    a, b = (statistics.median(t) for t in zip(*times))
+    say(f"{name}: one thread {a:.1f} ms, two threads {b:.1f} ms (medians of {options.repeats})")
+    ratio(name, a / b)
+
+
+def data_share(_, options):
+    """Steps without a pause: waiting for images, and the core time of making them beside the step."""
+    ours, shares = Ours(256, 2), []
+    for i in range(options.warmup + options.repeats):
+        s = ours.step()
+        if i >= options.warmup:
+            shares.append(100 * (s["waiting"] + s["making"] / 2) / s["milliseconds"])
+    ours.close()
+    print(f"share data {statistics.median(shares):.2f}", flush=True)
+
+
+def our_probe(probe, folder):
+    """Seconds and test accuracy (percent) of a probe, and the features it saw."""
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2", "PROBES_DUMP": str(folder)}
+    command = bench_command("probes", probe)
+    line = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    seconds, values = float(line.split()[0]), line.split(":", 1)[1]
+    accuracy = float(re.search(r"\btop1 ([0-9.]+)", values)[1])
+
+    def split(part):
+        labels = np.fromfile(folder / f"{part}.u32", "<u4").astype(np.int64)
+        return np.fromfile(folder / f"{part}.f32", "<f4").reshape(len(labels), -1), labels
+
+    return seconds, accuracy, split("train"), split("test")
+
+
+def probes_in_turns(name, options, probe, theirs):
+    with tempfile.TemporaryDirectory() as folder:
+        times = []
+        for _ in range(options.probe_repeats):
+            a, ours, train, test = our_probe(probe, Path(folder))
+            row = [("ours", a, ours)]
+            for label, fit in theirs:
+                start = time.perf_counter()
+                accuracy = fit(train, test, ours)
+                row.append((label, time.perf_counter() - start, accuracy))
+                time.sleep(options.pause)
+            times.append(row)
+    a = statistics.median(row[0][1] for row in times)
+    for i, (label, _) in enumerate(theirs, 1):
+        b = statistics.median(row[i][1] for row in times)
+        accuracy = times[-1][i][2]
+        say(f"{name}: ours {a:.2f} s at {times[-1][0][2]:.2f} %, {label} {b:.2f} s at {accuracy:.2f} %")
+        ratio(name if label == "PyTorch" else f"{name}_{label}", b / a)
+
+
+def standardised(train, test):
+    mean, std = train[0].mean(0), train[0].std(0) + 1e-6
+    return (train[0] - mean) / std, (test[0] - mean) / std
+
+
+def percent(predicted, labels):
+    return 100 * float((np.asarray(predicted) == labels).mean())
+
+
+def torch_linear(train, test, _):
+    """What our tuned probe does, for PyTorch's strongest solver: one L-BFGS fit per weight decay without
+    a held-out tenth, the best again on all of train. No learning rate has to be searched."""
+    torch.set_num_threads(2)
+    x, x_test = (torch.from_numpy(v) for v in standardised(train, test))
+    y, labels = torch.from_numpy(train[1]), test[1]
+    cut = len(y) * 9 // 10
+
+    def fit(x, y, decay):
+        weight = torch.zeros(10, x.shape[1], requires_grad=True)
+        bias = torch.zeros(10, requires_grad=True)
+        solver = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure():
+            solver.zero_grad()
+            loss = F.cross_entropy(x @ weight.T + bias, y) + 0.5 * decay * (weight**2).sum()
+            loss.backward()
+            return loss
+
+        solver.step(closure)
+        return lambda x: (x @ weight.T + bias).argmax(1).numpy()
+
+    decays = [0.0, 1e-4, 1e-3, 1e-2]
+    held_out = [percent(fit(x[:cut], y[:cut], d)(x[cut:]), train[1][cut:]) for d in decays]
+    return percent(fit(x, y, decays[int(np.argmax(held_out))])(x_test), labels)
+
+
+def torch_knn(train, test, _):
+    torch.set_num_threads(2)
+    bank, queries = (F.normalize(torch.from_numpy(v[0])) for v in (train, test))
+    classes = torch.from_numpy(train[1])
+    predicted = []
+    for chunk in queries.split(1000):
+        similar, index = (chunk @ bank.T).topk(20)
+        votes = torch.zeros(len(chunk), 10)
+        votes.scatter_add_(1, classes[index], ((similar - similar[:, :1]) / 0.07).exp())
+        predicted.append(votes.argmax(1))
+    return percent(torch.cat(predicted), test[1])
+
+
+def sklearn_linear(train, test, _):
+    """A single fit: no weight decay is searched."""
+    from sklearn.linear_model import LogisticRegression
+
+    x, x_test = standardised(train, test)
+    return percent(LogisticRegression(max_iter=200).fit(x, train[1]).predict(x_test), test[1])
+
+
+def sklearn_knn(train, test, _):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    def votes(distance):
+        return np.exp(-distance / 0.07)
+
+    found = KNeighborsClassifier(20, weights=votes, metric="cosine", algorithm="brute", n_jobs=2)
+    return percent(found.fit(*train).predict(test[0]), test[1])
+
+
+def probe(kind, theirs, with_sklearn):
+    def run(name, options):
+        try:
+            import sklearn  # noqa: F401
+
+            others = [("PyTorch", theirs), ("sklearn", with_sklearn)]
+        except ImportError:
+            others = [("PyTorch", theirs)]
+        probes_in_turns(name, options, kind, others)
+
+    return run
+
+
+MEASUREMENTS = {
+    "step_b256_t2": step(256, 2),
+    "step_b64_t2": step(64, 2),
+    "step_b64_t1": step(64, 1),
+    "encoder_b64_t2": encoder,
+    "small_b32_t2": small,
+    "features_b256_t2": features,
+    "memory_b256": memory,
+    "threads_b256": threads,
+    "data_share": data_share,
+    "probe_linear": probe("linear", torch_linear, sklearn_linear),
+    "probe_knn": probe("knn", torch_knn, sklearn_knn),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--case", action="append", metavar="BATCH:THREADS", help="default 256:2, 64:2, 64:1")
-    arguments = parser.parse_args()
-    print(f"PyTorch {torch.__version__}", file=sys.stderr)
-    for case in arguments.case or ["256:2", "64:2", "64:1"]:
-        batch, threads = map(int, case.split(":"))
-        measure(batch, threads, arguments.repeats, arguments.warmup)
+    parser.add_argument("--only", action="append", metavar="NAME", choices=MEASUREMENTS, help="may be repeated")
+    parser.add_argument("--repeats", type=int, default=10, help="timed steps of each")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before")
+    parser.add_argument("--probe-repeats", type=int, default=3, help="fits of each probe")
+    parser.add_argument("--pause", type=float, default=0.3, help="seconds after each of PyTorch's steps")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        return alone()
+    say(f"PyTorch {torch.__version__}")
+    for name in options.only or MEASUREMENTS:
+        MEASUREMENTS[name](name, options)
 
 
 main()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Times one training step of experiments/baseline.yaml against eager PyTorch, side by side.
+# Times this program against eager PyTorch, side by side: the training step of experiments/baseline.yaml,
+# parts of it, memory, and the probes.
 #
-#   benches/vs_pytorch.sh [--repeats N] [--case BATCH:THREADS]...
+#   benches/vs_pytorch.sh [--repeats N] [--only NAME]...      (--help lists the names)
 #
 # Sets up its own Python environment with PyTorch in .bench-venv (or uses the one in
 # IJEPA_BENCH_VENV), then prints one line per measurement:
@@ -10,10 +11,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${IJEPA_BENCH_VENV:-.bench-venv}
-if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import torch, numpy' 2>/dev/null; then
     echo "setting up PyTorch in $venv" >&2
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet torch numpy
+    "$venv/bin/pip" install --quiet torch numpy scikit-learn
 fi
-cargo bench -q --no-run --bench step
+cargo bench -q --no-run --bench step --bench probes
 exec "$venv/bin/python" benches/vs_pytorch.py "$@"
