@@ -38,7 +38,8 @@ fn top1(output: &std::path::Path, encoder: &str) -> f64 {
         .find(|p| p.file_name().unwrap().to_string_lossy().starts_with("quickstart-"));
     let mut reader = csv::Reader::from_path(run.expect("a run folder").join("probes.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    let wanted =
-        |r: &&csv::StringRecord| &r[2] == "linear" && &r[3] == encoder && &r[4] == "colour" && &r[5] == "top1";
+    let wanted = |r: &&csv::StringRecord| {
+        &r[2] == "linear" && &r[3] == encoder && &r[4] == "colour" && &r[5] == "top1"
+    };
     rows.iter().rfind(wanted).expect("the probe's row")[7].parse().unwrap()
 }
