@@ -14,10 +14,12 @@ pub mod events;
 pub mod model;
 pub mod results;
 pub mod sinks;
+pub mod sweep;
 pub mod train;
 
 pub mod analysis;
 
+pub mod launch;
 pub mod run;
 
 pub mod bench;

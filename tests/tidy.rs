@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -14,13 +14,15 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("config", &[]),
     ("events", &[]),
     ("model", &["kernels", "data"]),
+    ("sweep", &["config"]),
     ("results", &["events"]),
     ("sinks", &["events", "results"]),
     ("train", &["kernels", "config", "data", "events", "model"]),
     ("analysis", &["results"]),
+    ("launch", &["results"]),
     ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),
     ("bench", &["kernels", "config", "data", "model", "results", "run", "train"]),
-    ("cli", &["analysis", "bench", "config", "events", "results", "run", "sinks"]),
+    ("cli", &["analysis", "bench", "config", "events", "launch", "results", "run", "sinks", "sweep"]),
     ("main", &[]),
 ];
 
@@ -138,7 +140,7 @@ fn only_the_command_line_and_the_progress_display_print() {
 fn pure_layers_touch_no_file_clock_or_environment() {
     for (path, text) in sources("src") {
         let forbidden: &[&str] = match layer_of(&path) {
-            "config" => &["std::fs", "std::env", "std::time", "dfdx"],
+            "config" | "sweep" => &["std::fs", "std::env", "std::time", "dfdx"],
             "events" | "analysis" => &["std::env", "dfdx"],
             "results" | "sinks" => &["dfdx"],
             "train" | "model" | "nn" => &["std::fs", "std::env", "std::time"],
@@ -190,10 +192,20 @@ fn every_experiment_states_its_claim() {
 }
 
 #[test]
+fn every_experiment_passes_check() {
+    let mut found = Vec::new();
+    files(&root().join("experiments"), ".yaml", &mut found);
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_ijepa-run")).arg("check").args(&found).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn results_readme_describes_every_column() {
     let text = fs::read_to_string(root().join("results/README.md")).unwrap();
-    use ijepa_run::results::columns::{COMPARISON_TABLES, TABLES};
-    for table in TABLES.iter().chain(&COMPARISON_TABLES) {
+    use ijepa_run::results::columns::{COMPARISON_TABLES, SWEEP_TABLES, TABLES};
+    for table in TABLES.iter().chain(&COMPARISON_TABLES).chain(&SWEEP_TABLES) {
         assert!(text.contains(&format!("## `{}`", table.file)), "{}", table.file);
         for column in table.columns {
             let unit = if column.unit.is_empty() { "" } else { column.unit };

@@ -59,7 +59,7 @@ fn load(args: &BenchArgs) -> Result<(Experiment, Option<(usize, usize)>), String
     // `bench train.batch_size=64`: the first word is a setting, not a file.
     let first = args.file.as_ref().map(|f| f.to_string_lossy().into_owned());
     match first {
-        Some(name) if !name.contains('=') => Ok((files::load(name.as_ref(), &overrides)?, None)),
+        Some(name) if !name.contains('=') => Ok((files::load_one(name.as_ref(), &overrides)?, None)),
         setting => {
             overrides.extend(setting);
             let own_data = overrides.iter().any(|o| o.starts_with("dataset"));

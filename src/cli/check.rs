@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, files, out};
+use super::{
+    Exit,
+    files::{self, Loaded},
+    out,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// Experiment files.
+    /// Experiment and sweep files.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -17,10 +21,9 @@ pub(crate) struct CheckArgs {
 pub(crate) fn check(args: &CheckArgs) -> Exit {
     let mut exit = Exit::Done;
     for file in &args.files {
-        match files::load(file, &[]) {
-            Ok(experiment) => {
-                let line = format!("{}: ok, {}\n", file.display(), experiment.run_folder_name());
-                out::stdout(&line);
+        match files::load(file, &[], false) {
+            Ok(loaded) => {
+                out::stdout(&format!("{}: ok, {}\n", file.display(), describe(&loaded)));
             }
             Err(message) => {
                 out::stderr(&message);
@@ -29,4 +32,11 @@ pub(crate) fn check(args: &CheckArgs) -> Exit {
         }
     }
     exit
+}
+
+fn describe(loaded: &Loaded) -> String {
+    match loaded {
+        Loaded::One(experiment) => experiment.run_folder_name(),
+        Loaded::Sweep(plan) => format!("{}, runs: {}", plan.folder_name(), plan.runs.len()),
+    }
 }

@@ -4,13 +4,39 @@ use std::path::Path;
 
 use ijepa_registry::problem::nearest;
 
-use crate::config::{self, Experiment};
+use crate::{
+    config::{self, Experiment},
+    sweep::{self, Plan},
+};
 
-/// Loads an experiment; the error is ready to be printed.
-pub(crate) fn load(file: &Path, overrides: &[String]) -> Result<Experiment, String> {
+/// What a file describes.
+pub(crate) enum Loaded {
+    /// One experiment.
+    One(Box<Experiment>),
+    /// Many.
+    Sweep(Plan),
+}
+
+/// Loads a file; the error is ready to be printed. With `multirun`, overrides may list values.
+pub(crate) fn load(file: &Path, overrides: &[String], multirun: bool) -> Result<Loaded, String> {
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
     let read = |name: &str| std::fs::read_to_string(name).map_err(|e| reason(&e));
-    config::load(&file.to_string_lossy(), &text, overrides, &read).map_err(|e| e.to_string())
+    let name = file.to_string_lossy();
+    let loaded = match (sweep::is_sweep(&text), multirun) {
+        (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),
+        (true, false) => sweep::plan(&name, &text, overrides, &read).map(Loaded::Sweep),
+        (false, true) => sweep::multirun(&name, &text, overrides, &read).map(Loaded::Sweep),
+        (false, false) => config::load(&name, &text, overrides, &read).map(|e| Loaded::One(Box::new(e))),
+    };
+    loaded.map_err(|e| e.to_string())
+}
+
+/// Loads a file that must hold a single experiment.
+pub(crate) fn load_one(file: &Path, overrides: &[String]) -> Result<Experiment, String> {
+    match load(file, overrides, false)? {
+        Loaded::One(experiment) => Ok(*experiment),
+        Loaded::Sweep(_) => Err(format!("{} is a sweep; give a single experiment", file.display())),
+    }
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> String {
@@ -42,7 +68,7 @@ fn similar(file: &Path) -> Vec<String> {
     let in_folder = |name: &str| folder.map_or(name.into(), |f| f.join(name).display().to_string());
     let mut found: Vec<String> = by_stem(&wanted, &names).into_iter().map(in_folder).collect();
     if folder.is_none() {
-        let commands = nearest(&wanted, ["bench", "check", "compare", "components", "schema"]);
+        let commands = nearest(&wanted, ["bench", "check", "compare", "components", "ls", "schema"]);
         found.extend(commands.into_iter().map(|c| format!("the command `{c}`")));
     }
     found
@@ -65,7 +91,7 @@ mod tests {
     fn a_missing_file_suggests_its_neighbours() {
         let folder = tempfile::tempdir().expect("folder");
         std::fs::write(folder.path().join("baseline.yaml"), "").expect("write");
-        let error = load(&folder.path().join("basline.yml"), &[]).expect_err("missing");
+        let error = load(&folder.path().join("basline.yml"), &[], false).map(|_| ()).expect_err("missing");
         assert!(error.contains("there is no such file\n  help: did you mean"), "{error}");
         assert!(error.ends_with("baseline.yaml?"), "{error}");
     }

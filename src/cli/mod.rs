@@ -5,11 +5,15 @@ mod check;
 mod compare;
 mod components;
 mod files;
+mod ls;
 mod out;
 mod outcome;
+mod pool_display;
 mod run;
 mod schema;
 mod signals;
+mod summary;
+mod sweep;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -49,6 +53,9 @@ Examples:
   ijepa-run experiments/baseline.yaml encoder.depth=4       change one setting
   ijepa-run experiments/baseline.yaml masking=random seed=1 take another component
   ijepa-run experiments/baseline.yaml --dry-run             say what would run
+  ijepa-run experiments/sweeps/mask-count.yaml -j 2         run a sweep, two runs at a time
+  ijepa-run experiments/baseline.yaml -m masking.targets=1,2,4 seed=0,1
+                                                            run a grid typed here
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run compare results                                 which arm is better, and how sure is that
@@ -79,24 +86,29 @@ struct Cli {
 enum Command {
     /// Measure how fast an experiment runs here, and estimate how long it takes.
     Bench(bench::BenchArgs),
-    /// Check experiment files: every mistake with its line, nothing is run.
+    /// Check experiment and sweep files: every mistake with its line, nothing is run.
     Check(check::CheckArgs),
     /// Compare finished runs: statistics per arm, tests against a baseline, verdicts.
     Compare(compare::CompareArgs),
     /// List components, or explain one.
     Components(components::ComponentsArgs),
+    /// List run folders, from their files only.
+    Ls(ls::LsArgs),
     /// Print the JSON schema of experiment files, for editors.
     Schema,
 }
 
 #[derive(Args, Debug)]
 struct RunArgs {
-    /// Experiment file.
+    /// Experiment or sweep file.
     #[arg(value_name = "FILE", required = true)]
     file: Option<PathBuf>,
     /// Settings to change, such as encoder.depth=4 or masking=random; values are YAML.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Run the grid of all settings that list several values: masking.targets=1,2,4 seed=0,1.
+    #[arg(short, long)]
+    multirun: bool,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -113,7 +125,10 @@ pub(crate) struct RunOptions {
     /// Folder of the run folders.
     #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
     pub output: PathBuf,
-    /// Threads to compute with; all cores if left out.
+    /// Runs of a sweep at a time, each a process of its own.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Threads to compute with, per run; all cores if left out, shared by the runs of a sweep.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Start over: files of an earlier attempt are moved aside, never deleted.
@@ -125,6 +140,9 @@ pub(crate) struct RunOptions {
     /// Print more.
     #[arg(short, long)]
     pub verbose: bool,
+    /// Stop with a checkpoint when stdin ends: how a sweep stops its runs.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 /// Runs the program with the arguments of the process.
@@ -146,6 +164,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
+        Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Schema) => schema::schema().into(),
         None => run::from_file(&cli.run).into(),
     }
@@ -173,5 +192,7 @@ mod tests {
         assert_eq!(cli.run.overrides, ["encoder.depth=4", "seed=1"]);
         assert!(matches!(parse("ijepa-run schema").expect("valid").command, Some(Command::Schema)));
         assert!(parse("ijepa-run").is_err());
+        let cli = parse("ijepa-run a.yaml -m x=1,2 -j 2").expect("valid");
+        assert!(cli.run.multirun && cli.run.options.jobs == 2);
     }
 }

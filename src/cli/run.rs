@@ -1,19 +1,26 @@
 //! `ijepa-run FILE [key=value ...]`
 
-use super::{Exit, RunArgs, RunOptions, files, out, outcome, signals};
+use super::{
+    Exit, RunArgs, RunOptions,
+    files::{self, Loaded},
+    out, outcome, signals, sweep,
+};
 use crate::{config::Experiment, run, sinks::Verbosity};
 
-/// Loads the experiment, then prints or runs it.
+/// Loads the file, then prints or runs what it describes.
 pub(crate) fn from_file(args: &RunArgs) -> Exit {
     let Some(file) = &args.file else { return Exit::Config };
-    let experiment = match files::load(file, &args.overrides) {
-        Ok(experiment) => experiment,
+    match files::load(file, &args.overrides, args.multirun) {
+        Ok(Loaded::One(experiment)) => one(*experiment, &args.options),
+        Ok(Loaded::Sweep(plan)) => sweep::from_plan(&plan, &args.options),
         Err(message) => {
             out::stderr(&message);
-            return Exit::Config;
+            Exit::Config
         }
-    };
-    let options = &args.options;
+    }
+}
+
+fn one(experiment: Experiment, options: &RunOptions) -> Exit {
     if !options.quiet {
         experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
     }
@@ -39,6 +46,9 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
         verbosity,
         force: options.force,
     };
+    if options.stop_with_stdin {
+        signals::stop_when_stdin_ends();
+    }
     match run::run_experiment(experiment, &how, signals::stop_flag()) {
         Ok(finished) => outcome::report(&finished, verbosity),
         Err(error) => {

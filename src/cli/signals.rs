@@ -18,3 +18,12 @@ pub(crate) fn stop_flag() -> &'static AtomicBool {
     let _ = ctrlc::set_handler(handler);
     &STOP
 }
+
+/// Sets the flag when stdin ends: when whoever started this process asks for it, or is gone.
+pub(crate) fn stop_when_stdin_ends() {
+    std::thread::spawn(|| {
+        // An error means that nobody is there either.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        STOP.store(true, Ordering::SeqCst);
+    });
+}

@@ -5,6 +5,7 @@
 //! ```
 
 mod build;
+mod change;
 mod checks;
 mod component;
 mod document;
@@ -20,13 +21,18 @@ mod sentences;
 mod settings;
 mod spec;
 
+pub(crate) use change::{Base, Change, slot};
 pub use component::Component;
+pub(crate) use document::{Document, describe, mapping};
 pub use error::{ConfigError, Located};
 pub use experiment::{Experiment, ProbeSpec};
+pub(crate) use identity::identity;
 pub use place::Place;
+pub(crate) use place::join;
 pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
 pub use sentences::range as describe_range;
+pub(crate) use sentences::{bare, did_you_mean};
 
 /// Reads an experiment: the text of `file_name`, with `key=value` overrides laid on it. `read`
 /// returns the text of the file that `extends` names.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    change::{Change, slot},
     document::{Document, describe},
     error::Located,
     merge::{expand_name, is_component},
@@ -10,34 +11,39 @@ use super::{
     sections::SECTIONS,
 };
 
-/// One override, taken apart.
-struct Override<'a> {
-    whole: &'a str,
-    path: String,
-    value: Document,
-}
-
 /// Applies all overrides to `document`; returns notes on what was replaced as a whole, and the
 /// overrides that could not be applied.
-///
-/// Shorter paths go first, so `masking.ratio=0.5 masking=random` means the same in any order.
 pub(crate) fn apply(document: &mut Document, overrides: &[String]) -> (Vec<String>, Vec<Located>) {
-    let (mut parsed, mut problems, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parsed, mut problems) = (Vec::new(), Vec::new());
     for text in overrides {
         parse(text).map_or_else(|p| problems.extend(p), |o| parsed.push(o));
     }
-    parsed.sort_by_key(|o| o.path.split('.').count());
-    for o in parsed {
-        match assign(document, &o) {
+    let (notes, refused) = apply_changes(document, parsed);
+    problems.extend(refused);
+    (notes, problems)
+}
+
+/// Shorter paths go first, so `masking.ratio=0.5 masking=random` means the same in any order.
+pub(crate) fn apply_changes(
+    document: &mut Document,
+    mut changes: Vec<Change>,
+) -> (Vec<String>, Vec<Located>) {
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    changes.sort_by_key(|c| c.path.split('.').count());
+    for change in changes {
+        match assign(document, &change) {
             Ok(note) => notes.extend(note),
-            Err((message, help)) => problems.push(located(o.whole, &o.path, message, help)),
+            Err((message, help)) => {
+                let (place, path) = (change.value.places.key(&change.path), change.path);
+                problems.push(Located { place, path, message, help });
+            }
         }
     }
     (notes, problems)
 }
 
 /// `masking.kind=x` is another spelling of `masking=x`.
-fn parse(text: &str) -> Result<Override<'_>, Vec<Located>> {
+fn parse(text: &str) -> Result<Change, Vec<Located>> {
     let refuse =
         |message: &str, help: &str| Err(vec![located(text, "", message.to_owned(), Some(help.to_owned()))]);
     let Some((path, value)) = text.split_once('=') else {
@@ -50,21 +56,20 @@ fn parse(text: &str) -> Result<Override<'_>, Vec<Located>> {
     if path == "extends" || path == "version" {
         return refuse(&format!("`{path}` belongs in the file"), "name another experiment file instead");
     }
-    let slot = path.strip_suffix(".kind").filter(|p| is_component(p));
-    let path = slot.unwrap_or(path).to_owned();
+    let path = slot(path).to_owned();
     let value = Document::from_override(text, &path, value)?;
-    Ok(Override { whole: text, path, value })
+    Ok(Change { path, value })
 }
 
 type Refusal = (String, Option<String>);
 
-fn assign(document: &mut Document, o: &Override) -> Result<Option<String>, Refusal> {
+fn assign(document: &mut Document, o: &Change) -> Result<Option<String>, Refusal> {
     let mut value = o.value.value.clone();
     let mut places = o.value.places.clone();
     let kind = value.as_str().filter(|_| is_component(&o.path)).map(str::to_owned);
     expand_name(&o.path, &mut value, &mut places);
     let target = find(&mut document.value, &o.path)?;
-    let note = kind.and_then(|kind| replacement_note(o.whole, target, &kind));
+    let note = kind.and_then(|kind| replacement_note(&o.value.places.key(&o.path), target, &kind));
     *target = value;
     document.places.replace(&o.path, &places);
     Ok(note)
@@ -115,14 +120,14 @@ fn no_entry(list: &str, key: &str, count: usize) -> Refusal {
 }
 
 /// Says that settings are lost, where any were given.
-fn replacement_note(whole: &str, old: &Value, kind: &str) -> Option<String> {
+fn replacement_note(whole: &Place, old: &Value, kind: &str) -> Option<String> {
     let old = old.as_object()?;
     let before = old.get("kind")?.as_str()?;
     let lost: Vec<&str> = old.keys().map(String::as_str).filter(|k| *k != "kind").collect();
     if before == kind && lost.is_empty() {
         return None;
     }
-    let defaults = format!("override `{whole}`: `{kind}` replaces `{before}`, with the defaults of `{kind}`");
+    let defaults = format!("{whole}: `{kind}` replaces `{before}`, with the defaults of `{kind}`");
     Some(if lost.is_empty() { defaults } else { format!("{defaults} (dropped: {})", lost.join(", ")) })
 }
 

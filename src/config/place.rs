@@ -70,6 +70,15 @@ impl Places {
         self.spots.extend(taken.map(|(p, s)| (p.clone(), s.clone())));
     }
 
+    /// What is known at and below `from`, as if it stood at `to`.
+    pub fn moved(&self, from: &str, to: &str) -> Places {
+        let mut moved = Places::new(self.key(from));
+        for (path, spot) in self.spots.iter().filter(|(p, _)| is_within(p, from)) {
+            moved.insert(join(to, path[from.len()..].trim_start_matches('.')), spot.clone());
+        }
+        moved
+    }
+
     /// Takes over the place of `path` alone.
     pub fn adopt(&mut self, path: &str, other: &Places) {
         if let Some(spot) = other.spots.get(path) {

@@ -10,6 +10,7 @@ use super::{
 };
 
 /// One tree with the place of every entry, nothing judged yet.
+#[derive(Clone)]
 pub(crate) struct Spec {
     pub document: Document,
     /// What overrides replaced as a whole.

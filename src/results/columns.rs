@@ -191,6 +191,49 @@ pub const COMPARISONS: Table = Table {
 
 /// Tables of a comparison.
 pub const COMPARISON_TABLES: [Table; 2] = [ARMS, COMPARISONS];
+const RUN_ID: Column = column("run_id", "", "name of the run folder");
+const SWEEP_ARM: Column = column("arm", "", "name of the arm: its runs differ in the seed only");
+const SEED: Column = column("seed", "", "seed of the run");
+
+/// `plan.csv` of a sweep folder.
+pub const PLAN: Table = Table {
+    file: "plan.csv",
+    row: "one per run, written before the first run starts",
+    columns: &[
+        column("index", "", "position in the plan, from 0: `configs/INDEX.yaml` and `logs/INDEX.log`"),
+        RUN_ID,
+        SWEEP_ARM,
+        SEED,
+        column("changed", "", "settings the arm changes in the base experiment"),
+    ],
+};
+
+/// `runs.csv` of a sweep folder. Names in angle brackets stand for any number of columns.
+pub const RUNS: Table = Table {
+    file: "runs.csv",
+    row: "one per run in the order of the plan; rewritten whenever a run ends",
+    columns: &[
+        RUN_ID,
+        SWEEP_ARM,
+        SEED,
+        column("status", "", "`pending`, `running`, `stopped`, `done`, `diverged` or `failed`"),
+        column("reason", "", "why it ended as it did; empty for `done`"),
+        column("steps", "steps", "optimizer steps done at the last checkpoint, or at the end"),
+        column(
+            "param.<path>",
+            "",
+            "value of a setting that the sweep varies; empty if the run has no such setting",
+        ),
+        column(
+            "metric.<probe/encoder/labels/metric>.last",
+            "see probes.csv",
+            "last value of the metric in the run's `probes.csv`; empty if not measured",
+        ),
+    ],
+};
+
+/// All tables of a sweep folder.
+pub const SWEEP_TABLES: [Table; 2] = [PLAN, RUNS];
 
 /// A number as it is written: nine significant digits, shortest form; `nan` and `inf` in letters.
 pub fn number(value: f64) -> String {

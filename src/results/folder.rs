@@ -32,12 +32,7 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let at = |e| FolderError::Io(path.to_path_buf(), e);
         fs::create_dir_all(path.join("checkpoints")).map_err(at)?;
-        let lock = File::create(path.join("lock")).map_err(at)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(RunFolder { path: path.to_path_buf(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_path_buf())),
-            Err(TryLockError::Error(e)) => Err(at(e)),
-        }
+        Ok(RunFolder { path: path.to_path_buf(), _lock: lock(path)? })
     }
 
     /// Where it is.
@@ -52,8 +47,7 @@ impl RunFolder {
 
     /// The last status written, if any can be read.
     pub fn status(&self) -> Option<Status> {
-        let text = fs::read_to_string(self.path.join("status.json")).ok()?;
-        serde_json::from_str(&text).ok()
+        Status::read(&self.path)
     }
 
     /// Replaces `status.json`.
@@ -77,6 +71,17 @@ impl RunFolder {
         }
         fs::create_dir_all(self.path.join("checkpoints"))?;
         Ok(aside)
+    }
+}
+
+/// Locks a folder for as long as the file is open.
+pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
+    let at = |e| FolderError::Io(path.to_path_buf(), e);
+    let lock = File::create(path.join("lock")).map_err(at)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_path_buf())),
+        Err(TryLockError::Error(e)) => Err(at(e)),
     }
 }
 

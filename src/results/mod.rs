@@ -5,7 +5,9 @@ pub mod columns;
 mod csv_file;
 mod folder;
 mod status;
+mod sweep_folder;
 
 pub use csv_file::CsvFile;
 pub use folder::{FolderError, RunFolder, write_atomic};
 pub use status::{State, Status};
+pub use sweep_folder::{RunRow, Standing, SweepFolder};

@@ -1,5 +1,7 @@
 //! `status.json`: how far a run is and how it ended.
 
+use std::{fs, path::Path};
+
 use serde::{Deserialize, Serialize};
 
 /// State of a run.
@@ -33,4 +35,12 @@ pub struct Status {
     /// Fingerprint of the data it was trained on.
     #[serde(default)]
     pub data: String,
+}
+
+impl Status {
+    /// The last status written in a run folder, if any can be read.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join("status.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
 }

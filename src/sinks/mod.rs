@@ -6,7 +6,7 @@ mod progress;
 
 pub use checkpoint::{CheckpointError, CheckpointMeta, read_checkpoint, write_weights};
 pub use files::Files;
-pub use progress::{Progress, Verbosity, human_time};
+pub use progress::{Progress, Verbosity, human_time, shows_bars};
 
 use crate::events::Event;
 

@@ -24,6 +24,13 @@ pub enum Verbosity {
 /// Seconds between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Whether stderr is a terminal that can show bars.
+pub fn shows_bars() -> bool {
+    let plain = ["CI", "NO_COLOR"].iter().any(|v| std::env::var_os(v).is_some())
+        || std::env::var("TERM").is_ok_and(|t| t == "dumb");
+    io::stderr().is_terminal() && !plain
+}
+
 /// Progress of one run on stderr.
 pub struct Progress {
     verbosity: Verbosity,
@@ -37,11 +44,9 @@ pub struct Progress {
 impl Progress {
     /// A display that suits stderr: bars on a terminal, lines otherwise.
     pub fn new(verbosity: Verbosity) -> Self {
-        let plain = ["CI", "NO_COLOR"].iter().any(|v| std::env::var_os(v).is_some())
-            || std::env::var("TERM").is_ok_and(|t| t == "dumb");
         Progress {
             verbosity,
-            terminal: io::stderr().is_terminal() && !plain,
+            terminal: shows_bars(),
             bar: ProgressBar::hidden(),
             started: None,
             last_line: Instant::now(),

@@ -1,0 +1,106 @@
+//! A sweep under way: one bar per worker and a total on a terminal, plain lines elsewhere.
+
+use std::borrow::Cow;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{RunOptions, out};
+use crate::{
+    launch::PoolEvent,
+    results::{RunRow, Standing},
+    sinks::shows_bars,
+    sweep::Plan,
+};
+
+/// Shows the events of a pool on stderr.
+pub(crate) struct PoolDisplay {
+    quiet: bool,
+    bars: Option<Bars>,
+    ended: usize,
+    jobs: usize,
+}
+
+struct Bars {
+    all: MultiProgress,
+    workers: Vec<ProgressBar>,
+    total: ProgressBar,
+}
+
+impl PoolDisplay {
+    /// A display for `jobs` of `runs` runs; the others were finished before.
+    pub(crate) fn new(runs: usize, jobs: usize, options: &RunOptions) -> Self {
+        let workers = usize::from(options.jobs).min(jobs);
+        let bars = (!options.quiet && shows_bars() && jobs > 0).then(|| Bars::new(workers, jobs));
+        if !options.quiet {
+            out::stderr(&format!("{runs} runs, {} finished before, {jobs} to do", runs - jobs));
+        }
+        PoolDisplay { quiet: options.quiet, bars, ended: 0, jobs }
+    }
+
+    /// Takes one event; the runs already hold what it brought.
+    pub(crate) fn take(&mut self, event: &PoolEvent, plan: &Plan, runs: &[(RunRow, Standing)]) {
+        match event {
+            PoolEvent::Started { worker, index } => {
+                let steps = plan.runs[*index].steps().unwrap_or(0);
+                self.bar(*worker, |bar| {
+                    bar.reset();
+                    bar.set_length(steps);
+                    bar.set_message(name(&runs[*index].0));
+                });
+            }
+            PoolEvent::Progress { worker, step, steps } => self.bar(*worker, |bar| {
+                bar.set_length(*steps);
+                bar.set_position(*step);
+            }),
+            PoolEvent::Ended { index, .. } => self.ended(&runs[*index]),
+        }
+    }
+
+    fn bar(&self, worker: usize, change: impl Fn(&ProgressBar)) {
+        if let Some(bar) = self.bars.as_ref().and_then(|b| b.workers.get(worker)) {
+            change(bar);
+        }
+    }
+
+    fn ended(&mut self, (row, standing): &(RunRow, Standing)) {
+        self.ended += 1;
+        let why = standing.failure.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        let line = format!("[{}/{}] {}{why}: {}", self.ended, self.jobs, standing.word(), name(row));
+        match &self.bars {
+            Some(bars) => {
+                bars.total.set_position(self.ended as u64);
+                // A display never ends a sweep.
+                let _ = bars.all.println(line);
+            }
+            None if self.quiet => {}
+            None => out::stderr(&line),
+        }
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn close(&self) {
+        if let Some(bars) = &self.bars {
+            let _ = bars.all.clear();
+        }
+    }
+}
+
+impl Bars {
+    fn new(workers: usize, jobs: usize) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        let bar = |length: usize, template: &str| {
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = all.add(ProgressBar::new(length as u64));
+            bar.set_style(style.progress_chars("=> "));
+            bar
+        };
+        let workers = (0..workers).map(|_| bar(0, "  [{bar:20}] step {pos}/{len} {msg}")).collect();
+        let total = bar(jobs, "  [{bar:20}] runs {pos}/{len} elapsed {elapsed} left {eta}");
+        Bars { all, workers, total }
+    }
+}
+
+fn name(row: &RunRow) -> Cow<'static, str> {
+    format!("{}, seed {}", row.arm, row.seed).into()
+}

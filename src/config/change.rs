@@ -1,0 +1,79 @@
+//! One experiment file from which many experiments are made, each with a few settings changed.
+
+use serde_json::Value;
+
+use super::{
+    build,
+    document::Document,
+    error::ConfigError,
+    experiment::Experiment,
+    merge::is_component,
+    overrides,
+    place::{Place, Places, Spot},
+    spec::{self, ReadFile, Spec},
+};
+
+/// A new value for one setting, or for a whole section, and the place that asked for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// Dotted path in the experiment.
+    pub path: String,
+    /// The value and the places of everything in it, under `path`.
+    pub value: Document,
+}
+
+impl Change {
+    /// The entry `from` of `document`, to be put at `path`. `key` is the entry that names the path.
+    pub fn typed(path: &str, document: &Document, key: &str, from: &str, value: &Value) -> Self {
+        let path = slot(path);
+        let mut places = document.places.moved(from, path);
+        places.insert(path, Spot { key: document.places.key(key), value: document.places.value(from) });
+        Change { path: path.into(), value: Document { value: value.clone(), places } }
+    }
+
+    /// A value that nobody typed, asked for at `place`.
+    pub fn computed(path: &str, value: Value, place: Place) -> Self {
+        let path = slot(path);
+        let mut places = Places::new(place.clone());
+        places.insert(path, Spot { key: place.clone(), value: place });
+        Change { path: path.into(), value: Document { value, places } }
+    }
+
+    /// Where the value was asked for.
+    pub fn place(&self) -> Place {
+        self.value.places.value(&self.path)
+    }
+}
+
+/// `masking.kind` is another spelling of `masking`.
+pub(crate) fn slot(path: &str) -> &str {
+    path.strip_suffix(".kind").filter(|p| is_component(p)).unwrap_or(path)
+}
+
+/// An experiment file with the overrides of the command line laid on it.
+pub(crate) struct Base {
+    file_name: String,
+    spec: Spec,
+}
+
+impl Base {
+    /// Reads a file as [`super::load`] does, without judging it.
+    pub fn read(
+        file_name: &str,
+        text: &str,
+        overrides: &[String],
+        read: ReadFile,
+    ) -> Result<Self, ConfigError> {
+        let spec = spec::assemble(file_name, text, overrides, read)?;
+        Ok(Base { file_name: file_name.into(), spec })
+    }
+
+    /// The experiment with `changes`. Notes on what they replace are left out: whoever asks for a
+    /// whole component knows.
+    pub fn with(&self, changes: &[Change]) -> Result<Experiment, ConfigError> {
+        let mut spec = self.spec.clone();
+        let (_, problems) = overrides::apply_changes(&mut spec.document, changes.to_vec());
+        spec.problems.extend(problems);
+        build::build(&self.file_name, spec)
+    }
+}

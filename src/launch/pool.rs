@@ -1,0 +1,201 @@
+//! A pool of processes on this machine, one run each.
+//!
+//! A run that crashes takes nobody with it. Every process reads its stdin and stops with a
+//! checkpoint when that ends: on request, and also when this process dies.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::results::Status;
+
+/// Time between two looks at a process.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+
+/// One process to be.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Number of the run in its plan.
+    pub index: usize,
+    /// Program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Receives its stderr.
+    pub log: PathBuf,
+    /// Folder of the run, to read how far it is.
+    pub folder: PathBuf,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It did its work; the run folder says what came of it.
+    Itself,
+    /// It stopped on request.
+    Stopped,
+    /// It failed, and why.
+    Failed(String),
+}
+
+/// What happens in the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolEvent {
+    /// A worker takes up a job.
+    Started {
+        /// Number of the worker, from 0.
+        worker: usize,
+        /// The job's index.
+        index: usize,
+    },
+    /// How far the job is, as of its last checkpoint.
+    Progress {
+        /// Number of the worker.
+        worker: usize,
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// The process has ended.
+    Ended {
+        /// Number of the worker.
+        worker: usize,
+        /// The job's index.
+        index: usize,
+        /// How.
+        ended: Ended,
+    },
+}
+
+/// Carries out all jobs, `workers` at a time and in order. Setting `stop` asks the running ones
+/// to stop and starts no more. `tell` is called from one thread at a time.
+pub fn run_all(jobs: &[Job], workers: usize, stop: &AtomicBool, tell: impl FnMut(PoolEvent) + Send) {
+    let next = AtomicUsize::new(0);
+    let tell = Mutex::new(tell);
+    let say = |event| (tell.lock().unwrap_or_else(|e| e.into_inner()))(event);
+    thread::scope(|scope| {
+        for worker in 0..workers.min(jobs.len()) {
+            let (next, say) = (&next, &say);
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
+                    let index = job.index;
+                    say(PoolEvent::Started { worker, index });
+                    let ended = carry_out(job, stop, &|step, steps| {
+                        say(PoolEvent::Progress { worker, step, steps });
+                    });
+                    say(PoolEvent::Ended { worker, index, ended });
+                }
+            });
+        }
+    });
+}
+
+fn carry_out(job: &Job, stop: &AtomicBool, progress: &dyn Fn(u64, u64)) -> Ended {
+    match start(job).and_then(|child| wait(child, job, stop, progress)) {
+        Ok(status) => judge(status, &job.log),
+        Err(e) => Ended::Failed(format!("cannot run {}: {e}", job.program.display())),
+    }
+}
+
+fn start(job: &Job) -> io::Result<Child> {
+    let log = File::create(&job.log)?;
+    Command::new(&job.program)
+        .args(&job.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+}
+
+fn wait(
+    mut child: Child,
+    job: &Job,
+    stop: &AtomicBool,
+    progress: &dyn Fn(u64, u64),
+) -> io::Result<ExitStatus> {
+    let mut last = 0;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if stop.load(Ordering::SeqCst) {
+            // Closing its stdin asks it to stop.
+            drop(child.stdin.take());
+            return child.wait();
+        }
+        if let Some(status) = Status::read(&job.folder).filter(|s| s.step != last) {
+            last = status.step;
+            progress(status.step, status.steps);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// What the exit code of a run says; the codes are those of the command line.
+fn judge(status: ExitStatus, log: &Path) -> Ended {
+    match status.code() {
+        Some(0 | 3) => Ended::Itself,
+        Some(75) => Ended::Stopped,
+        Some(code) => Ended::Failed(last_words(log).unwrap_or_else(|| format!("exit code {code}"))),
+        // "signal: 9 (SIGKILL)" on Unix.
+        None => Ended::Failed(format!("killed: {status}")),
+    }
+}
+
+/// Why a process failed, in its own words: its error, its panic, or what it said last.
+fn last_words(log: &Path) -> Option<String> {
+    let text = fs::read_to_string(log).ok()?;
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let error = lines.iter().find_map(|l| l.strip_prefix("error: "));
+    let panic =
+        || lines.iter().position(|l| l.contains("panicked at")).and_then(|i| lines.get(i + 1).copied());
+    error.or_else(panic).or(lines.last().copied()).map(str::to_owned)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn job(folder: &Path, index: usize, script: &str) -> Job {
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        let log = folder.join(format!("{index}.log"));
+        Job { index, program: "sh".into(), arguments, log, folder: folder.join("none") }
+    }
+
+    fn ends(scripts: &[&str], stop: &AtomicBool) -> Vec<(usize, Ended)> {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs: Vec<Job> = scripts.iter().enumerate().map(|(i, s)| job(folder.path(), i, s)).collect();
+        let mut ended = Vec::new();
+        run_all(&jobs, 2, stop, |event| match event {
+            PoolEvent::Ended { index, ended: how, .. } => ended.push((index, how)),
+            PoolEvent::Started { index: 9, .. } => stop.store(true, Ordering::SeqCst),
+            _ => {}
+        });
+        ended.sort_by_key(|e| e.0);
+        ended
+    }
+
+    #[test]
+    fn no_process_affects_another() {
+        let ends = ends(&["exit 0", "echo why >&2; exit 1", "kill -9 $$", "exit 3"], &AtomicBool::new(false));
+        assert_eq!([&ends[0].1, &ends[3].1], [&Ended::Itself; 2]);
+        assert_eq!(ends[1].1, Ended::Failed("why".into()));
+        assert!(matches!(&ends[2].1, Ended::Failed(why) if why.contains("killed")), "{:?}", ends[2]);
+    }
+
+    #[test]
+    fn a_stopped_pool_starts_nothing() {
+        assert!(ends(&["exit 0"], &AtomicBool::new(true)).is_empty());
+    }
+}

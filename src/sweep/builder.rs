@@ -1,0 +1,129 @@
+//! Points to experiments: each is built and checked, and what is wrong is blamed on what was typed.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{
+    grammar::SweepFile,
+    plan::{Plan, PlannedRun},
+    points::{Point, shown},
+};
+use crate::config::{Base, Change, ConfigError, Experiment, Located, Place};
+
+/// Makes the runs of a plan, or collects everything that is wrong with them.
+pub(super) struct Builder<'a> {
+    base: &'a Base,
+    /// Identity of every run so far, and the arm that has it.
+    seen: BTreeMap<String, String>,
+    runs: Vec<PlannedRun>,
+    notes: Vec<String>,
+    /// With the point that has the problem.
+    problems: Vec<(Located, String)>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(base: &'a Base, notes: Vec<String>) -> Self {
+        Builder { base, seen: BTreeMap::new(), runs: Vec::new(), notes, problems: Vec::new() }
+    }
+
+    /// Adds the runs of one point, or its problems.
+    pub fn add(&mut self, point: &Point, seeds: &[u64]) {
+        for &seed in seeds {
+            let mut changes = point.changes.clone();
+            changes.push(Change::computed(
+                "seed",
+                json!(seed),
+                Place::Override(format!("seed={seed}").into()),
+            ));
+            match self.base.with(&changes) {
+                Ok(experiment) => self.take(point, seed, experiment),
+                Err(error) => {
+                    let located = error.problems.into_iter().map(|p| blame(p, &point.changes));
+                    self.problems.extend(located.map(|p| (p, point.label.clone())));
+                    // Another seed has the same problems.
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, point: &Point, seed: u64, experiment: Experiment) {
+        let identity = experiment.identity();
+        if let Some(arm) = self.seen.get(&identity) {
+            let note = format!("`{}` is the same experiment as `{arm}`; it is run once", point.label);
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+            return;
+        }
+        self.seen.insert(identity, point.label.clone());
+        let changed = point.changes.iter().map(|c| (c.path.clone(), shown(&c.value.value))).collect();
+        let index = self.runs.len();
+        self.runs.push(PlannedRun { index, arm: point.label.clone(), seed, changed, experiment });
+    }
+
+    /// The plan, if every point is in order.
+    pub fn finish<'p>(
+        self,
+        file: &SweepFile,
+        all: impl Iterator<Item = &'p Point>,
+    ) -> Result<Plan, ConfigError> {
+        if !self.problems.is_empty() {
+            return Err(ConfigError::new(merge(self.problems)));
+        }
+        let mut parameters: Vec<String> = file.axes.iter().map(|a| a.path.clone()).collect();
+        for change in all.flat_map(|p| &p.changes) {
+            if !parameters.contains(&change.path) {
+                parameters.push(change.path.clone());
+            }
+        }
+        let Builder { runs, notes, .. } = self;
+        let (name, metric) = (file.name.clone(), file.metric.clone());
+        Ok(Plan { name, metric, parameters, runs, notes, source: String::new() })
+    }
+}
+
+/// The base alone is in order, so whatever is found elsewhere is the doing of a change: of the
+/// same section, else of the last one.
+fn blame(problem: Located, changes: &[Change]) -> Located {
+    let section = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+    if changes.iter().any(|c| same_file(&c.place(), &problem.place)) {
+        return problem;
+    }
+    let near = changes.iter().find(|c| section(&c.path) == section(&problem.path));
+    let Some(change) = near.or(changes.last()) else { return problem };
+    let from = format!(
+        "{}={} does not fit what stands at {}",
+        change.path,
+        shown(&change.value.value),
+        problem.place
+    );
+    let help = problem.help.map_or(from.clone(), |help| format!("{help}\n{from}"));
+    Located { place: change.place(), help: Some(help), ..problem }
+}
+
+fn same_file(a: &Place, b: &Place) -> bool {
+    match (a, b) {
+        (Place::File { name: a, .. }, Place::File { name: b, .. }) => a == b,
+        (a, b) => a == b,
+    }
+}
+
+/// Each problem once, with the point that has it first and how many others do.
+fn merge(problems: Vec<(Located, String)>) -> Vec<Located> {
+    let mut merged: Vec<(Located, String, usize)> = Vec::new();
+    for (problem, label) in problems {
+        match merged.iter_mut().find(|(p, ..)| *p == problem) {
+            Some((.., others)) => *others += 1,
+            None => merged.push((problem, label, 0)),
+        }
+    }
+    let render = |(mut problem, label, others): (Located, String, usize)| {
+        let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+        let arm = format!("in the arm `{label}`{more}");
+        problem.help = Some(problem.help.map_or(arm.clone(), |help| format!("{help}\n{arm}")));
+        problem
+    };
+    merged.into_iter().map(render).collect()
+}

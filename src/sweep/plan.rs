@@ -1,0 +1,172 @@
+//! Points to checked experiments: the plan, or everything that is wrong with it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{
+    builder::Builder,
+    exclude::{Excluder, at},
+    grammar::{self, SweepFile},
+    metric::{self, Metric},
+    points::{Point, can_walk, count, points, shown},
+};
+use crate::config::{Base, ConfigError, Experiment, Located, Place, identity};
+
+/// Everything a sweep will run, checked.
+#[derive(Debug)]
+pub struct Plan {
+    /// First part of the sweep folder's name.
+    pub name: String,
+    /// What the arms are judged by.
+    pub metric: Option<Metric>,
+    /// Paths that any run changes: the `param.` columns.
+    pub parameters: Vec<String>,
+    /// The runs in order.
+    pub runs: Vec<PlannedRun>,
+    /// What to tell the user though nothing is wrong.
+    pub notes: Vec<String>,
+    /// The sweep as a file.
+    pub source: String,
+}
+
+/// One run of a plan.
+#[derive(Debug)]
+pub struct PlannedRun {
+    /// Position in the plan, from 0.
+    pub index: usize,
+    /// Name of the arm; runs of an arm differ in the seed only.
+    pub arm: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The settings the arm changes, as text.
+    pub changed: Vec<(String, String)>,
+    /// What is run.
+    pub experiment: Experiment,
+}
+
+impl Plan {
+    /// `{name}-{identity}`: another plan has another folder.
+    pub fn folder_name(&self) -> String {
+        let runs = self.runs.iter().map(|r| json!([r.arm, r.experiment.run_folder_name()]));
+        format!("{}-{}", self.name, identity(&Value::Array(runs.collect())))
+    }
+}
+
+impl PlannedRun {
+    /// The value of a setting in this run; empty where the run has no such setting.
+    pub fn parameter(&self, path: &str) -> String {
+        if let Some((_, value)) = self.changed.iter().find(|(p, _)| p == path) {
+            return value.clone();
+        }
+        match at(&self.experiment.resolved(), path) {
+            None => String::new(),
+            Some(component @ Value::Object(map)) => shown(map.get("kind").unwrap_or(component)),
+            Some(value) => shown(value),
+        }
+    }
+
+    /// Steps of the run, if the data set says how many images it has.
+    pub fn steps(&self) -> Option<u64> {
+        let images = self.experiment.dataset.object.train_count()?;
+        Some(self.experiment.horizon(images).steps)
+    }
+}
+
+/// Reads files by name.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// The plan of a sweep file. `overrides` change its base.
+pub fn plan(file_name: &str, text: &str, overrides: &[String], read: ReadFile) -> Result<Plan, ConfigError> {
+    let file = grammar::read(file_name, text)?;
+    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+    let path = folder.join(&file.base).to_string_lossy().into_owned();
+    let base_text =
+        read(&path).map_err(|e| one(&file.base_place, "base", format!("cannot read {path}: {e}"), None))?;
+    if grammar::is_sweep(&base_text) {
+        return Err(one(
+            &file.base_place,
+            "base",
+            format!("{path} is a sweep itself"),
+            Some("name an experiment".into()),
+        ));
+    }
+    let base = Base::read(&path, &base_text, overrides, read)?;
+    swept_overrides(&file, overrides)?;
+    let changed: String = overrides.iter().map(|o| format!("# override: {o}\n")).collect();
+    Ok(Plan { source: changed + text, ..expand(&file, &base)? })
+}
+
+/// An override of what the sweep itself varies would be lost.
+fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigError> {
+    let seeded = |path: &str| path == "seed" && file.seeds.is_some();
+    let swept = |path: &str| seeded(path) || file.axes.iter().any(|axis| axis.path == path);
+    let lost = overrides.iter().filter(|o| o.split_once('=').is_some_and(|(path, _)| swept(path.trim())));
+    let problems: Vec<Located> = lost
+        .map(|o| Located {
+            place: Place::Override(o.as_str().into()),
+            path: String::new(),
+            message: "the sweep file varies this setting itself".into(),
+            help: Some("change the sweep file, or run the base experiment".into()),
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
+}
+
+/// Builds every run of `file` on `base`.
+pub(super) fn expand(file: &SweepFile, base: &Base) -> Result<Plan, ConfigError> {
+    let unchanged = base.with(&[])?;
+    metric::check(file, &unchanged.probes)?;
+    let resolved = unchanged.resolved();
+    let mut excluder = Excluder::new(&file.exclude, &resolved);
+    excluder.check(&file.axes.iter().map(|a| a.path.as_str()).collect::<Vec<_>>())?;
+    let seeds = file.seeds.clone().unwrap_or_else(|| vec![unchanged.seed]);
+    let arms = arms(file);
+    if file.exclude.is_empty() || !can_walk(file) {
+        within_cap(file, count(file).saturating_add(arms.len() as u128), seeds.len())?;
+    }
+    let points = points(file, &mut excluder);
+    if points.is_empty() && !file.axes.is_empty() {
+        return Err(one(
+            &file.exclude.first().map_or(file.parameters_place.clone(), |e| e.place.clone()),
+            "exclude",
+            "the exclusions leave no point".into(),
+            None,
+        ));
+    }
+    within_cap(file, (points.len() + arms.len()) as u128, seeds.len())?;
+    let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place)).collect();
+    let mut builder = Builder::new(base, idle);
+    arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
+    builder.finish(file, arms.iter().chain(&points))
+}
+
+/// Named arms as points. The base is one where nothing else is varied (but seeds), and where
+/// parameters are changed one at a time.
+fn arms(file: &SweepFile) -> Vec<Point> {
+    let named = file.arms.iter().map(|arm| Point { label: arm.name.clone(), changes: arm.set.clone() });
+    let mut arms: Vec<Point> = named.collect();
+    let has_base = arms.iter().any(|a| a.changes.is_empty() || a.label == "baseline");
+    let compared = file.method == grammar::Method::OneAtATime && !has_base;
+    if arms.is_empty() && file.axes.is_empty() || compared {
+        arms.insert(0, Point { label: "baseline".into(), changes: Vec::new() });
+    }
+    arms
+}
+
+fn within_cap(file: &SweepFile, points: u128, seeds: usize) -> Result<(), ConfigError> {
+    let runs = points.saturating_mul(seeds as u128);
+    if runs <= u128::from(file.run_cap) {
+        return Ok(());
+    }
+    let message = format!(
+        "{runs} runs are planned ({points} arms, seeds: {seeds}); at most {} are allowed",
+        file.run_cap
+    );
+    Err(one(&file.cap_place, "run_cap", message, Some("vary less, or raise `run_cap`".into())))
+}
+
+/// A single problem.
+pub(super) fn one(place: &Place, path: &str, message: String, help: Option<String>) -> ConfigError {
+    ConfigError::new(vec![Located { place: place.clone(), path: path.into(), message, help }])
+}

@@ -1,0 +1,102 @@
+//! Axes to points: the lists of changes that are tried.
+
+use ijepa_registry::rng::Stream;
+use serde_json::Value;
+
+use super::{
+    axes::Axis,
+    exclude::Excluder,
+    grammar::{Method, SweepFile},
+};
+use crate::config::{Change, bare};
+
+/// Draws thrown away before a sample counts as impossible.
+const MOST_DRAWS: u64 = 1000;
+
+/// Points before exclusions that are still walked one by one.
+const MOST_WALKED: u128 = 200_000;
+
+/// A point of the axes: its name and what it changes.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    pub label: String,
+    pub changes: Vec<Change>,
+}
+
+/// Points before exclusions. Nothing is expanded.
+pub(super) fn count(file: &SweepFile) -> u128 {
+    let lengths = || file.axes.iter().map(|a| a.count() as u128);
+    match file.method {
+        _ if file.axes.is_empty() => 0,
+        Method::Grid => lengths().fold(1, u128::saturating_mul),
+        Method::Zip => lengths().next().unwrap_or(0),
+        Method::Random => file.samples.into(),
+        Method::OneAtATime => lengths().fold(0, u128::saturating_add),
+    }
+}
+
+/// Points that can be left are few enough to look at each.
+pub(super) fn can_walk(file: &SweepFile) -> bool {
+    count(file) <= MOST_WALKED
+}
+
+/// All points that no exclusion takes away. Call only if [`can_walk`].
+pub(super) fn points(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
+    let count = count(file) as usize;
+    match file.method {
+        Method::Random => (0..file.samples).filter_map(|i| sample(file, i, excluder)).collect(),
+        Method::OneAtATime => {
+            let all = file.axes.iter().flat_map(|axis| axis.changes().iter().map(|c| vec![c.clone()]));
+            all.filter(|p| excluder.keeps(p)).map(point).collect()
+        }
+        Method::Zip => {
+            let row = |i: usize| file.axes.iter().map(|a| a.changes()[i].clone()).collect::<Vec<_>>();
+            (0..count).map(row).filter(|p| excluder.keeps(p)).map(point).collect()
+        }
+        Method::Grid => {
+            (0..count).map(|i| cell(&file.axes, i)).filter(|p| excluder.keeps(p)).map(point).collect()
+        }
+    }
+}
+
+/// Point `index` of the grid; the last axis changes fastest.
+fn cell(axes: &[Axis], mut index: usize) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::with_capacity(axes.len());
+    for axis in axes.iter().rev() {
+        changes.push(axis.changes()[index % axis.count()].clone());
+        index /= axis.count();
+    }
+    changes.reverse();
+    changes
+}
+
+/// Sample `index`: the same for any number of samples.
+fn sample(file: &SweepFile, index: u64, excluder: &mut Excluder) -> Option<Point> {
+    if file.axes.is_empty() {
+        return None;
+    }
+    let draw = |attempt| {
+        let mut stream = Stream::new(0, "sweep", index, attempt);
+        file.axes.iter().map(|axis| axis.draw(&mut stream)).collect::<Vec<_>>()
+    };
+    (0..MOST_DRAWS).map(draw).find(|p| excluder.keeps(p)).map(point)
+}
+
+fn point(changes: Vec<Change>) -> Point {
+    let words: Vec<String> =
+        changes.iter().map(|c| format!("{}={}", c.path, shown(&c.value.value))).collect();
+    Point { label: words.join(","), changes }
+}
+
+/// A value on one line, as one would type it on the command line.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", shown(v))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::Null => "null".into(),
+        scalar => bare(scalar),
+    }
+}

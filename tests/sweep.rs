@@ -1,0 +1,339 @@
+//! Sweeps: what is planned, what is refused and where, what a finished sweep leaves.
+
+#[allow(dead_code)]
+#[path = "runner/program.rs"]
+mod program;
+
+use std::{fs, path::PathBuf};
+
+use ijepa_run::sweep::{Plan, multirun, plan};
+use program::{Folder, Output, finish};
+
+const BASE: &str = "
+version: 1
+name: tiny
+dataset: { kind: shapes, image_size: 16, train: 64, test: 20 }
+encoder: { kind: vit, dim: 16, depth: 2, heads: 2 }
+predictor: { kind: vit, dim: 8, depth: 1, heads: 2 }
+masking: { kind: multiblock, min_context: 2 }
+loss: l2
+optimizer: adamw
+learning_rate: { kind: constant, value: 1.0e-3 }
+weight_decay: { kind: constant, value: 0.05 }
+ema: { kind: linear, start: 0.9, end: 1.0 }
+train: { epochs: 3, batch_size: 16 }
+probes: [{ kind: knn, k: 5 }]
+";
+
+fn read(name: &str) -> Result<String, String> {
+    if name == "dir/tiny.yaml" { Ok(BASE.into()) } else { Err("there is no such file".into()) }
+}
+
+fn planned(text: &str) -> Result<Plan, String> {
+    let text = format!("base: tiny.yaml\n{text}");
+    plan("dir/s.yaml", &text, &[], &read).map_err(|e| e.to_string())
+}
+
+fn arms(text: &str) -> Vec<String> {
+    let plan = planned(text).expect(text);
+    plan.runs.iter().map(|r| format!("{} s{}", r.arm, r.seed)).collect()
+}
+
+#[test]
+fn a_grid_crosses_its_axes_and_seeds_replicate() {
+    let text = "parameters:\n  masking.targets: { values: [1, 2] }\n  ema.start: [0.8, 0.95]\nseeds: 2\n";
+    let expected = ["1,ema.start=0.8", "1,ema.start=0.95", "2,ema.start=0.8", "2,ema.start=0.95"]
+        .iter()
+        .flat_map(|p| [format!("masking.targets={p} s0"), format!("masking.targets={p} s1")]);
+    assert_eq!(arms(text), expected.collect::<Vec<_>>());
+    let plan = planned(text).expect("valid");
+    assert_eq!(plan.parameters, ["masking.targets", "ema.start"]);
+    assert_eq!(plan.runs[7].experiment.resolved()["masking"]["targets"], 2);
+}
+
+#[test]
+fn exclusions_take_points_away_also_by_what_the_base_says() {
+    let axes = "parameters:\n  masking.targets: [1, 2]\n  loss: [l2, cosine]\n";
+    let left = arms(&format!("{axes}exclude: [{{ masking.targets: 2, loss: cosine, encoder.depth: 2 }}]\n"));
+    assert_eq!(
+        left,
+        ["masking.targets=1,loss=l2 s0", "masking.targets=1,loss=cosine s0", "masking.targets=2,loss=l2 s0"]
+    );
+    assert_eq!(arms(&format!("{axes}exclude: [{{ masking.targets: 2, encoder.depth: 9 }}]\n")).len(), 4);
+}
+
+#[test]
+fn zip_walks_axes_together_and_one_at_a_time_starts_from_the_base() {
+    let axes = "parameters:\n  masking.targets: [1, 2]\n  ema.start: { min: 0.8, max: 0.95, points: 2 }\n";
+    let zipped = arms(&format!("method: zip\n{axes}"));
+    assert_eq!(zipped, ["masking.targets=1,ema.start=0.8 s0", "masking.targets=2,ema.start=0.95 s0"]);
+    let single = arms(&format!("method: one_at_a_time\n{axes}"));
+    let expected = ["baseline", "masking.targets=1", "masking.targets=2", "ema.start=0.8", "ema.start=0.95"];
+    assert_eq!(single, expected.map(|a| format!("{a} s0")));
+}
+
+#[test]
+fn random_points_are_the_same_every_time_and_the_first_of_more() {
+    let text = |n| {
+        format!(
+            "method: random\nsamples: {n}\nparameters:\n  masking.targets: {{ min: 1, max: 4 }}\n  ema.start: {{ min: 0.9, max: 0.999, distribution: log_one_minus }}\n"
+        )
+    };
+    let (few, more) = (arms(&text(3)), arms(&text(6)));
+    assert_eq!((few.len(), more.len()), (3, 6));
+    assert_eq!(few, more[..3]);
+}
+
+#[test]
+fn arms_come_by_name_and_equal_experiments_run_once() {
+    let text = "arms:\n- { name: baseline, set: {} }\n- { name: random, set: { masking: random } }\nparameters:\n  masking.targets: [2, 4]\nseeds: [5]\n";
+    assert_eq!(arms(text), ["baseline s5", "random s5", "masking.targets=2 s5"]);
+    let plan = planned(text).expect("valid");
+    assert_eq!(plan.notes, ["`masking.targets=4` is the same experiment as `baseline`; it is run once"]);
+    assert_eq!(plan.runs[0].parameter("masking.targets"), "4");
+    assert_eq!(plan.runs[1].parameter("masking.targets"), "", "this masking has no such setting");
+    assert_eq!(plan.runs[1].parameter("masking"), "random");
+}
+
+#[test]
+fn a_grid_can_be_typed() {
+    let typed = ["masking.targets=1,2".to_owned(), "seed=3,4".to_owned(), "train.epochs=2".to_owned()];
+    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read).expect("valid");
+    let runs: Vec<String> = plan.runs.iter().map(|r| r.experiment.run_folder_name()).collect();
+    assert_eq!(runs.len(), 4);
+    assert!(runs[1].starts_with("tiny-s4-") && plan.runs[3].arm == "masking.targets=2");
+    assert!(plan.runs.iter().all(|r| r.experiment.train.epochs == 2));
+    let error =
+        multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read).expect_err("wrong");
+    let expected =
+        "override `masking.targetz=1,2`: masking.targetz: masking `multiblock` has no setting `targetz`";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+/// Lines of a sweep after `base: tiny.yaml` and the start of the error.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "method: gird\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:9: method: is the text `gird`\n  help: did you mean `grid`?",
+    ),
+    (
+        "arm: []\nparameters: { loss: [l2] }\n",
+        "dir/s.yaml:2:1: arm: a sweep has no `arm`\n  help: did you mean `arms`?",
+    ),
+    (
+        "parameters: { masking.targets: { values: [] } }\n",
+        "dir/s.yaml:2:34: parameters.masking.targets.values: is empty",
+    ),
+    (
+        "parameters: { masking.targets: { value: [1] } }\n",
+        "dir/s.yaml:2:15: parameters.masking.targets: has neither `values` nor `min` and `max`",
+    ),
+    (
+        "parameters: { seed: [0, 1] }\n",
+        "dir/s.yaml:2:15: parameters.seed: a seed is a replication, not a parameter\n  help: write `seeds: 3`",
+    ),
+    ("arms: [{ name: a }, { name: a }]\n", "dir/s.yaml:2:29: arms.1.name: an arm above is named `a` too"),
+    ("arms: [{ name: a, set: { seed: 3 } }]\n", "dir/s.yaml:2:32: arms.0.set.seed: a seed is a replication"),
+    (
+        "method: zip\nparameters:\n  masking.targets: [1, 2]\n  ema.start: [0.9]\n",
+        "dir/s.yaml:5:3: parameters.ema.start: has 1 values, but `masking.targets` has 2",
+    ),
+    (
+        "parameters: { ema.start: { min: 0.9, max: 1.0, points: 3, distribution: log_one_minus } }\n",
+        "dir/s.yaml:2:43: parameters.ema.start.max: is 1; a log_one_minus range ends below 1",
+    ),
+    (
+        "parameters: { ema.start: { min: 0.9, max: 0.99 } }\n",
+        "dir/s.yaml:2:15: parameters.ema.start: is a range without `points`",
+    ),
+    ("seeds: 0\narms: [{ name: a }]\n", "dir/s.yaml:2:8: seeds: is 0; allowed: whole numbers, 1 to 10000"),
+    ("samples: 3\narms: [{ name: a }]\n", "dir/s.yaml:2:10: samples: belongs to `method: random`"),
+    (
+        "exclude: [{ masking.targets: 1 }]\nparameters: { masking.targets: [1] }\n",
+        "dir/s.yaml:2:11: exclude: the exclusions leave no point",
+    ),
+    (
+        "exclude: [{ masking.targetz: 1 }]\nparameters: { masking.targets: [1] }\n",
+        "dir/s.yaml:2:13: masking.targetz: neither the base nor a parameter has this setting\n  help: did you mean `masking.targets`?",
+    ),
+    (
+        "metric: { name: knn/target/class/top2 }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top2`\n  help: did you mean `knn/target/class/top1`?",
+    ),
+    (
+        "run_cap: 3\nparameters: { masking.targets: [1, 2] }\nseeds: 2\n",
+        "dir/s.yaml:2:10: run_cap: 4 runs are planned (2 arms, seeds: 2); at most 3 are allowed",
+    ),
+    // Found by building the points.
+    (
+        "parameters: { masking.targetz: [1, 2] }\n",
+        "dir/s.yaml:2:15: masking.targetz: masking `multiblock` has no setting `targetz`\n  help: did you mean `targets`?",
+    ),
+    (
+        "parameters: { maskin.targets: [1, 2] }\n",
+        "dir/s.yaml:2:15: maskin.targets: there is no section `maskin`\n  help: did you mean `masking`?",
+    ),
+    (
+        "parameters: { masking.targets: [1, x] }\n",
+        "dir/s.yaml:2:36: masking.targets: is the text `x`; expected a whole number",
+    ),
+    (
+        "arms: [{ name: a, set: { masking: { kind: random, rato: 1 } } }]\n",
+        "dir/s.yaml:2:51: masking.rato: masking `random` has no setting `rato`",
+    ),
+    (
+        "parameters: { encoder.patch: [4, 5] }\n",
+        "dir/s.yaml:2:34: encoder.patch: 5 does not divide the image size 16 x 16",
+    ),
+];
+
+#[test]
+fn mistakes_are_refused_with_their_places() {
+    for (text, expected) in MISTAKES {
+        let error = planned(text).map(|p| p.runs.len()).expect_err(text);
+        assert!(error.starts_with(expected), "{text}\n{error}\nexpected\n{expected}");
+    }
+}
+
+#[test]
+fn each_mistake_of_the_points_comes_once_with_an_arm_that_has_it() {
+    let text = "parameters:\n  masking.targets: [1, 2]\n  encoder.patch: [4, 5, 3]\nseeds: 3\n";
+    let error = planned(text).map(|_| ()).expect_err("wrong");
+    let heads: Vec<&str> = error.lines().filter(|l| l.starts_with("dir/")).collect();
+    assert_eq!(heads.len(), 2, "{error}");
+    assert!(error.contains("in the arm `masking.targets=1,encoder.patch=5` and 1 more"), "{error}");
+}
+
+#[test]
+fn what_a_change_breaks_elsewhere_is_blamed_on_the_change() {
+    let error =
+        planned("arms:\n- { name: coarse, set: { encoder.patch: 16 } }\n").map(|_| ()).expect_err("no mask");
+    assert!(error.starts_with("dir/s.yaml:3:41: masking.min_context: "), "{error}");
+    assert!(error.contains("encoder.patch=16 does not fit what stands at dir/tiny.yaml:"), "{error}");
+    assert!(error.contains("in the arm `coarse`"), "{error}");
+}
+
+#[test]
+fn a_million_points_are_counted_not_made() {
+    let axes: String =
+        (0..6).map(|i| format!("  probes.0.x{i}: {{ min: 0, max: 9, points: 10 }}\n")).collect();
+    for extra in ["", "exclude: [{ probes.0.x1: 3 }]\n"] {
+        let start = std::time::Instant::now();
+        let error = planned(&format!("parameters:\n{axes}{extra}")).map(|_| ()).expect_err("too many");
+        assert!(error.contains("1000000 runs are planned"), "{error}");
+        assert!(start.elapsed().as_secs() < 5);
+    }
+}
+
+/// A folder with `tiny.yaml` and a sweep of it.
+fn folder(sweep: &str) -> Folder {
+    let folder = Folder::new();
+    fs::write(folder.path().join("s.yaml"), format!("base: tiny.yaml\n{sweep}")).unwrap();
+    folder
+}
+
+const GRID: &str = "parameters: { masking.targets: [1, 2] }\nseeds: 2\n";
+
+fn sweep_folder(folder: &Folder) -> PathBuf {
+    let mut found = fs::read_dir(folder.path().join("results/sweeps")).unwrap().map(|e| e.unwrap().path());
+    let path = found.next().unwrap();
+    assert!(found.next().is_none(), "one sweep folder");
+    path
+}
+
+fn runs(folder: &Folder) -> String {
+    fs::read_to_string(sweep_folder(folder).join("runs.csv")).unwrap()
+}
+
+fn succeed(run: &Output) {
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn workers_do_not_change_a_byte_and_finished_runs_are_reused() {
+    let (one, two) = (folder(GRID), folder(GRID));
+    let plan = one.run(&["s.yaml", "--dry-run"]);
+    assert!(
+        plan.stdout.contains("4 runs: 4 new, 0 to continue, 0 finished; 48 steps to do"),
+        "{}",
+        plan.stdout
+    );
+    assert!(!one.path().join("results").exists());
+    let run = one.run(&["s.yaml", "-j", "1"]);
+    succeed(&run);
+    assert!(run.stdout.starts_with("knn/target/class/top1\n"), "{}", run.stdout);
+    succeed(&two.run(&["s.yaml", "-j", "2"]));
+    assert_eq!(runs(&one), runs(&two));
+    let table = runs(&one);
+    assert!(
+        table.starts_with(
+            "run_id,arm,seed,status,reason,steps,param.masking.targets,metric.knn/target/class/top1.last,"
+        ),
+        "{table}"
+    );
+    assert_eq!(table.matches(",done,,12,").count(), 4, "{table}");
+    for file in ["sweep.yaml", "plan.csv", "configs/3.yaml", "logs/3.log"] {
+        assert!(sweep_folder(&one).join(file).is_file(), "{file}");
+    }
+    let again = one.run(&["s.yaml"]);
+    succeed(&again);
+    assert!(again.stderr.contains("4 runs, 4 finished before, 0 to do"), "{}", again.stderr);
+    // Another sweep that shares half its runs, typed on the command line.
+    let typed = one.run(&["tiny.yaml", "-m", "masking.targets=2,3", "--dry-run"]);
+    assert!(typed.stdout.contains("2 runs: 1 new, 0 to continue, 1 finished"), "{}", typed.stdout);
+    let listed = one.run(&["ls"]);
+    assert_eq!(listed.stdout.matches("12/12").count(), 4, "{}", listed.stdout);
+    assert!(one.run(&["check", "s.yaml"]).stdout.contains("runs: 4"));
+}
+
+#[test]
+fn one_diverging_arm_is_counted_and_harms_nobody() {
+    let rate = "learning_rate: { kind: constant, value: 1.0e30 }";
+    let folder =
+        folder(&format!("arms: [{{ name: baseline }}, {{ name: hot, set: {{ {rate} }} }}]\nseeds: 2\n"));
+    let run = folder.run(&["s.yaml", "-j", "2"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stdout.contains("0/2 (2 diverged)"), "{}", run.stdout);
+    assert!(run.stderr.contains("2 done, 2 diverged"), "{}", run.stderr);
+    assert_eq!(folder.run(&["s.yaml"]).code, 3, "and again without computing");
+}
+
+#[test]
+fn a_failing_run_harms_nobody() {
+    let folder = folder(
+        "arms:\n- { name: gone, set: { dataset: { kind: image_folder, path: nowhere, image_size: 16 } } }\n- { name: baseline }\n",
+    );
+    let run = folder.run(&["s.yaml"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("1 done, 1 failed"), "{}", run.stderr);
+    assert!(runs(&folder).contains(",gone,0,failed,"), "{}", runs(&folder));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_sweep_continues_to_the_same_table() {
+    let text = "parameters: { masking.targets: [1, 2] }\n";
+    let (whole, stopped) = (folder(text), folder(text));
+    let arguments = ["s.yaml", "-j", "2", "train.epochs=40"];
+    succeed(&whole.run(&arguments));
+    let child = stopped.start(&arguments);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while run_states(&stopped).iter().filter(|s| s.contains("running")).count() < 2 {
+        assert!(std::time::Instant::now() < deadline, "no run has started");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = finish(child.wait_with_output().unwrap());
+    assert_eq!(output.code, 75, "{}", output.stderr);
+    assert!(run_states(&stopped).iter().any(|s| s.contains("stopped")), "{}", output.stderr);
+    assert!(stopped.run(&["s.yaml", "train.epochs=40", "-n"]).stdout.contains("stopped: continues at step"));
+    succeed(&stopped.run(&arguments));
+    assert_eq!(runs(&stopped), runs(&whole));
+}
+
+/// `status.json` of every run folder.
+#[cfg(unix)]
+fn run_states(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path().join("results")).into_iter().flatten().flatten();
+    entries.filter_map(|e| fs::read_to_string(e.path().join("status.json")).ok()).collect()
+}
