@@ -281,6 +281,8 @@ fn workers_do_not_change_a_byte_and_finished_runs_are_reused() {
     // Another sweep that shares half its runs, typed on the command line.
     let typed = one.run(&["tiny.yaml", "-m", "masking.targets=2,3", "--dry-run"]);
     assert!(typed.stdout.contains("2 runs: 1 new, 0 to continue, 1 finished"), "{}", typed.stdout);
+    let forgotten = one.run(&["tiny.yaml", "masking.targets=2,3"]);
+    assert!(forgotten.code == 2 && forgotten.stderr.contains("add -m"), "{}", forgotten.stderr);
     let listed = one.run(&["ls"]);
     assert_eq!(listed.stdout.matches("12/12").count(), 4, "{}", listed.stdout);
     assert!(one.run(&["check", "s.yaml"]).stdout.contains("runs: 4"));
@@ -329,6 +331,26 @@ fn a_stopped_sweep_continues_to_the_same_table() {
     assert!(stopped.run(&["s.yaml", "train.epochs=40", "-n"]).stdout.contains("stopped: continues at step"));
     succeed(&stopped.run(&arguments));
     assert_eq!(runs(&stopped), runs(&whole));
+}
+
+/// The runs of a sweep whose process is killed write their checkpoints and leave.
+#[cfg(unix)]
+#[test]
+fn no_run_outlives_its_sweep() {
+    let folder = folder("parameters: { masking.targets: [1, 2] }\n");
+    let mut child = folder.start(&["s.yaml", "-j", "2", "train.epochs=400"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let count = |word: &str| run_states(&folder).iter().filter(|s| s.contains(word)).count();
+    while count("running") < 2 {
+        assert!(std::time::Instant::now() < deadline, "no run has started");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    while count("stopped") < 2 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", run_states(&folder));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// `status.json` of every run folder.

@@ -15,9 +15,18 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
         Ok(Loaded::Sweep(plan)) => sweep::from_plan(&plan, &args.options),
         Err(message) => {
             out::stderr(&message);
+            if !args.multirun && args.overrides.iter().any(|o| lists_values(o)) {
+                out::stderr("  help: to run a grid of all listed values, add -m");
+            }
             Exit::Config
         }
     }
+}
+
+/// `masking.targets=1,2`, but not `masking.scale=[1, 2]`.
+fn lists_values(text: &str) -> bool {
+    let value = text.split_once('=').map_or("", |(_, value)| value.trim());
+    value.contains(',') && !value.starts_with(['[', '{', '"', '\''])
 }
 
 fn one(experiment: Experiment, options: &RunOptions) -> Exit {

@@ -97,6 +97,24 @@ pub(super) fn shown(value: &Value) -> String {
             format!("{{{}}}", entries.join(", "))
         }
         Value::Null => "null".into(),
+        Value::Number(n) => match n.as_f64() {
+            Some(x) if x != 0.0 && !(1e-5..1e15).contains(&x.abs()) => format!("{x:e}"),
+            _ => bare(value),
+        },
         scalar => bare(scalar),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_one_would_type_them() {
+        let values =
+            [json!(1.0), json!(1e30), json!(2e-6), json!([1, "a"]), json!({"kind": "l2", "x": null})];
+        assert_eq!(values.map(|v| shown(&v)), ["1", "1e30", "2e-6", "[1, a]", "{kind: l2, x: null}"]);
     }
 }
