@@ -80,6 +80,7 @@ impl PoolDisplay {
     /// Takes the bars away.
     pub(crate) fn close(&self) {
         if let Some(bars) = &self.bars {
+            bars.workers.iter().chain([&bars.total]).for_each(ProgressBar::finish_and_clear);
             let _ = bars.all.clear();
         }
     }
@@ -95,7 +96,7 @@ impl Bars {
             bar.set_style(style.progress_chars("=> "));
             bar
         };
-        let workers = (0..workers).map(|_| bar(0, "  [{bar:20}] step {pos}/{len} {msg}")).collect();
+        let workers = (0..workers).map(|_| bar(1, "  [{bar:20}] step {pos}/{len} {msg}")).collect();
         let total = bar(jobs, "  [{bar:20}] runs {pos}/{len} elapsed {elapsed} left {eta}");
         Bars { all, workers, total }
     }
