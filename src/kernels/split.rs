@@ -86,8 +86,11 @@ pub fn groups(segments: &Segments, keep: Option<&[u32]>) -> Vec<Group> {
 }
 
 /// Number of partial sums for the weight gradients of `tokens` tokens in `groups` groups; each gets one.
+///
+/// Two already where each has a full group, so that a small batch does not leave one of two threads idle.
 pub fn lanes(tokens: usize, groups: usize) -> usize {
-    let wanted = (tokens / LANE_TOKENS).clamp(1, MAX_LANES);
+    let fewest = if tokens >= 2 * GROUP_TOKENS { 2 } else { 1 };
+    let wanted = (tokens / LANE_TOKENS).clamp(fewest, MAX_LANES);
     // The largest power of two that is not above `wanted`.
     (1 << wanted.ilog2()).min(groups)
 }
