@@ -82,7 +82,7 @@ pub fn run_experiment(
 ) -> Result<Finished, RunError> {
     check_device(experiment.device)?;
     let folder = RunFolder::open(&options.output.join(experiment.run_folder_name()))?;
-    if options.force && folder.status().is_some() {
+    if options.force && folder.is_used() {
         folder.set_aside()?;
     }
     if let Some(finished) = already_finished(&folder) {

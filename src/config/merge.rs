@@ -21,19 +21,23 @@ pub(crate) fn is_component(path: &str) -> bool {
 pub(crate) fn expand_names(document: &mut Document) {
     let Document { value: Value::Object(sections), places } = document else { return };
     for (section, value) in sections.iter_mut() {
-        match value {
-            Value::Array(items) => {
-                for (i, item) in items.iter_mut().enumerate() {
-                    expand_name(&join(section, &i.to_string()), item, places);
-                }
-            }
-            _ => expand_name(section, value, places),
-        }
+        expand(section, value, places);
     }
 }
 
-/// Writes a bare name at `path` out, if a component stands there.
-pub(crate) fn expand_name(path: &str, value: &mut Value, places: &mut Places) {
+/// Writes a bare name at `path` out, if a component stands there, or those of a list of components.
+pub(crate) fn expand(path: &str, value: &mut Value, places: &mut Places) {
+    match value {
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                expand_name(&join(path, &i.to_string()), item, places);
+            }
+        }
+        _ => expand_name(path, value, places),
+    }
+}
+
+fn expand_name(path: &str, value: &mut Value, places: &mut Places) {
     if let Value::String(kind) = value
         && is_component(path)
     {

@@ -6,7 +6,7 @@ use super::{
     change::{Change, slot},
     document::{Document, describe},
     error::Located,
-    merge::{expand_name, is_component},
+    merge::{expand, is_component},
     place::Place,
     sections::SECTIONS,
 };
@@ -67,7 +67,7 @@ fn assign(document: &mut Document, o: &Change) -> Result<Option<String>, Refusal
     let mut value = o.value.value.clone();
     let mut places = o.value.places.clone();
     let kind = value.as_str().filter(|_| is_component(&o.path)).map(str::to_owned);
-    expand_name(&o.path, &mut value, &mut places);
+    expand(&o.path, &mut value, &mut places);
     let target = find(&mut document.value, &o.path)?;
     let note = kind.and_then(|kind| replacement_note(&o.value.places.key(&o.path), target, &kind));
     *target = value;
@@ -140,11 +140,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::merge::expand_names;
+    use crate::config::merge::expands;
 
     fn applied(text: &str, overrides: &[&str]) -> Result<(Document, Vec<String>), String> {
         let mut doc = Document::from_file("a.yaml", text).expect("valid");
-        expand_names(&mut doc);
+        expands(&mut doc);
         let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();
         let (notes, problems) = apply(&mut doc, &overrides);
         problems.first().map_or(Ok((doc, notes)), |p| Err(p.to_string()))
@@ -163,6 +163,12 @@ mod tests {
         );
         assert_eq!(doc.places.value("probes.0.every").to_string(), "override `probes.0.every=5`");
         assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn a_list_of_bare_names_is_a_list_of_components() {
+        let (doc, _) = applied("seed: 1", &["probes=[knn, {kind: linear, every: 2}]"]).expect("valid");
+        assert_eq!(doc.value["probes"], json!([{"kind": "knn"}, {"kind": "linear", "every": 2}]));
     }
 
     #[test]

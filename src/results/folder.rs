@@ -45,6 +45,12 @@ impl RunFolder {
         self.path.join("checkpoints/latest.safetensors")
     }
 
+    /// Whether an earlier attempt left something to keep.
+    pub fn is_used(&self) -> bool {
+        ["status.json", "experiment.yaml"].iter().any(|f| self.path.join(f).exists())
+            || self.checkpoint().exists()
+    }
+
     /// The last status written, if any can be read.
     pub fn status(&self) -> Option<Status> {
         Status::read(&self.path)

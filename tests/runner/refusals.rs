@@ -62,6 +62,8 @@ fn a_damaged_checkpoint_is_refused_and_left_alone() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("latest.safetensors") && run.stderr.contains("--force"), "{}", run.stderr);
     assert_eq!(folder.read("metrics.csv"), metrics);
+    assert_eq!(folder.run(&["tiny.yaml", "--force"]).code, 0, "as the error advises");
+    assert_eq!(folder.read("attempt-1/metrics.csv"), metrics);
 }
 
 #[test]
