@@ -140,11 +140,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::merge::expands;
+    use crate::config::merge::expand_names;
 
     fn applied(text: &str, overrides: &[&str]) -> Result<(Document, Vec<String>), String> {
         let mut doc = Document::from_file("a.yaml", text).expect("valid");
-        expands(&mut doc);
+        expand_names(&mut doc);
         let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();
         let (notes, problems) = apply(&mut doc, &overrides);
         problems.first().map_or(Ok((doc, notes)), |p| Err(p.to_string()))
