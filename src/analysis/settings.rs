@@ -76,7 +76,7 @@ fn text(value: &Value) -> String {
 pub struct SettingDifference {
     /// Dotted path.
     pub path: String,
-    /// Value per arm, [`ABSENT`] where it has none.
+    /// Value per arm, `-` where it has none.
     pub values: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The model's operators on dfdx tensors, each one node of the gradient tape.
 //!
-//! [`Backend`] is implemented for dfdx's devices. On [`Cpu`] the operators are hand-written and fused,
+//! [`Backend`] is implemented for dfdx's devices. On `Cpu` the operators are hand-written and fused,
 //! forward and backward; [`mod@reference`] holds the slow obvious composition of each from plain dfdx
 //! operations, for any device, against which tests judge them. dfdx alone is several times too slow on
 //! a CPU: its element-wise operations are scalar and single-threaded, and every one allocates.

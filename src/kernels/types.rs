@@ -78,12 +78,12 @@ impl<D: Device<f32>> BlockParams<D> {
     }
 }
 
-/// A table whose rows [`Backend::gather_sum`] adds.
+/// A table whose rows `Backend::gather_sum` adds.
 #[derive(Clone, Copy, Debug)]
 pub struct TableTerm<'a, D: Device<f32>> {
     /// Rows one after another, as wide as the activations.
     pub table: &'a Flat<D>,
-    /// For each output row a row of the table, or [`NONE`].
+    /// For each output row a row of the table, or `NONE`.
     pub index: &'a [u32],
     /// Whether the table has a gradient (sin-cos positions have none).
     pub trained: bool,

@@ -17,7 +17,7 @@ pub struct TargetRows {
 }
 
 impl TargetRows {
-    /// Rows for the predictions [`prediction_plan`] lists.
+    /// Rows for the predictions `prediction_plan` lists.
     pub fn new(grid: Grid, plans: &[MaskPlan]) -> Self {
         let (mut keep, mut index) = (Vec::new(), Vec::new());
         for (image, plan) in plans.iter().enumerate() {
