@@ -95,23 +95,7 @@ fn layer_norm() {
 
 /// The block with the given tensors.
 fn with_tensors(p: &[Flat<Cpu>], heads: usize) -> BlockParams<Cpu> {
-    let t = |i: usize| p[i].clone();
-    BlockParams {
-        heads,
-        eps: 1e-6,
-        norm1_weight: t(0),
-        norm1_bias: t(1),
-        qkv_weight: t(2),
-        qkv_bias: t(3),
-        proj_weight: t(4),
-        proj_bias: t(5),
-        norm2_weight: t(6),
-        norm2_bias: t(7),
-        fc1_weight: t(8),
-        fc1_bias: t(9),
-        fc2_weight: t(10),
-        fc2_bias: t(11),
-    }
+    BlockParams::from_tensors(heads, 1e-6, std::array::from_fn(|i| p[i].clone()))
 }
 
 #[test]

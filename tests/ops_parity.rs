@@ -95,22 +95,8 @@ fn block(file: &Fixture, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [Str
     ]
     .map(String::from);
     let t = |i: usize| file.flat(&format!("block/w/{}", names[i]));
-    let block = BlockParams {
-        heads: file.setting("block_heads").parse().unwrap(),
-        eps,
-        norm1_weight: t(0),
-        norm1_bias: t(1),
-        qkv_weight: t(2),
-        qkv_bias: t(3),
-        proj_weight: t(4),
-        proj_bias: t(5),
-        norm2_weight: t(6),
-        norm2_bias: t(7),
-        fc1_weight: t(8),
-        fc1_bias: t(9),
-        fc2_weight: t(10),
-        fc2_bias: t(11),
-    };
+    let heads = file.setting("block_heads").parse().unwrap();
+    let block = BlockParams::from_tensors(heads, eps, std::array::from_fn(t));
     (block, names)
 }
 

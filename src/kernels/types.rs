@@ -41,6 +41,26 @@ pub struct BlockParams<D: Device<f32>> {
 }
 
 impl<D: Device<f32>> BlockParams<D> {
+    /// From the tensors in the order of the fields: the inverse of [`BlockParams::tensors`].
+    pub fn from_tensors(heads: usize, eps: f32, tensors: [Flat<D>; 12]) -> Self {
+        let [n1w, n1b, qkvw, qkvb, pw, pb, n2w, n2b, f1w, f1b, f2w, f2b] = tensors;
+        BlockParams {
+            heads,
+            eps,
+            norm1_weight: n1w,
+            norm1_bias: n1b,
+            qkv_weight: qkvw,
+            qkv_bias: qkvb,
+            proj_weight: pw,
+            proj_bias: pb,
+            norm2_weight: n2w,
+            norm2_bias: n2b,
+            fc1_weight: f1w,
+            fc1_bias: f1b,
+            fc2_weight: f2w,
+            fc2_bias: f2b,
+        }
+    }
     /// All tensors in the order of the fields.
     pub fn tensors(&self) -> [&Flat<D>; 12] {
         [

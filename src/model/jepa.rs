@@ -5,9 +5,14 @@ use ijepa_registry::prelude::*;
 use super::flops::ModelSize;
 use super::rows::{TargetRows, context_layout, prediction_plan};
 use crate::{
-    data::patchify_into,
+    data::{patchify_all_into, patchify_into},
     kernels::{self, Backend},
 };
+
+/// Prefixes of parameter names.
+const CONTEXT: &str = "context_encoder.";
+const PREDICTOR: &str = "predictor.";
+const TARGET: &str = "target_encoder.";
 
 /// Sizes that every part of the model agrees on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,37 +103,40 @@ impl<D: Backend> Jepa<D> {
 
     /// Every named parameter that the optimizer updates, in a fixed order.
     pub fn trained_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
-        let encoder = self.context_encoder.params_mut().into_iter();
-        let predictor = self.predictor.params_mut().into_iter();
-        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
-        encoder.chain(predictor.map(|p| (format!("predictor.{}", p.name), p))).collect()
+        let mut all = self.all_params_mut();
+        all.retain(|(name, _)| !name.starts_with(TARGET));
+        all
     }
 
     /// The same, to be read.
     pub fn trained_params(&self) -> Vec<(String, &Param<D>)> {
-        let encoder = self.context_encoder.params().into_iter();
-        let predictor = self.predictor.params().into_iter();
-        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
-        encoder.chain(predictor.map(|p| (format!("predictor.{}", p.name), p))).collect()
+        let mut all = self.all_params();
+        all.retain(|(name, _)| !name.starts_with(TARGET));
+        all
     }
 
     /// Every named parameter, the target encoder included: what a checkpoint holds.
     pub fn all_params(&self) -> Vec<(String, &Param<D>)> {
-        let mut all = self.trained_params();
-        let target = self.target_encoder.params().into_iter();
-        all.extend(target.map(|p| (format!("target_encoder.{}", p.name), p)));
-        all
+        [
+            (CONTEXT, self.context_encoder.params()),
+            (PREDICTOR, self.predictor.params()),
+            (TARGET, self.target_encoder.params()),
+        ]
+        .into_iter()
+        .flat_map(|(root, params)| params.into_iter().map(move |p| (format!("{root}{}", p.name), p)))
+        .collect()
     }
 
     /// The same, to be replaced.
     pub fn all_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
-        let encoder = self.context_encoder.params_mut().into_iter();
-        let predictor = self.predictor.params_mut().into_iter();
-        let target = self.target_encoder.params_mut().into_iter();
-        let encoder = encoder.map(|p| (format!("context_encoder.{}", p.name), p));
-        let predictor = predictor.map(|p| (format!("predictor.{}", p.name), p));
-        let target = target.map(|p| (format!("target_encoder.{}", p.name), p));
-        encoder.chain(predictor).chain(target).collect()
+        [
+            (CONTEXT, self.context_encoder.params_mut()),
+            (PREDICTOR, self.predictor.params_mut()),
+            (TARGET, self.target_encoder.params_mut()),
+        ]
+        .into_iter()
+        .flat_map(|(root, params)| params.into_iter().map(move |p| (format!("{root}{}", p.name), p)))
+        .collect()
     }
 
     /// Transformed target tokens of the distinct target patches.
@@ -153,9 +161,8 @@ impl<D: Backend> Jepa<D> {
     fn full(&self, images: &[f32], count: usize) -> PatchBatch<D> {
         let layout = Layout::full(self.geometry.grid(), count);
         let mut pixels = Vec::with_capacity(layout.segments.rows() * self.patch_len());
-        let all: Vec<u32> = (0..self.geometry.grid().len() as u32).collect();
         for image in images.chunks_exact(self.geometry.image.len()) {
-            patchify_into(image, self.geometry.image, self.geometry.patch, &all, &mut pixels);
+            patchify_all_into(image, self.geometry.image, self.geometry.patch, &mut pixels);
         }
         self.batch(pixels, layout)
     }

@@ -93,24 +93,7 @@ impl<D: Backend> Stack<D> {
     }
 
     fn operands(&self, params: &[Param<D>; 12]) -> BlockParams<D> {
-        let [n1w, n1b, qkvw, qkvb, pw, pb, n2w, n2b, f1w, f1b, f2w, f2b] =
-            params.each_ref().map(|p| p.data.clone());
-        BlockParams {
-            heads: self.heads,
-            eps: self.eps,
-            norm1_weight: n1w,
-            norm1_bias: n1b,
-            qkv_weight: qkvw,
-            qkv_bias: qkvb,
-            proj_weight: pw,
-            proj_bias: pb,
-            norm2_weight: n2w,
-            norm2_bias: n2b,
-            fc1_weight: f1w,
-            fc1_bias: f1b,
-            fc2_weight: f2w,
-            fc2_bias: f2b,
-        }
+        BlockParams::from_tensors(self.heads, self.eps, params.each_ref().map(|p| p.data.clone()))
     }
 }
 

@@ -8,7 +8,7 @@ mod step;
 
 pub use plan::RunPlan;
 pub use run_loop::run;
-pub use session::{Session, parameter_count};
+pub use session::Session;
 pub use step::StepResult;
 
 use ijepa_registry::tensor::ModelError;

@@ -67,9 +67,3 @@ impl<D: BuildDevice> Session<D> {
         Ok(())
     }
 }
-
-/// Trained parameters of context encoder and predictor.
-pub fn parameter_count<D: BuildDevice>(jepa: &Jepa<D>) -> (usize, usize) {
-    let count = |all: Vec<&Param<D>>| all.into_iter().filter(|p| p.trainable).map(Param::len).sum();
-    (count(jepa.context_encoder.params()), count(jepa.predictor.params()))
-}
