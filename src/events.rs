@@ -1,6 +1,8 @@
 //! What a run tells the outside, as plain data. Training emits events; sinks turn them into CSV
 //! rows, progress bars and checkpoints.
 
+use crate::config::metric_name;
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -93,6 +95,27 @@ pub struct ProbeRow {
     pub value: f64,
 }
 
+impl MetricsRow {
+    /// The value of a column that collapse rules can watch.
+    pub fn value(&self, column: &str) -> Option<f64> {
+        match column {
+            "loss" => Some(self.loss),
+            "gradient_norm" => Some(self.gradient_norm),
+            "explained_variance" => Some(self.explained_variance),
+            "target_std" => Some(self.target_std),
+            "prediction_std" => Some(self.prediction_std),
+            _ => None,
+        }
+    }
+}
+
+impl ProbeRow {
+    /// `probe/encoder/labels/metric`.
+    pub fn name(&self) -> String {
+        metric_name([&self.probe, &self.encoder, &self.labels, &self.metric])
+    }
+}
+
 /// Progress of feature extraction or of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
@@ -116,6 +139,11 @@ pub enum Outcome {
         /// What was found, at which step.
         reason: String,
     },
+    /// A rule of the experiment found the representation collapsed; a checkpoint holds everything.
+    Collapsed {
+        /// What was found, at which epoch.
+        reason: String,
+    },
 }
 
 /// Everything needed to continue a run exactly.
@@ -130,7 +158,7 @@ pub struct Snapshot {
 }
 
 /// Where a run stands between two steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
     /// Steps done.
     pub step: u64,
@@ -142,6 +170,18 @@ pub struct Progress {
     pub epoch: Mean,
     /// Mask draws thrown away so far.
     pub mask_redraws: u64,
+    /// How the collapse rules of the experiment stand.
+    #[serde(default)]
+    pub watches: Vec<Watch>,
+}
+
+/// What a collapse rule has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Watch {
+    /// Measurements in a row that were too small.
+    pub count: u64,
+    /// The last one; none if it is not finite.
+    pub value: Option<f64>,
 }
 
 /// A running mean.

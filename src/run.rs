@@ -20,7 +20,7 @@ use crate::{
     model::BuildDevice,
     results::{FolderError, RunFolder, State, card::RunCard, write_atomic},
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
-    train::{RunPlan, Session, TrainError, run},
+    train::{RunPlan, Session, TrainError, Until, run},
 };
 
 /// How to run, apart from what.
@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub verbosity: Verbosity,
     /// Start over; files of an earlier attempt are moved aside, never deleted.
     pub force: bool,
+    /// Stop with a checkpoint when this epoch is over; none: train to the end.
+    pub until_epoch: Option<u64>,
 }
 
 /// What became of the run.
@@ -92,13 +94,14 @@ pub fn run_experiment(
     let mut progress = Progress::new(options.verbosity);
     let data = Arc::new(load(&experiment, &mut progress)?);
     check_data(&experiment, &data)?;
+    let until = Until { stop, epoch: options.until_epoch };
     match experiment.device {
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
             let name = format!("cuda:{ordinal}");
-            run_on(experiment, data, folder, progress, &gpu(ordinal)?, &name, stop)
+            run_on(experiment, data, folder, progress, &gpu(ordinal)?, &name, until)
         }
-        _ => run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", stop),
+        _ => run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", until),
     }
 }
 
@@ -115,7 +118,7 @@ fn run_on<D: BuildDevice>(
     mut progress: Progress,
     device: &D,
     device_name: &str,
-    stop: &AtomicBool,
+    until: Until,
 ) -> Result<Finished, RunError> {
     let (identity, yaml, print) = (experiment.identity(), experiment.to_yaml(), fingerprint(&data));
     let (plan, builder) = RunPlan::new(experiment, data);
@@ -132,7 +135,7 @@ fn run_on<D: BuildDevice>(
         let _ = progress.take(&event);
         Ok(())
     };
-    match run(&mut session, &mut emit, stop) {
+    match run(&mut session, &mut emit, until) {
         Ok(outcome) => Ok(Finished { folder: path, outcome, reused: false }),
         Err(error) => {
             // The disk may be what failed; the error itself matters more.
@@ -171,6 +174,7 @@ fn already_finished(folder: &RunFolder) -> Option<Finished> {
     let outcome = match status.state {
         State::Done => Outcome::Done,
         State::Diverged => Outcome::Diverged { reason: status.reason },
+        State::Collapsed => Outcome::Collapsed { reason: status.reason },
         State::Running | State::Stopped | State::Failed => return None,
     };
     Some(Finished { folder: folder.path().to_path_buf(), outcome, reused: true })

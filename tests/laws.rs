@@ -7,7 +7,7 @@ use ijepa_run as _;
 const FEWEST: [(&str, usize); 9] = [
     ("encoder", 1),
     ("predictor", 1),
-    ("masking", 3),
+    ("masking", 5),
     ("schedule", 4),
     ("loss", 3),
     ("optimizer", 1),

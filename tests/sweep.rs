@@ -6,7 +6,11 @@ mod program;
 
 use std::{fs, path::PathBuf};
 
-use ijepa_run::sweep::{Plan, multirun, plan};
+use ijepa_run::{
+    bench::CostMemory,
+    config::Experiment,
+    sweep::{Cost, Plan, multirun, plan},
+};
 use program::{Folder, Output, finish};
 
 const BASE: &str = "
@@ -31,7 +35,11 @@ fn read(name: &str) -> Result<String, String> {
 
 fn planned(text: &str) -> Result<Plan, String> {
     let text = format!("base: tiny.yaml\n{text}");
-    plan("dir/s.yaml", &text, &[], &read).map_err(|e| e.to_string())
+    plan("dir/s.yaml", &text, &[], &read, &costs).map_err(|e| e.to_string())
+}
+
+fn costs(experiment: &Experiment) -> Result<Cost, String> {
+    CostMemory::default().cost(experiment)
 }
 
 fn arms(text: &str) -> Vec<String> {
@@ -85,6 +93,20 @@ fn random_points_are_the_same_every_time_and_the_first_of_more() {
 }
 
 #[test]
+fn sobol_points_fill_the_space_and_the_first_are_those_of_fewer() {
+    let text = |n: usize| {
+        format!(
+            "method: sobol\nsamples: {n}\nparameters:\n  masking.targets: [1, 2, 3, 4]\n  encoder.depth: {{ min: 1, max: 4 }}\n"
+        )
+    };
+    let (few, more) = (arms(&text(4)), arms(&text(16)));
+    assert_eq!(few, more[..4]);
+    // A 4 x 4 grid of equal cells gets one point each: a property of the sequence.
+    let distinct: std::collections::BTreeSet<&String> = more.iter().collect();
+    assert_eq!(distinct.len(), 16, "{more:?}");
+}
+
+#[test]
 fn arms_come_by_name_and_equal_experiments_run_once() {
     let text = "arms:\n- { name: baseline, set: {} }\n- { name: random, set: { masking: random } }\nparameters:\n  masking.targets: [2, 4]\nseeds: [5]\n";
     assert_eq!(arms(text), ["baseline s5", "random s5", "masking.targets=2 s5"]);
@@ -98,13 +120,13 @@ fn arms_come_by_name_and_equal_experiments_run_once() {
 #[test]
 fn a_grid_can_be_typed() {
     let typed = ["masking.targets=1,2".to_owned(), "seed=3,4".to_owned(), "train.epochs=2".to_owned()];
-    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read).expect("valid");
+    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read, &costs).expect("valid");
     let runs: Vec<String> = plan.runs.iter().map(|r| r.experiment.run_folder_name()).collect();
     assert_eq!(runs.len(), 4);
     assert!(runs[1].starts_with("tiny-s4-") && plan.runs[3].arm == "masking.targets=2");
     assert!(plan.runs.iter().all(|r| r.experiment.train.epochs == 2));
-    let error =
-        multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read).expect_err("wrong");
+    let error = multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read, &costs)
+        .expect_err("wrong");
     let expected =
         "override `masking.targetz=1,2`: masking.targetz: masking `multiblock` has no setting `targetz`";
     assert!(error.to_string().starts_with(expected), "{error}");
@@ -149,6 +171,38 @@ const MISTAKES: &[(&str, &str)] = &[
     ("seeds: 0\narms: [{ name: a }]\n", "dir/s.yaml:2:8: seeds: is 0; allowed: whole numbers, 1 to 10000"),
     ("samples: 3\narms: [{ name: a }]\n", "dir/s.yaml:2:10: samples: belongs to `method: random`"),
     (
+        "method: sobol\nparameters: { ema.start: { min: 0.9, max: 0.99 } }\n",
+        "dir/s.yaml:1:1: samples: is missing: how many points `method: sobol` draws",
+    ),
+    (
+        "metric: { name: knn/target/class/top1, at: first }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:44: metric.at: is the text `first`\n  help: write `last`, `best` or a step",
+    ),
+    (
+        "early_terminate: { kind: asha }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:1: early_terminate: has no metric to judge by",
+    ),
+    (
+        "early_terminate: { kind: asha, eta: 1, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:37: early_terminate.eta: is 1; one arm in eta goes on, so it is more than 1",
+    ),
+    (
+        "early_terminate: { kind: median, eta: 2, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:39: early_terminate.eta: has no meaning for `median`",
+    ),
+    (
+        "early_terminate: { kind: asha, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:1: early_terminate: arms are judged at the epochs 1, but `knn/target/class/top1` is measured at the end only",
+    ),
+    (
+        "early_terminate: { kind: asha, min_epochs: 3, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:1: early_terminate.min_epochs: is 3, and the runs have 3 epochs: nothing is ever judged",
+    ),
+    (
+        "early_terminate: { kind: asha, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }, { name: b, set: { train.epochs: 5 } }]\n",
+        "dir/s.yaml:2:1: early_terminate: runs of `a` take 3 epochs, those of `b` 5",
+    ),
+    (
         "exclude: [{ masking.targets: 1 }]\nparameters: { masking.targets: [1] }\n",
         "dir/s.yaml:2:11: exclude: the exclusions leave no point",
     ),
@@ -163,6 +217,11 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "run_cap: 3\nparameters: { masking.targets: [1, 2] }\nseeds: 2\n",
         "dir/s.yaml:2:10: run_cap: 4 runs are planned (2 arms, seeds: 2); at most 3 are allowed",
+    ),
+    ("budget: { equal: time }\narms: [{ name: a }]\n", "dir/s.yaml:2:18: budget.equal: is the text `time`"),
+    (
+        "budget: { equal: steps }\narms: [{ name: a, set: { train.epochs: 5 } }]\n",
+        "dir/s.yaml:3:40: train.epochs: the budget, equal steps, decides how many epochs an arm takes",
     ),
     // Found by building the points.
     (
@@ -211,6 +270,34 @@ fn what_a_change_breaks_elsewhere_is_blamed_on_the_change() {
     assert!(error.starts_with("dir/s.yaml:3:41: masking.min_context: "), "{error}");
     assert!(error.contains("encoder.patch=16 does not fit what stands at dir/tiny.yaml:"), "{error}");
     assert!(error.contains("in the arm `coarse`"), "{error}");
+}
+
+#[test]
+fn a_budget_gives_cheap_arms_more_epochs() {
+    let text = |equal: &str, extra: &str| {
+        format!(
+            "budget: {{ equal: {equal} }}\nparameters: {{ masking.targets: [1, 4] }}\narms: [{{ name: long, set: {{ {extra} }} }}]\n"
+        )
+    };
+    let long = ["train.epochs=40".to_owned()];
+    let plan = |equal: &str, extra: &str| {
+        let text = format!("base: tiny.yaml\n{}", text(equal, extra));
+        plan("dir/s.yaml", &text, &long, &read, &costs).expect("valid")
+    };
+    let epochs = |equal: &str, extra: &str| -> Vec<u64> {
+        let plan = plan(equal, extra);
+        assert!(plan.parameters.contains(&"train.epochs".to_owned()));
+        plan.runs.iter().map(|r| r.experiment.train.epochs).collect()
+    };
+    // Twice the batch: half the steps per epoch, so twice the epochs for as many steps.
+    assert_eq!(epochs("steps", "train.batch_size: 32"), [80, 40, 40]);
+    assert_eq!(epochs("images", "train.batch_size: 32"), [40, 40, 40]);
+    let (tokens, flops) = (epochs("tokens", "encoder.depth: 8"), epochs("flops", "encoder.depth: 8"));
+    assert!(tokens[0] == 40 && tokens[1] > 40 && tokens[2] == 40, "depth adds no token: {tokens:?}");
+    assert!(flops[0] < 40 && flops[1] != tokens[1] && flops[2] == 40, "{flops:?} {tokens:?}");
+    let plan = plan("images", "train.batch_size: 48");
+    let note = "`long`: 53 epochs are 99 % of the budget";
+    assert!(plan.notes.iter().all(|n| !n.starts_with(note)), "close enough: {:?}", plan.notes);
 }
 
 #[test]
@@ -286,6 +373,52 @@ fn workers_do_not_change_a_byte_and_finished_runs_are_reused() {
     let listed = one.run(&["ls"]);
     assert_eq!(listed.stdout.matches("12/12").count(), 4, "{}", listed.stdout);
     assert!(one.run(&["check", "s.yaml"]).stdout.contains("runs: 4"));
+}
+
+const RACE: &str = "
+parameters: { masking.targets: [1, 2, 3] }
+arms: [{ name: baseline }]
+seeds: 2
+metric: { name: rankme/target/rankme, at: best }
+early_terminate: { kind: asha, eta: 2, min_epochs: 2 }
+";
+
+#[test]
+fn arms_end_early_whole_and_by_numbers_alone() {
+    let (one, two) = (folder(RACE), folder(RACE));
+    succeed(&one.run(&["s.yaml"]));
+    succeed(&two.run(&["s.yaml", "-j", "2"]));
+    let decisions = |f: &Folder| fs::read_to_string(sweep_folder(f).join("decisions.csv")).unwrap();
+    assert_eq!(decisions(&one), decisions(&two));
+    assert_eq!(runs(&one), runs(&two));
+    let ended = decisions(&one).matches(",stop,").count();
+    assert!(ended > 0 && !decisions(&one).contains(",baseline,0,stop,"), "{}", decisions(&one));
+    assert_eq!(runs(&one).matches(",stopped,\"asha at epoch ").count(), 2 * ended, "{}", runs(&one));
+    let again = one.run(&["s.yaml"]);
+    succeed(&again);
+    assert!(again.stderr.contains("8 finished before, 0 to do"), "{}", again.stderr);
+    let planned = one.run(&["s.yaml", "-n"]).stdout;
+    assert_eq!(planned.matches("ended early: asha at epoch").count(), 2 * ended, "{planned}");
+    // Without the rule, the runs that ended early continue and the others are reused.
+    fs::write(
+        one.path().join("all.yaml"),
+        format!("base: tiny.yaml\n{}", &RACE[..RACE.find("early").unwrap()]),
+    )
+    .unwrap();
+    let all = one.run(&["all.yaml"]);
+    succeed(&all);
+    assert!(all.stderr.contains(&format!("{} to do", 2 * ended)), "{}", all.stderr);
+}
+
+#[test]
+fn a_collapsed_arm_is_counted_and_harms_nobody() {
+    let rule = "collapse: [{ metric: target_std, below: 1000, patience: 2 }]";
+    let folder = folder(&format!("arms: [{{ name: baseline }}, {{ name: flat, set: {{ {rule} }} }}]\n"));
+    let run = folder.run(&["s.yaml"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("1 done, 1 collapsed"), "{}", run.stderr);
+    assert!(runs(&folder).contains(",flat,0,collapsed,\"target_std is "), "{}", runs(&folder));
+    assert!(runs(&folder).contains("at epoch 2, not at least 1000, 2 times in a row"), "{}", runs(&folder));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An arm against the baseline: measured, adjusted for the number of arms, judged.
 
 use super::{
-    metric::{Absence, Goal},
+    metric::Goal,
     stats::{self, ALPHA, Design, Difference},
     summary::Summary,
     verdict::{Verdict, judge},
@@ -153,9 +153,10 @@ pub fn caveats(arms: &[Summary], baseline: usize, contrast: &Contrast) -> Vec<St
 
 /// A warning where an arm's mean is that of the survivors.
 pub fn survivors(arm: &Summary) -> Option<String> {
-    let (diverged, all) = (arm.absent(Absence::Diverged), arm.readings.len());
-    (diverged > 0 && diverged < all).then(|| {
-        format!("{}: {diverged} of {all} runs diverged; its numbers are those of the survivors", arm.label)
+    let (broken, all) = (arm.broken(), arm.readings.len());
+    (broken > 0 && broken < all).then(|| {
+        let what = format!("{broken} of {all} runs diverged or collapsed");
+        format!("{}: {what}; its numbers are those of the survivors", arm.label)
     })
 }
 
@@ -164,7 +165,7 @@ mod tests {
     use ijepa_registry::rng::Stream;
 
     use super::*;
-    use crate::analysis::{arms::Arm, settings::Settings, summary::Reading};
+    use crate::analysis::{arms::Arm, metric::Absence, settings::Settings, summary::Reading};
 
     /// An arm with one value per seed from 0.
     fn arm(label: &str, values: &[Result<f64, Absence>]) -> Summary {
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(arms[1].count(), "5/6 (1 diverged)");
         assert_eq!(
             survivors(&arms[1]).as_deref(),
-            Some("new: 1 of 6 runs diverged; its numbers are those of the survivors")
+            Some("new: 1 of 6 runs diverged or collapsed; its numbers are those of the survivors")
         );
         assert_eq!(caveats(&arms, 0, &found).len(), 1);
         let gone = [arm("base", &BASE.map(Ok)), arm("gone", &[Err(Absence::Diverged); 3])];

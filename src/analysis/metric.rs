@@ -91,6 +91,8 @@ impl std::fmt::Display for At {
 pub enum Absence {
     /// Loss or gradient was not finite.
     Diverged,
+    /// A rule of the experiment found its representation collapsed.
+    Collapsed,
     /// An error ended it.
     Failed,
     /// Stopped or still running.
@@ -100,10 +102,15 @@ pub enum Absence {
 }
 
 impl Absence {
+    /// All of them.
+    pub const ALL: [Absence; 5] =
+        [Absence::Diverged, Absence::Collapsed, Absence::Failed, Absence::Unfinished, Absence::NoValue];
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
             Absence::Diverged => "diverged",
+            Absence::Collapsed => "collapsed",
             Absence::Failed => "failed",
             Absence::Unfinished => "unfinished",
             Absence::NoValue => "without a value",
@@ -117,6 +124,7 @@ pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Result<f
     let absence = match run.state {
         Some(State::Done) => None,
         Some(State::Diverged) => Some(Absence::Diverged),
+        Some(State::Collapsed) => Some(Absence::Collapsed),
         Some(State::Failed) => Some(Absence::Failed),
         Some(State::Running | State::Stopped) | None => Some(Absence::Unfinished),
     };

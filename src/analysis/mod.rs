@@ -12,7 +12,7 @@ mod error;
 mod metric;
 pub mod render;
 mod runs;
-mod settings;
+pub mod settings;
 pub mod stats;
 mod summary;
 mod verdict;

@@ -24,13 +24,24 @@ pub const ABSENT: &str = "-";
 pub struct Settings(pub Vec<(String, String)>);
 
 impl Settings {
-    /// The settings of a configuration that make its arm.
-    pub fn of(configuration: &Value) -> Self {
+    /// Every setting of a configuration.
+    pub fn all(configuration: &Value) -> Self {
         let mut all = Vec::new();
         flatten("", configuration, &mut all);
+        Settings(all)
+    }
+
+    /// The settings of a configuration that make its arm.
+    pub fn of(configuration: &Value) -> Self {
+        let Settings(mut all) = Settings::all(configuration);
         all.retain(|(path, _)| !NO_PART_OF_AN_ARM.contains(&path.as_str()));
         Settings(all)
     }
+}
+
+/// Whether a setting can change a result.
+pub fn decides(path: &str) -> bool {
+    path == "seed" || !NO_PART_OF_AN_ARM.contains(&path)
 }
 
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {

@@ -69,10 +69,15 @@ impl Summary {
         self.readings.iter().filter(|r| r.value == Err(why)).count()
     }
 
+    /// How many runs broke down: diverged or collapsed.
+    pub fn broken(&self) -> usize {
+        self.absent(Absence::Diverged) + self.absent(Absence::Collapsed)
+    }
+
     /// `4/5 (1 diverged)`, or the plain count if every run has a value.
     pub fn count(&self) -> String {
         let (n, all) = (self.values.len(), self.readings.len());
-        let whys = [Absence::Diverged, Absence::Failed, Absence::Unfinished, Absence::NoValue];
+        let whys = Absence::ALL;
         let missing = whys.map(|why| (self.absent(why), why.name()));
         let words: Vec<String> =
             missing.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();

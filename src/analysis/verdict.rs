@@ -2,7 +2,7 @@
 
 use super::{
     contrast::Contrast,
-    metric::{Absence, Goal},
+    metric::Goal,
     stats::{self, ALPHA},
     summary::Summary,
 };
@@ -12,7 +12,7 @@ use super::{
 pub enum Verdict {
     /// Different from the baseline, in the good direction.
     Better,
-    /// Different from the baseline, in the bad direction; or every run diverged.
+    /// Different from the baseline, in the bad direction; or every run diverged or collapsed.
     Worse,
     /// Within the margin of the baseline.
     Equivalent,
@@ -38,8 +38,9 @@ impl Verdict {
 /// Judges a contrast by its adjusted p-values. Equivalence comes first: a difference shown to be
 /// smaller than the margin does not matter, however certain it is.
 pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Goal, margin: Option<f64>) -> (Verdict, String) {
-    if all_diverged(c, arm) {
-        return (Verdict::Worse, format!("every run diverged ({} of {0})", arm.readings.len()));
+    if all_broken(c, arm) {
+        let why = format!("every run diverged or collapsed ({} of {0})", arm.readings.len());
+        return (Verdict::Worse, why);
     }
     if let Some((margin, p)) = margin.zip(c.p_equivalence).filter(|(_, p)| *p <= ALPHA) {
         return (Verdict::Equivalent, format!("the difference is within ±{margin} (TOST p {})", digits(p)));
@@ -54,9 +55,9 @@ pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Goal, margin: Option<f64>
     (Verdict::Inconclusive, lack(c, margin))
 }
 
-/// A run that diverged is worse than any value; this needs no spread.
-fn all_diverged(c: &Contrast, arm: &Summary) -> bool {
-    arm.absent(Absence::Diverged) == arm.readings.len() && !c.baseline_values.is_empty()
+/// A run that broke down is worse than any value; this needs no spread.
+fn all_broken(c: &Contrast, arm: &Summary) -> bool {
+    arm.broken() == arm.readings.len() && !c.baseline_values.is_empty()
 }
 
 fn grounds(c: &Contrast) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use ijepa_registry::problem::nearest;
 
 use crate::{
+    bench::CostMemory,
     config::{self, Experiment},
     sweep::{self, Plan},
 };
@@ -22,10 +23,12 @@ pub(crate) fn load(file: &Path, overrides: &[String], multirun: bool) -> Result<
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
     let read = |name: &str| std::fs::read_to_string(name).map_err(|e| reason(&e));
     let name = file.to_string_lossy();
+    let memory = CostMemory::default();
+    let cost = |experiment: &Experiment| memory.cost(experiment);
     let loaded = match (sweep::is_sweep(&text), multirun) {
         (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),
-        (true, false) => sweep::plan(&name, &text, overrides, &read).map(Loaded::Sweep),
-        (false, true) => sweep::multirun(&name, &text, overrides, &read).map(Loaded::Sweep),
+        (true, false) => sweep::plan(&name, &text, overrides, &read, &cost).map(Loaded::Sweep),
+        (false, true) => sweep::multirun(&name, &text, overrides, &read, &cost).map(Loaded::Sweep),
         (false, false) => config::load(&name, &text, overrides, &read).map(|e| Loaded::One(Box::new(e))),
     };
     loaded.map_err(|e| e.to_string())
@@ -68,8 +71,9 @@ fn similar(file: &Path) -> Vec<String> {
     let in_folder = |name: &str| folder.map_or(name.into(), |f| f.join(name).display().to_string());
     let mut found: Vec<String> = by_stem(&wanted, &names).into_iter().map(in_folder).collect();
     if folder.is_none() {
-        let commands = nearest(&wanted, ["bench", "check", "compare", "components", "ls", "schema"]);
-        found.extend(commands.into_iter().map(|c| format!("the command `{c}`")));
+        let commands = super::command_names();
+        let close = nearest(&wanted, commands.iter().map(String::as_str));
+        found.extend(close.into_iter().map(|c| format!("the command `{c}`")));
     }
     found
 }

@@ -43,7 +43,7 @@ fn row(folder: &Path) -> Option<[String; 5]> {
 }
 
 /// `NAME-sSEED-IDENTITY`, taken apart.
-fn parts(folder: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn parts(folder: &str) -> Option<(&str, &str, &str)> {
     let (rest, identity) = folder.rsplit_once('-')?;
     let (name, seed) = rest.rsplit_once("-s")?;
     let is_seed = !seed.is_empty() && seed.bytes().all(|b| b.is_ascii_digit());

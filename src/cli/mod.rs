@@ -9,15 +9,18 @@ mod ls;
 mod out;
 mod outcome;
 mod pool_display;
+mod race;
 mod run;
 mod schema;
 mod signals;
+mod status;
 mod summary;
 mod sweep;
+mod why;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// How a command ended; the numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +97,12 @@ enum Command {
     Components(components::ComponentsArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
-    /// Print the JSON schema of experiment files, for editors.
-    Schema,
+    /// Print the JSON schema of experiment or sweep files, for editors.
+    Schema(schema::SchemaArgs),
+    /// Say how far a sweep is, from its files only.
+    Status(status::StatusArgs),
+    /// Say why runs are reused or run, setting by setting.
+    Why(why::WhyArgs),
 }
 
 #[derive(Args, Debug)]
@@ -143,6 +150,14 @@ pub(crate) struct RunOptions {
     /// Stop with a checkpoint when stdin ends: how a sweep stops its runs.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
+    /// Stop with a checkpoint when this epoch is over: how a sweep judges runs on the way.
+    #[arg(long, hide = true, value_name = "EPOCH")]
+    pub until_epoch: Option<u64>,
+}
+
+/// Names of the subcommands.
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect()
 }
 
 /// Runs the program with the arguments of the process.
@@ -165,15 +180,15 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
-        Some(Command::Schema) => schema::schema().into(),
+        Some(Command::Schema(args)) => schema::schema(&args).into(),
+        Some(Command::Status(args)) => status::status(&args).into(),
+        Some(Command::Why(args)) => why::why(&args).into(),
         None => run::from_file(&cli.run).into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -190,7 +205,7 @@ mod tests {
         let cli = parse("ijepa-run a.yaml encoder.depth=4 --dry-run seed=1").expect("valid");
         assert!(cli.command.is_none() && cli.run.options.dry_run);
         assert_eq!(cli.run.overrides, ["encoder.depth=4", "seed=1"]);
-        assert!(matches!(parse("ijepa-run schema").expect("valid").command, Some(Command::Schema)));
+        assert!(matches!(parse("ijepa-run schema").expect("valid").command, Some(Command::Schema(_))));
         assert!(parse("ijepa-run").is_err());
         let cli = parse("ijepa-run a.yaml -m x=1,2 -j 2").expect("valid");
         assert!(cli.run.multirun && cli.run.options.jobs == 2);

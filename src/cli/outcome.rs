@@ -20,6 +20,7 @@ pub(crate) fn report(finished: &Finished, verbosity: Verbosity) -> Exit {
             (format!("stopped with a checkpoint, run again to continue: {folder}"), Exit::Requeue)
         }
         Outcome::Diverged { reason } => (format!("diverged: {reason}: {folder}"), Exit::Diverged),
+        Outcome::Collapsed { reason } => (format!("collapsed: {reason}: {folder}"), Exit::Diverged),
     };
     if exit == Exit::Done && verbosity > Verbosity::Quiet {
         let _ = out::stdout(&last_probes(&finished.folder));

@@ -15,6 +15,8 @@ use crate::{
 /// Shows the events of a pool on stderr.
 pub(crate) struct PoolDisplay {
     quiet: bool,
+    /// Runs stop at a rung to be judged.
+    paused: bool,
     bars: Option<Bars>,
     ended: usize,
     jobs: usize,
@@ -28,13 +30,14 @@ struct Bars {
 
 impl PoolDisplay {
     /// A display for `jobs` of `runs` runs; the others were finished before.
-    pub(crate) fn new(runs: usize, jobs: usize, options: &RunOptions) -> Self {
+    pub(crate) fn new(runs: usize, jobs: usize, until: Option<u64>, options: &RunOptions) -> Self {
         let workers = usize::from(options.jobs).min(jobs);
         let bars = (!options.quiet && shows_bars() && jobs > 0).then(|| Bars::new(workers, jobs));
         if !options.quiet {
-            out::stderr(&format!("{runs} runs, {} finished before, {jobs} to do", runs - jobs));
+            let ahead = until.map_or(String::new(), |epoch| format!(" up to epoch {epoch}"));
+            out::stderr(&format!("{runs} runs, {} finished before, {jobs} to do{ahead}", runs - jobs));
         }
-        PoolDisplay { quiet: options.quiet, bars, ended: 0, jobs }
+        PoolDisplay { quiet: options.quiet, paused: until.is_some(), bars, ended: 0, jobs }
     }
 
     /// Takes one event; the runs already hold what it brought.
@@ -64,8 +67,10 @@ impl PoolDisplay {
 
     fn ended(&mut self, (row, standing): &(RunRow, Standing)) {
         self.ended += 1;
+        let paused = self.paused && standing.word() == "stopped";
+        let word = if paused { "waits" } else { standing.word() };
         let why = standing.failure.as_ref().map_or(String::new(), |why| format!(": {why}"));
-        let line = format!("[{}/{}] {}{why}: {}", self.ended, self.jobs, standing.word(), name(row));
+        let line = format!("[{}/{}] {word}{why}: {}", self.ended, self.jobs, name(row));
         match &self.bars {
             Some(bars) => {
                 bars.total.set_position(self.ended as u64);

@@ -33,6 +33,9 @@ fn one(experiment: Experiment, options: &RunOptions) -> Exit {
     if !options.quiet {
         experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
     }
+    if options.jobs > 1 && !options.quiet {
+        out::stderr("note: -j has no effect on a single experiment; its threads are set with --threads");
+    }
     if options.print_config {
         out::stdout(&experiment.to_yaml())
     } else if options.dry_run {
@@ -54,6 +57,7 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
         threads: options.threads.map(usize::from),
         verbosity,
         force: options.force,
+        until_epoch: options.until_epoch,
     };
     if options.stop_with_stdin {
         signals::stop_when_stdin_ends();

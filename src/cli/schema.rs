@@ -1,10 +1,21 @@
-//! `ijepa-run schema`
+//! `ijepa-run schema [--sweep]`
+
+use clap::Args;
 
 use super::{Exit, out};
+use crate::{config, sweep};
 
-/// Prints the JSON schema of experiment files.
-pub(crate) fn schema() -> Exit {
-    match serde_json::to_string_pretty(&crate::config::schema()) {
+#[derive(Args, Debug)]
+pub(crate) struct SchemaArgs {
+    /// The schema of sweep files instead of that of experiment files.
+    #[arg(long)]
+    sweep: bool,
+}
+
+/// Prints a JSON schema.
+pub(crate) fn schema(args: &SchemaArgs) -> Exit {
+    let schema = if args.sweep { sweep::schema() } else { config::schema() };
+    match serde_json::to_string_pretty(&schema) {
         Ok(text) => out::stdout(&format!("{text}\n")),
         Err(e) => {
             out::stderr(&format!("the schema cannot be written: {e}"));

@@ -1,89 +1,139 @@
 //! What a person reads of a sweep: what would run, and what came out.
 
-use super::{Exit, RunOptions, out::aligned};
+use super::{Exit, RunOptions, out::aligned, why};
 use crate::{
+    bench,
     results::{Standing, State},
-    sweep::{Plan, PlannedRun},
+    sinks::human_time,
+    sweep::{At, Goal, Metric, Plan, PlannedRun},
 };
 
-/// The planned runs with what would be done with each, and counts.
+/// Settings that are named where a run is new because they changed.
+const FEW: usize = 2;
+
+/// States of a run in the order they are told.
+const WORDS: [&str; 7] = ["done", "diverged", "collapsed", "failed", "stopped", "running", "pending"];
+
+/// The planned runs with what would be done with each, what it costs, and counts.
 pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
     let rows = plan.runs.iter().zip(standings).map(|(run, standing)| {
-        let reason = reason(standing, options.force);
-        [
-            run.index.to_string(),
-            run.arm.clone(),
-            run.seed.to_string(),
-            run.experiment.run_folder_name(),
-            reason,
-        ]
+        let giga = run.flop().map_or("unknown".into(), |f| format!("{:.0}", f / 1e9));
+        let parameters = run.cost.map_or("unknown".into(), |c| c.parameters.to_string());
+        let cells = [run.index.to_string(), run.arm.clone(), run.seed.to_string(), parameters, giga];
+        let [index, arm, seed, parameters, giga] = cells;
+        [index, arm, seed, parameters, giga, reason(run, standing, options)]
     });
-    let table = aligned(["run", "arm", "seed", "folder", "reason"].map(String::from), rows.collect());
+    let head = ["run", "arm", "seed", "parameters", "GFLOP", "reason"].map(String::from);
+    let table = aligned(head, rows.collect());
     let over = |s: &&Standing| s.is_over() && !options.force;
     let finished = standings.iter().filter(over).count();
     let new = standings.iter().filter(|s| s.status.is_none()).count();
     let left = plan.runs.len() - finished;
     format!(
-        "{table}\n{} runs: {new} new, {} to continue, {finished} finished; {}\nsweep folder: {}\n",
+        "{table}\n{} runs: {new} new, {} to continue, {finished} finished; {}\n{}sweep folder: {}\n",
         plan.runs.len(),
         left - new,
         steps(plan, standings, options),
+        hours(plan, standings, options),
         options.output.join("sweeps").join(plan.folder_name()).display()
+    )
+}
+
+/// How long the training that is left takes on this machine, if its operations can be counted.
+fn hours(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
+    let left = |(run, standing): (&PlannedRun, &Standing)| {
+        let (flop, steps) = (run.flop()?, run.steps()?.max(1));
+        Some(flop * steps_left(steps, standing, options) as f64 / steps as f64)
+    };
+    let flop: Option<f64> = plan.runs.iter().zip(standings).map(left).sum();
+    let threads = options.threads.map(|t| usize::from(t) * usize::from(options.jobs));
+    let Some((flop, speed)) = flop.filter(|f| *f > 0.0).zip(bench::attainable_speed(threads)) else {
+        return String::new();
+    };
+    format!(
+        "training takes about {} here: {:.0} GFLOP at {:.0} GFLOP/s, {:.0} % of this machine's matrix product; probes come on top\n",
+        human_time(flop / speed),
+        flop / 1e9,
+        speed / 1e9,
+        100.0 * bench::SHARE_OF_PRODUCT
     )
 }
 
 /// Steps that are left in all runs.
 fn steps(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
-    let left = |(run, standing): (&PlannedRun, &Standing)| {
-        let done = match &standing.status {
-            _ if options.force => 0,
-            Some(_) if standing.is_over() => return Some(0),
-            Some(status) => status.step,
-            None => 0,
-        };
-        Some(run.steps()?.saturating_sub(done))
-    };
+    let left = |(run, standing): (&PlannedRun, &Standing)| Some(steps_left(run.steps()?, standing, options));
     let all: Option<u64> = plan.runs.iter().zip(standings).map(left).sum();
     all.map_or("the number of steps depends on the data".into(), |steps| format!("{steps} steps to do"))
 }
 
+/// Steps of a run that are left to do.
+fn steps_left(steps: u64, standing: &Standing, options: &RunOptions) -> u64 {
+    match &standing.status {
+        Some(_) if options.force => steps,
+        Some(_) if standing.is_over() => 0,
+        Some(status) => steps.saturating_sub(status.step),
+        None => steps,
+    }
+}
+
 /// What would be done with a run, and why.
-fn reason(standing: &Standing, force: bool) -> String {
-    let Some(status) = &standing.status else { return "new".into() };
+fn reason(run: &PlannedRun, standing: &Standing, options: &RunOptions) -> String {
+    let Some(status) = &standing.status else { return new(run, options) };
     let at = format!("step {} of {}", status.step, status.steps);
     match status.state {
-        _ if force => "starts over (--force), earlier files are kept".into(),
+        _ if options.force => "starts over (--force), earlier files are kept".into(),
+        _ if standing.ended_early.is_some() => format!("ended early: {}", standing.reason()),
         State::Done => "done: reused".into(),
         State::Diverged => format!("diverged: kept ({})", status.reason),
+        State::Collapsed => format!("collapsed: kept ({})", status.reason),
         State::Stopped => format!("stopped: continues at {at}"),
         State::Running => format!("interrupted or running: continues at {at}"),
         State::Failed => format!("failed ({}): continues at {at}", status.reason),
     }
 }
 
+/// New, and what sets the run apart from an earlier one if it is not much.
+fn new(run: &PlannedRun, options: &RunOptions) -> String {
+    let Some(neighbour) = why::nearest(&run.experiment, &options.output) else { return "new".into() };
+    let changed: Vec<String> =
+        neighbour.decisive().map(|d| format!("{} {} -> {}", d.path, d.values[0], d.values[1])).collect();
+    match changed.len() {
+        1..=FEW => format!("new: differs from {} in {}", neighbour.run_id, changed.join(", ")),
+        _ => "new".into(),
+    }
+}
+
 /// One line per arm: how many runs, and the metric's mean and spread over seeds.
 pub(crate) fn arms(plan: &Plan, standings: &[&Standing]) -> String {
     let Some(metric) = metric(plan, standings) else { return String::new() };
-    let mut names: Vec<&str> = plan.runs.iter().map(|r| r.arm.as_str()).collect();
-    names.dedup();
-    let rows = names.iter().map(|name| {
-        let of_arm = plan.runs.iter().zip(standings).filter(|(r, _)| r.arm == **name);
+    let rows = plan.arms().into_iter().map(|name| {
+        let of_arm = plan.runs.iter().zip(standings).filter(|(r, _)| r.arm == name);
         let of_arm: Vec<&Standing> = of_arm.map(|(_, s)| *s).collect();
         let done = of_arm.iter().filter(|s| s.word() == "done");
-        let values: Vec<f64> = done.filter_map(|s| s.metric(&metric)).collect();
-        [(*name).to_owned(), counts(&of_arm, values.len()), mean(&values), deviation(&values)]
+        let values: Vec<f64> = done.filter_map(|s| value(s, &metric)).collect();
+        [name.to_owned(), counts(&of_arm, values.len()), mean(&values), deviation(&values)]
     });
     let head = ["arm".to_owned(), "n".to_owned(), "mean".to_owned(), "std".to_owned()];
-    format!("{metric}\n{}", aligned(head, rows.collect()))
+    let at = match metric.at {
+        At::Last => String::new(),
+        At::Best => " (best of the run, chosen with hindsight)".into(),
+        At::Step(step) => format!(" (step {step})"),
+    };
+    format!("{}{at}\n{}", metric.name, aligned(head, rows.collect()))
 }
 
 /// The sweep's metric, else the first that is measured on the target encoder, else the first.
-fn metric(plan: &Plan, standings: &[&Standing]) -> Option<String> {
-    if let Some(metric) = &plan.metric {
-        return Some(metric.name.clone());
-    }
+fn metric(plan: &Plan, standings: &[&Standing]) -> Option<Metric> {
     let names = || standings.iter().flat_map(|s| &s.metrics).map(|(name, _)| name);
-    names().find(|n| n.contains("/target/")).or_else(|| names().next()).cloned()
+    let first = || names().find(|n| n.contains("/target/")).or_else(|| names().next());
+    let last = |name: &String| Metric { name: name.clone(), goal: Goal::Maximize, at: At::Last };
+    plan.metric.clone().or_else(|| first().map(last))
+}
+
+fn value(standing: &Standing, metric: &Metric) -> Option<f64> {
+    let series: Vec<(u64, f64)> =
+        standing.measurements(&metric.name).iter().map(|m| (m.step, m.value())).collect();
+    metric.pick(&series)
 }
 
 /// `3`, or `2/3 (1 diverged)`.
@@ -91,11 +141,8 @@ fn counts(runs: &[&Standing], measured: usize) -> String {
     if measured == runs.len() {
         return measured.to_string();
     }
-    let count = |word: &str| runs.iter().filter(|s| s.word() == word).count();
-    let words = ["failed", "diverged", "stopped", "running", "pending"].map(|w| (w, count(w)));
-    let parts: Vec<String> =
-        words.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{n} {word}")).collect();
-    let why = if parts.is_empty() { "not measured".to_owned() } else { parts.join(", ") };
+    let missing: Vec<&Standing> = runs.iter().filter(|s| s.word() != "done").copied().collect();
+    let why = if missing.is_empty() { "not measured".to_owned() } else { states(&missing) };
     format!("{measured}/{} ({why})", runs.len())
 }
 
@@ -119,12 +166,15 @@ fn deviation(values: &[f64]) -> String {
 
 /// How a sweep ended, in a few words.
 pub(crate) fn outcome(exit: Exit, standings: &[&Standing]) -> String {
-    let count = |word: &str| standings.iter().filter(|s| s.word() == word).count();
-    let words = ["done", "diverged", "failed", "stopped", "running", "pending"].map(|w| (w, count(w)));
-    let parts: Vec<String> =
-        words.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{n} {word}")).collect();
     let again = if exit == Exit::Requeue { "; run again to continue" } else { "" };
-    format!("{}{again}", parts.join(", "))
+    format!("{}{again}", states(standings))
+}
+
+/// How many runs are in which state: `3 done, 1 failed`.
+pub(crate) fn states(standings: &[&Standing]) -> String {
+    let count = |word: &str| standings.iter().filter(|s| s.word() == word).count();
+    let counts = WORDS.map(|word| (word, count(word))).into_iter().filter(|(_, n)| *n > 0);
+    counts.map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

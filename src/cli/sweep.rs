@@ -3,14 +3,14 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::{Exit, RunOptions, out, pool_display::PoolDisplay, signals, summary};
+use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, signals, summary};
 use crate::{
     launch::{Ended, Job, PoolEvent, run_all},
-    results::{FolderError, RunRow, Standing, SweepFolder, write_atomic},
-    sweep::{Plan, PlannedRun},
+    results::{FolderError, RunRow, Sizes, Standing, SweepFolder, write_atomic},
+    sweep::{Decision, Plan, PlannedRun},
 };
 
 /// Prints or runs a plan.
@@ -24,7 +24,7 @@ pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
         return out::stdout(&plan.runs.iter().map(document).collect::<String>());
     }
     if options.dry_run {
-        return out::stdout(&summary::dry_run(plan, &standings(plan, options), options));
+        return out::stdout(&summary::dry_run(plan, &judged_standings(plan, options), options));
     }
     match run(plan, options) {
         Ok(exit) => exit,
@@ -44,6 +44,25 @@ fn standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
     plan.runs.iter().map(|run| Standing::read(&run_folder(run, options))).collect()
 }
 
+/// The same, with the arms that have ended early at the rungs that all runs have reached.
+fn judged_standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
+    let mut all = standings(plan, options);
+    let Some(mut race) = Race::new(plan) else { return all };
+    while let Some(epoch) = race.next_rung() {
+        let there = |(run, s): (&PlannedRun, &Standing)| {
+            s.is_over() || s.has_reached(epoch, run.experiment.train.epochs)
+        };
+        if !plan.runs.iter().zip(&all).all(there) {
+            break;
+        }
+        for decision in race.decide(epoch, &all.iter().collect::<Vec<_>>()) {
+            let of_arm = plan.runs.iter().zip(&mut all).filter(|(run, _)| run.arm == decision.arm);
+            of_arm.for_each(|(_, standing)| end_early(standing, &decision));
+        }
+    }
+    all
+}
+
 fn row(plan: &Plan, run: &PlannedRun) -> RunRow {
     let changed: Vec<String> = run.changed.iter().map(|(path, value)| format!("{path}={value}")).collect();
     RunRow {
@@ -53,6 +72,13 @@ fn row(plan: &Plan, run: &PlannedRun) -> RunRow {
         seed: run.seed,
         changed: changed.join(","),
         parameters: plan.parameters.iter().map(|path| run.parameter(path)).collect(),
+        sizes: Sizes {
+            epochs: run.experiment.train.epochs,
+            steps: run.steps(),
+            parameters: run.cost.map(|c| c.parameters),
+            tokens: run.tokens(),
+            flop: run.flop(),
+        },
     }
 }
 
@@ -65,7 +91,11 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn write(&self) -> io::Result<()> {
-        self.folder.write_runs(&self.plan.parameters, &self.runs)
+        self.folder.write_runs(&self.plan.parameters, self.plan.metric.as_ref(), &self.runs)
+    }
+
+    fn standings(&self) -> Vec<&Standing> {
+        self.runs.iter().map(|(_, s)| s).collect()
     }
 }
 
@@ -76,9 +106,62 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     let runs = plan.runs.iter().map(|run| row(plan, run)).zip(standings(plan, options)).collect();
     let mut table = Table { plan, folder: &folder, runs };
     prepare(&table).map_err(at)?;
-    let jobs = jobs(&table, options).map_err(at)?;
     let stop = signals::stop_flag();
-    let mut display = PoolDisplay::new(plan.runs.len(), jobs.len(), options);
+    carry_out(&mut table, options, stop).map_err(at)?;
+    let standings = table.standings();
+    if !options.quiet {
+        let _ = out::stdout(&summary::arms(plan, &standings));
+    }
+    let exit = exit(&standings, stop.load(Ordering::SeqCst));
+    out::stderr(&format!("{}: {}", summary::outcome(exit, &standings), path.display()));
+    Ok(exit)
+}
+
+/// Trains all runs to the end, or from rung to rung where arms can end early.
+fn carry_out(table: &mut Table, options: &RunOptions, stop: &AtomicBool) -> io::Result<()> {
+    let plan = table.plan;
+    let mut fresh = options.force;
+    if let Some(mut race) = Race::new(plan) {
+        while let Some(epoch) = race.next_rung() {
+            pool(table, options, Stage { until: Some(epoch), fresh }, stop)?;
+            fresh = false;
+            if stop.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            for decision in race.decide(epoch, &table.standings()) {
+                if !options.quiet {
+                    out::stderr(&format!("epoch {epoch}: `{}` ends: {}", decision.arm, decision.reason));
+                }
+                let of_arm = table.runs.iter_mut().filter(|(row, _)| row.arm == decision.arm);
+                of_arm.for_each(|(_, standing)| end_early(standing, &decision));
+            }
+            table.folder.write_decisions(race.metric(), race.decisions())?;
+            table.write()?;
+        }
+    }
+    pool(table, options, Stage { until: None, fresh }, stop)
+}
+
+fn end_early(standing: &mut Standing, decision: &Decision) {
+    if !standing.is_over() {
+        let Decision { rule, epoch, reason, .. } = decision;
+        standing.ended_early = Some(format!("{rule} at epoch {epoch}: {reason}"));
+    }
+}
+
+/// How far the runs of one pass through the pool go.
+#[derive(Clone, Copy)]
+struct Stage {
+    /// Epoch to stop at; none: to the end.
+    until: Option<u64>,
+    /// Whether every run starts over.
+    fresh: bool,
+}
+
+fn pool(table: &mut Table, options: &RunOptions, stage: Stage, stop: &AtomicBool) -> io::Result<()> {
+    let plan = table.plan;
+    let jobs = jobs(table, options, stage)?;
+    let mut display = PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, options);
     let mut written = Ok(());
     run_all(&jobs, options.jobs.into(), stop, |event| {
         if let PoolEvent::Ended { index, ended, .. } = &event {
@@ -88,14 +171,7 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
         display.take(&event, plan, &table.runs);
     });
     display.close();
-    written.map_err(at)?;
-    let standings: Vec<&Standing> = table.runs.iter().map(|(_, s)| s).collect();
-    if !options.quiet {
-        let _ = out::stdout(&summary::arms(plan, &standings));
-    }
-    let exit = exit(&standings, stop.load(Ordering::SeqCst));
-    out::stderr(&format!("{}: {}", summary::outcome(exit, &standings), path.display()));
-    Ok(exit)
+    written
 }
 
 /// Writes everything that is known before the first run.
@@ -109,27 +185,33 @@ fn prepare(table: &Table) -> io::Result<()> {
     table.write()
 }
 
-/// Processes for all runs that have something left to do.
-fn jobs(table: &Table, options: &RunOptions) -> io::Result<Vec<Job>> {
+/// Processes for all runs that have something left to do in this stage.
+fn jobs(table: &Table, options: &RunOptions, stage: Stage) -> io::Result<Vec<Job>> {
     let program = std::env::current_exe()?;
-    let left = table.plan.runs.iter().filter(|r| options.force || !table.runs[r.index].1.is_over());
+    let has_work = |run: &&PlannedRun| {
+        let standing = &table.runs[run.index].1;
+        let epochs = run.experiment.train.epochs;
+        let there = stage.until.is_some_and(|epoch| standing.has_reached(epoch, epochs));
+        stage.fresh || !standing.is_over() && !there
+    };
     let job = |run: &PlannedRun| Job {
         index: run.index,
         program: program.clone(),
-        arguments: arguments(&table.folder.config(run.index), options),
+        arguments: arguments(&table.folder.config(run.index), options, stage),
         log: table.folder.log(run.index),
         folder: run_folder(run, options),
     };
-    Ok(left.map(job).collect())
+    Ok(table.plan.runs.iter().filter(has_work).map(job).collect())
 }
 
-fn arguments(config: &Path, options: &RunOptions) -> Vec<String> {
+fn arguments(config: &Path, options: &RunOptions, stage: Stage) -> Vec<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.map_or((cores / usize::from(options.jobs)).max(1), usize::from);
     let mut all = vec![text(config), "--quiet".into(), "--stop-with-stdin".into()];
     all.extend(["--output".into(), text(&options.output), "--threads".into(), threads.to_string()]);
-    all.extend(options.force.then(|| "--force".to_owned()));
+    all.extend(stage.fresh.then(|| "--force".to_owned()));
+    all.extend(stage.until.iter().flat_map(|epoch| ["--until-epoch".to_owned(), epoch.to_string()]));
     all
 }
 
@@ -147,7 +229,7 @@ fn exit(standings: &[&Standing], stopped: bool) -> Exit {
         Exit::Requeue
     } else if standings.iter().any(|s| !s.is_over()) {
         Exit::Failed
-    } else if any("diverged") {
+    } else if any("diverged") || any("collapsed") {
         Exit::Diverged
     } else {
         Exit::Done

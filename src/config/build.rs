@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::{
     checks,
+    collapse::CollapseRule,
     component::{self, Component},
     document::describe,
     error::{ConfigError, Finding, Located, Report},
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     pub ema: Option<Component<dyn Schedule>>,
     pub train: Option<TrainSettings>,
     pub probes: Vec<ProbeSpec>,
+    pub collapse: Vec<CollapseRule>,
 }
 
 /// Judges and builds everything.
@@ -89,6 +91,7 @@ fn finish(
         ema: parts.ema?,
         train: parts.train?,
         probes: parts.probes,
+        collapse: parts.collapse,
         notes,
         places,
     })
@@ -137,6 +140,7 @@ fn parts(top: &Map<String, Value>, report: &mut Report) -> Parts {
         ema: section("ema", top, report),
         train: train(top, report),
         probes: probes(top, report),
+        collapse: collapse(top, report),
     }
 }
 
@@ -196,6 +200,12 @@ fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings>
 fn probes(top: &Map<String, Value>, report: &mut Report) -> Vec<ProbeSpec> {
     let entries = list("probes", top.get("probes").unwrap_or(&Value::Null), report);
     entries.into_iter().filter_map(|(path, entry)| probe(&path, entry, report)).collect()
+}
+
+fn collapse(top: &Map<String, Value>, report: &mut Report) -> Vec<CollapseRule> {
+    let rules = list("collapse", top.get("collapse").unwrap_or(&Value::Null), report);
+    let rule = |(path, value): (String, &Value)| decode(&path, value.clone(), "a collapse rule", report);
+    rules.into_iter().filter_map(rule).collect()
 }
 
 /// Splits an entry into the keys of the list and the settings of the component.

@@ -11,6 +11,7 @@ use ijepa_registry::{
 
 use super::{
     build::Parts,
+    collapse,
     component::Component,
     error::{ConfigError, Report},
     experiment::{Experiment, ProbeSpec},
@@ -34,6 +35,7 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) {
         report.clean("optimizer", optimizer.object.check());
     }
     probes(&parts.probes, report);
+    collapse::check(&parts.collapse, &parts.probes, report);
     let known_count = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| d.object.train_count());
     if let Some((train, count)) = parts.train.as_ref().zip(known_count) {
         let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema];

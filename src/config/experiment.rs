@@ -7,6 +7,7 @@ use ijepa_registry::kinds::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    collapse::CollapseRule,
     component::{Component, Part},
     identity::identity,
     place::Places,
@@ -46,6 +47,8 @@ pub struct Experiment {
     pub train: TrainSettings,
     /// Evaluations of the frozen encoders.
     pub probes: Vec<ProbeSpec>,
+    /// When the run counts as collapsed.
+    pub collapse: Vec<CollapseRule>,
     /// What to tell the user though nothing is wrong: components replaced by overrides.
     pub notes: Vec<String>,
     pub(crate) places: Places,
@@ -123,10 +126,37 @@ impl Experiment {
             add(name, render(part));
         });
         add("probes", self.probes.iter().map(|p| render(p)).collect());
+        add("collapse", json!(self.collapse));
     }
 }
 
 impl ProbeSpec {
+    /// `probe/encoder/labels/metric` of everything it measures; without labels where it uses none.
+    pub fn metric_names(&self) -> Vec<String> {
+        let controls = self.controls.iter().map(|c| json!(c));
+        self.names_on(self.encoders.iter().map(|e| json!(e)).chain(controls))
+    }
+
+    /// Those of [`ProbeSpec::metric_names`] that are measured during training.
+    pub fn encoder_metrics(&self) -> Vec<String> {
+        self.names_on(self.encoders.iter().map(|e| json!(e)))
+    }
+
+    fn names_on(&self, subjects: impl Iterator<Item = Value>) -> Vec<String> {
+        let probe = &self.component.object;
+        let labels = if probe.uses_labels() { self.labels.clone() } else { vec![String::new()] };
+        let mut names = Vec::new();
+        for subject in subjects {
+            for label in &labels {
+                for metric in probe.metrics() {
+                    let parts = [&self.name, subject.as_str().unwrap_or_default(), label, metric.name];
+                    names.push(metric_name(parts));
+                }
+            }
+        }
+        names
+    }
+
     /// Puts the keys of the spec behind `kind`, before the settings of `section`.
     fn with_options(&self, section: Value) -> Value {
         let options = json!({
@@ -142,6 +172,11 @@ impl ProbeSpec {
         }
         Value::Object(all)
     }
+}
+
+/// The name of a metric from probe, encoder, labels and metric; empty parts are left out.
+pub fn metric_name(parts: [&str; 4]) -> String {
+    parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 impl Part for ProbeSpec {

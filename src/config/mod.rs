@@ -7,6 +7,7 @@
 mod build;
 mod change;
 mod checks;
+mod collapse;
 mod component;
 mod document;
 mod error;
@@ -22,10 +23,11 @@ mod settings;
 mod spec;
 
 pub(crate) use change::{Base, Change, slot};
+pub use collapse::{CollapseRule, WATCHED_COLUMNS};
 pub use component::Component;
 pub(crate) use document::{Document, describe, mapping};
 pub use error::{ConfigError, Located};
-pub use experiment::{Experiment, ProbeSpec};
+pub use experiment::{Experiment, ProbeSpec, metric_name};
 pub(crate) use identity::identity;
 pub use place::Place;
 pub(crate) use place::join;

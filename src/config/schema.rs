@@ -4,9 +4,13 @@ use ijepa_registry::{
     catalogue::{self, Listing},
     entry::schema_of,
 };
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::sections::{COMPONENT_LISTS, COMPONENTS, Header, ProbeOptions, Section, TrainSettings};
+use super::{
+    collapse::CollapseRule,
+    sections::{COMPONENT_LISTS, COMPONENTS, Header, ProbeOptions, Section, TrainSettings},
+};
 
 /// The schema of every experiment this program can run.
 pub fn schema() -> Value {
@@ -39,10 +43,22 @@ fn properties() -> Map<String, Value> {
         let list = json!({ "type": "array", "items": definition_of(part.kind), "description": part.about });
         all.insert(part.section.into(), list);
     }
-    let mut train = schema_of::<TrainSettings>().to_value();
-    tidy(&mut train);
-    all.insert("train".into(), train);
+    all.insert("train".into(), plain::<TrainSettings>());
+    all.insert(
+        "collapse".into(),
+        json!({
+            "type": "array",
+            "items": plain::<CollapseRule>(),
+            "description": "When the run counts as collapsed and ends.",
+        }),
+    );
     all
+}
+
+fn plain<S: JsonSchema>() -> Value {
+    let mut schema = schema_of::<S>().to_value();
+    tidy(&mut schema);
+    schema
 }
 
 fn reference(part: &Section) -> Value {

@@ -56,6 +56,7 @@ pub(crate) const SECTIONS: &[&str] = &[
     "ema",
     "train",
     "probes",
+    "collapse",
 ];
 
 /// The keys that are not sections of their own.

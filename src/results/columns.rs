@@ -144,9 +144,10 @@ pub const ARMS: Table = Table {
         column(
             "n_failed",
             "runs",
-            "runs without a value that did not diverge: failed, unfinished or not measured",
+            "runs without a value that did not break down: failed, unfinished or not measured",
         ),
         column("n_diverged", "runs", "runs that diverged"),
+        column("n_collapsed", "runs", "runs that a collapse rule ended"),
         column("mean", "metric", "mean over the runs"),
         column("std", "metric", "standard deviation over the runs, divisor n - 1"),
         column("stderr", "metric", "standard error of the mean"),
@@ -205,6 +206,15 @@ pub const PLAN: Table = Table {
         SWEEP_ARM,
         SEED,
         column("changed", "", "settings the arm changes in the base experiment"),
+        column("epochs", "epochs", "length of the run"),
+        column("steps", "steps", "optimizer steps; empty if that depends on data not loaded yet"),
+        column("parameters", "values", "values that the optimizer updates"),
+        column("tokens", "tokens", "context tokens, and target tokens of every context, of all steps"),
+        column(
+            "gflop",
+            "GFLOP",
+            "useful operations of the matrix products of all steps; empty for components of unknown sizes",
+        ),
     ],
 };
 
@@ -216,7 +226,7 @@ pub const RUNS: Table = Table {
         RUN_ID,
         SWEEP_ARM,
         SEED,
-        column("status", "", "`pending`, `running`, `stopped`, `done`, `diverged` or `failed`"),
+        column("status", "", "`pending`, `running`, `stopped`, `done`, `diverged`, `collapsed` or `failed`"),
         column("reason", "", "why it ended as it did; empty for `done`"),
         column("steps", "steps", "optimizer steps done at the last checkpoint, or at the end"),
         column(
@@ -229,11 +239,33 @@ pub const RUNS: Table = Table {
             "see probes.csv",
             "last value of the metric in the run's `probes.csv`; empty if not measured",
         ),
+        column(
+            "metric.<the sweep's metric>.best",
+            "see probes.csv",
+            "best value of the metric that the sweep is judged by, chosen with hindsight",
+        ),
+        column("metric.<the sweep's metric>.best_step", "steps", "optimizer steps at that value"),
+    ],
+};
+
+/// `decisions.csv` of a sweep folder.
+pub const DECISIONS: Table = Table {
+    file: "decisions.csv",
+    row: "one per arm and rung of early termination",
+    columns: &[
+        column("epoch", "epochs", "epoch after which it was decided"),
+        column("rule", "", "`asha` or `median`"),
+        column("metric", "", "what the arms are judged by"),
+        SWEEP_ARM,
+        column("value", "see probes.csv", "mean over the arm's seeds; empty if none has a value"),
+        column("threshold", "see probes.csv", "an arm with a worse value ends; empty if there is none"),
+        column("action", "", "`continue` or `stop`"),
+        column("reason", "", "the rule applied to the numbers, in words"),
     ],
 };
 
 /// All tables of a sweep folder.
-pub const SWEEP_TABLES: [Table; 2] = [PLAN, RUNS];
+pub const SWEEP_TABLES: [Table; 3] = [PLAN, RUNS, DECISIONS];
 
 /// A number as it is written: nine significant digits, shortest form; `nan` and `inf` in letters.
 pub fn number(value: f64) -> String {

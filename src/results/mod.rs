@@ -4,10 +4,12 @@ pub mod card;
 pub mod columns;
 mod csv_file;
 mod folder;
+mod standing;
 mod status;
 mod sweep_folder;
 
 pub use csv_file::CsvFile;
 pub use folder::{FolderError, RunFolder, write_atomic};
+pub use standing::{Measured, Standing};
 pub use status::{State, Status};
-pub use sweep_folder::{RunRow, Standing, SweepFolder};
+pub use sweep_folder::{RunRow, Sizes, SweepFolder};

@@ -16,6 +16,8 @@ pub enum State {
     Done,
     /// The loss or a gradient was not finite.
     Diverged,
+    /// A collapse rule of the experiment applied.
+    Collapsed,
     /// An error ended it.
     Failed,
 }

@@ -1,18 +1,19 @@
 //! The folder of a sweep: its plan, its table of runs, and who may write them.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    FolderError, State, Status,
-    columns::{Column, PLAN, PROBES, RUNS},
+    FolderError, Standing,
+    columns::{Column, DECISIONS, PLAN, RUNS, number},
     folder::lock,
+    standing::Measured,
     write_atomic,
 };
+use crate::sweep::{Decision, Goal, Metric};
 
 /// An open, locked sweep folder. The lock ends with the value.
 pub struct SweepFolder {
@@ -35,17 +36,24 @@ pub struct RunRow {
     pub changed: String,
     /// Values of the sweep's parameters, in their order.
     pub parameters: Vec<String>,
+    /// What the run costs.
+    pub sizes: Sizes,
 }
 
-/// How a run of a sweep stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
-    /// Last status in the run folder.
-    pub status: Option<Status>,
-    /// Why the process of this run failed, where it could not say so itself.
-    pub failure: Option<String>,
-    /// Last value of every metric, as written in `probes.csv`.
-    pub metrics: Vec<(String, String)>,
+/// What a run costs, known before it starts. None: depends on data that are not loaded yet, or on
+/// components whose sizes are unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sizes {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Optimizer steps.
+    pub steps: Option<u64>,
+    /// Values that the optimizer updates.
+    pub parameters: Option<u64>,
+    /// Context and target tokens of all steps.
+    pub tokens: Option<f64>,
+    /// Useful operations of all steps.
+    pub flop: Option<f64>,
 }
 
 impl SweepFolder {
@@ -76,50 +84,47 @@ impl SweepFolder {
     /// Writes `plan.csv`.
     pub fn write_plan(&self, rows: &[RunRow]) -> io::Result<()> {
         let cells = rows.iter().map(|r| {
-            vec![r.index.to_string(), r.run_id.clone(), r.arm.clone(), r.seed.to_string(), r.changed.clone()]
+            let Sizes { epochs, steps, parameters, tokens, flop } = r.sizes;
+            let whole = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
+            let mut cells = vec![r.index.to_string(), r.run_id.clone(), r.arm.clone(), r.seed.to_string()];
+            cells.extend([r.changed.clone(), epochs.to_string(), whole(steps), whole(parameters)]);
+            cells.extend([tokens, flop.map(|f| f / 1e9)].map(|n| n.map_or(String::new(), number)));
+            cells
         });
         let header = PLAN.columns.iter().map(|c| c.name.to_owned()).collect();
         write_atomic(&self.path.join(PLAN.file), &table(header, cells)?)
     }
 
-    /// Writes `runs.csv`: rows in the order of the plan, whoever finished first.
-    pub fn write_runs(&self, parameters: &[String], runs: &[(RunRow, Standing)]) -> io::Result<()> {
-        write_atomic(&self.path.join(RUNS.file), &runs_table(parameters, runs)?)
+    /// Writes `runs.csv`: rows in the order of the plan, whoever finished first. Of the metric that
+    /// the sweep is judged by, the best value is given too.
+    pub fn write_runs(
+        &self,
+        parameters: &[String],
+        metric: Option<&Metric>,
+        runs: &[(RunRow, Standing)],
+    ) -> io::Result<()> {
+        write_atomic(&self.path.join(RUNS.file), &runs_table(parameters, metric, runs)?)
+    }
+
+    /// Writes `decisions.csv`.
+    pub fn write_decisions(&self, metric: &str, decisions: &[Decision]) -> io::Result<()> {
+        let value = |v: Option<f64>| v.map_or(String::new(), number);
+        let cells = decisions.iter().map(|d| {
+            let action = if d.stops { "stop" } else { "continue" };
+            let mut cells = vec![d.epoch.to_string(), d.rule.to_owned(), metric.to_owned(), d.arm.clone()];
+            cells.extend([value(d.value), value(d.threshold), action.to_owned(), d.reason.clone()]);
+            cells
+        });
+        let header = DECISIONS.columns.iter().map(|c| c.name.to_owned()).collect();
+        write_atomic(&self.path.join(DECISIONS.file), &table(header, cells)?)
     }
 }
 
-impl Standing {
-    /// How the run in `folder` stands, from its files.
-    pub fn read(folder: &Path) -> Self {
-        let status = Status::read(folder);
-        let metrics = if status.is_some() { last_metrics(folder) } else { Vec::new() };
-        Standing { status, failure: None, metrics }
-    }
-
-    /// State in a word.
-    pub fn word(&self) -> &'static str {
-        match (&self.failure, self.status.as_ref().map(|s| s.state)) {
-            (Some(_), _) | (_, Some(State::Failed)) => "failed",
-            (_, None) => "pending",
-            (_, Some(State::Running)) => "running",
-            (_, Some(State::Stopped)) => "stopped",
-            (_, Some(State::Done)) => "done",
-            (_, Some(State::Diverged)) => "diverged",
-        }
-    }
-
-    /// Nothing is left to compute.
-    pub fn is_over(&self) -> bool {
-        matches!(self.word(), "done" | "diverged")
-    }
-
-    /// The last value of a metric, as a number.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.iter().find(|(n, _)| n == name)?.1.parse().ok()
-    }
-}
-
-fn runs_table(parameters: &[String], runs: &[(RunRow, Standing)]) -> io::Result<Vec<u8>> {
+fn runs_table(
+    parameters: &[String],
+    metric: Option<&Metric>,
+    runs: &[(RunRow, Standing)],
+) -> io::Result<Vec<u8>> {
     let mut metrics: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|(_, s)| &s.metrics) {
         if !metrics.contains(&name.as_str()) {
@@ -130,19 +135,26 @@ fn runs_table(parameters: &[String], runs: &[(RunRow, Standing)]) -> io::Result<
     let mut header: Vec<String> = fixed.map(str::to_owned).collect();
     header.extend(parameters.iter().map(|p| format!("param.{p}")));
     header.extend(metrics.iter().map(|m| format!("metric.{m}.last")));
+    header
+        .extend(metric.iter().flat_map(|m| ["best", "best_step"].map(|w| format!("metric.{}.{w}", m.name))));
     let cells = runs.iter().map(|(row, standing)| {
-        let status = standing.status.as_ref();
-        let reason = standing.failure.clone().or(status.map(|s| s.reason.clone()));
-        let steps = status.map_or(String::new(), |s| s.step.to_string());
+        let steps = standing.status.as_ref().map_or(String::new(), |s| s.step.to_string());
         let mut cells = vec![row.run_id.clone(), row.arm.clone(), row.seed.to_string()];
-        cells.extend([standing.word().to_owned(), reason.unwrap_or_default(), steps]);
+        cells.extend([standing.word().to_owned(), standing.reason(), steps]);
         cells.extend(row.parameters.iter().cloned());
-        let values: BTreeMap<&str, &str> =
-            standing.metrics.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        cells.extend(metrics.iter().map(|m| values.get(m).copied().unwrap_or_default().to_owned()));
+        let last = |m: &&str| standing.measurements(m).last().map_or(String::new(), |m| m.text.clone());
+        cells.extend(metrics.iter().map(last));
+        cells.extend(metric.iter().flat_map(|m| best(standing.measurements(&m.name), m.goal)));
         cells
     });
     table(header, cells)
+}
+
+/// The best value and its step; empty if nothing was measured.
+fn best(measurements: &[Measured], goal: Goal) -> [String; 2] {
+    let finite = measurements.iter().filter(|m| m.value().is_finite());
+    let best = finite.min_by(|a, b| goal.better_first(a.value(), b.value()));
+    best.map_or_else(Default::default, |m| [m.text.clone(), m.step.to_string()])
 }
 
 fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
@@ -154,47 +166,44 @@ fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Re
     writer.into_inner().map_err(|e| io::Error::other(e.to_string()))
 }
 
-/// The last value of every metric of a run, in the order of their first rows.
-fn last_metrics(folder: &Path) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(folder.join(PROBES.file)) else {
-        return found;
-    };
-    // A torn last row has fewer cells.
-    let whole = |r: &csv::StringRecord| r.len() == PROBES.columns.len();
-    for row in reader.records().flatten().filter(whole) {
-        let parts: Vec<&str> = [2, 3, 4, 5].into_iter().map(|i| &row[i]).filter(|p| !p.is_empty()).collect();
-        let name = parts.join("/");
-        match found.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, value)) => *value = row[7].to_owned(),
-            None => found.push((name, row[7].to_owned())),
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        results::{State, Status},
+        sweep::At,
+    };
 
     fn row(index: usize) -> RunRow {
         let (run_id, arm) = (format!("r{index}"), "a=1,b=2".to_owned());
-        RunRow { index, run_id, arm, seed: 0, changed: String::new(), parameters: vec!["1".into()] }
+        RunRow {
+            index,
+            run_id,
+            arm,
+            seed: 0,
+            changed: String::new(),
+            parameters: vec!["1".into()],
+            sizes: Sizes::default(),
+        }
     }
 
     #[test]
     fn runs_without_a_metric_have_an_empty_cell() {
         let status =
             Status { state: State::Done, reason: String::new(), step: 4, steps: 4, data: String::new() };
-        let metrics = vec![("knn/target/class/top1".to_owned(), "50".to_owned())];
-        let done = Standing { status: Some(status), failure: None, metrics };
+        let name = "knn/target/class/top1";
+        let measured = |step, text: &str| Measured { epoch: step, step, text: text.into() };
+        let metrics = vec![(name.to_owned(), vec![measured(2, "55.0"), measured(4, "50")])];
+        let done = Standing { status: Some(status), metrics, ..Standing::default() };
         let crashed = Standing { failure: Some("killed".into()), ..Standing::default() };
         let runs = [(row(0), done), (row(1), crashed), (row(2), Standing::default())];
-        let text = String::from_utf8(runs_table(&["a".to_owned()], &runs).unwrap()).unwrap();
-        let expected = "run_id,arm,seed,status,reason,steps,param.a,metric.knn/target/class/top1.last\n\
-                        r0,\"a=1,b=2\",0,done,,4,1,50\n\
-                        r1,\"a=1,b=2\",0,failed,killed,,1,\n\
-                        r2,\"a=1,b=2\",0,pending,,,1,\n";
-        assert_eq!(text, expected);
+        let metric = Metric { name: name.into(), goal: Goal::Maximize, at: At::Last };
+        let bytes = runs_table(&["a".to_owned()], Some(&metric), &runs).unwrap();
+        let expected = "run_id,arm,seed,status,reason,steps,param.a,metric.knn/target/class/top1.last,\
+                        metric.knn/target/class/top1.best,metric.knn/target/class/top1.best_step\n\
+                        r0,\"a=1,b=2\",0,done,,4,1,50,55.0,2\n\
+                        r1,\"a=1,b=2\",0,failed,killed,,1,,,\n\
+                        r2,\"a=1,b=2\",0,pending,,,1,,,\n";
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
     }
 }

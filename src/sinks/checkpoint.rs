@@ -90,7 +90,8 @@ pub fn read_checkpoint(path: &Path) -> Result<(CheckpointMeta, Snapshot), Checkp
         let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         tensors.push((name, view.shape().to_vec(), values));
     }
-    let snapshot = Snapshot { progress: meta.progress, optimizer_steps: meta.optimizer_steps, tensors };
+    let snapshot =
+        Snapshot { progress: meta.progress.clone(), optimizer_steps: meta.optimizer_steps, tensors };
     Ok((meta, snapshot))
 }
 
@@ -107,7 +108,7 @@ mod tests {
         let meta = CheckpointMeta {
             identity: "abc".into(),
             data: "def".into(),
-            progress: snapshot.progress,
+            progress: snapshot.progress.clone(),
             optimizer_steps: 3,
             csv_bytes: BTreeMap::from([("metrics.csv".into(), 120)]),
         };

@@ -93,7 +93,7 @@ impl Files {
         let meta = CheckpointMeta {
             identity: self.identity.clone(),
             data: self.data.clone(),
-            progress: snapshot.progress,
+            progress: snapshot.progress.clone(),
             optimizer_steps: snapshot.optimizer_steps,
             csv_bytes,
         };
@@ -111,6 +111,7 @@ impl Files {
             Outcome::Done => self.status(State::Done, "", self.steps),
             Outcome::Stopped => self.status(State::Stopped, "asked to stop", step),
             Outcome::Diverged { reason } => self.status(State::Diverged, reason, step),
+            Outcome::Collapsed { reason } => self.status(State::Collapsed, reason, step),
         }
     }
 

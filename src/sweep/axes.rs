@@ -1,6 +1,5 @@
 //! One parameter of a sweep: listed values, or a range.
 
-use ijepa_registry::rng::Stream;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -44,7 +43,7 @@ enum Scale {
     LogOneMinus,
 }
 
-const SCALES: &[&str] = &["linear", "log", "log_one_minus"];
+pub(super) const SCALES: &[&str] = &["linear", "log", "log_one_minus"];
 
 impl Axis {
     /// An axis that lists its values.
@@ -52,7 +51,7 @@ impl Axis {
         Axis { path: slot(path).into(), values: Values::Listed(changes) }
     }
 
-    /// Values of a grid; 0 for a range that only `random` draws from.
+    /// Values of a grid; 0 for a range that only `random` and `sobol` draw from.
     pub fn count(&self) -> usize {
         self.changes().len()
     }
@@ -65,15 +64,19 @@ impl Axis {
         }
     }
 
-    /// One value at random.
-    pub fn draw(&self, stream: &mut Stream) -> Change {
+    /// The value at `share` of the way, from 0 to below 1; all values take the same room.
+    pub fn at(&self, share: f64) -> Change {
         match &self.values {
-            Values::Listed(changes) => changes[stream.below(changes.len())].clone(),
+            Values::Listed(changes) => {
+                let index = (share * changes.len() as f64) as usize;
+                changes[index.min(changes.len() - 1)].clone()
+            }
             Values::Range(range) => {
                 let value = if range.whole && range.scale == Scale::Linear {
-                    json!(range.min as i64 + stream.below((range.max - range.min) as usize + 1) as i64)
+                    let offset = (share * (range.max - range.min + 1.0)).min(range.max - range.min);
+                    json!(range.min as i64 + offset as i64)
                 } else {
-                    range.at(stream.uniform())
+                    range.at(share)
                 };
                 Change::computed(&self.path, value, range.place.clone())
             }
@@ -185,13 +188,10 @@ fn range(
     bounds(at, &range, reader)?;
     let path = slot(path);
     let points = map.get("points");
-    if method == Method::Random {
+    if method.draws() {
         if points.is_some() {
-            reader.wrong(
-                &join(at, "points"),
-                "has no meaning for `method: random`",
-                "leave it out; `samples` counts the points",
-            );
+            let message = format!("has no meaning for `method: {}`", method.name());
+            reader.wrong(&join(at, "points"), message, "leave it out; `samples` counts the points");
         }
         return Some(Axis { path: path.into(), values: Values::Range(range) });
     }

@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{
+    budget::{Allowance, CostOf},
     grammar::SweepFile,
     plan::{Plan, PlannedRun},
     points::{Point, shown},
 };
 use crate::config::{Base, Change, ConfigError, Experiment, Located, Place};
 
+/// Shares of the budget this far from all of it are worth a note: they could explain a difference.
+const CLOSE: f64 = 0.05;
+
 /// Makes the runs of a plan, or collects everything that is wrong with them.
 pub(super) struct Builder<'a> {
     base: &'a Base,
+    cost: CostOf<'a>,
+    /// What every arm may take, if that is given.
+    allowance: Option<Allowance<'a>>,
     /// Identity of every run so far, and the arm that has it.
     seen: BTreeMap<String, String>,
     runs: Vec<PlannedRun>,
@@ -23,8 +30,21 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(base: &'a Base, notes: Vec<String>) -> Self {
-        Builder { base, seen: BTreeMap::new(), runs: Vec::new(), notes, problems: Vec::new() }
+    pub fn new(
+        base: &'a Base,
+        notes: Vec<String>,
+        cost: CostOf<'a>,
+        allowance: Option<Allowance<'a>>,
+    ) -> Self {
+        Builder {
+            base,
+            cost,
+            allowance,
+            seen: BTreeMap::new(),
+            runs: Vec::new(),
+            notes,
+            problems: Vec::new(),
+        }
     }
 
     /// Adds the runs of one point, or its problems.
@@ -36,7 +56,7 @@ impl<'a> Builder<'a> {
                 json!(seed),
                 Place::Override(format!("seed={seed}").into()),
             ));
-            match self.base.with(&changes) {
+            match self.build(point, changes) {
                 Ok(experiment) => self.take(point, seed, experiment),
                 Err(error) => {
                     let located = error.problems.into_iter().map(|p| blame(p, &point.changes));
@@ -48,19 +68,41 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn build(&mut self, point: &Point, mut changes: Vec<Change>) -> Result<Experiment, ConfigError> {
+        let experiment = self.base.with(&changes)?;
+        let Some(allowance) = &self.allowance else { return Ok(experiment) };
+        let (epochs, share) = allowance.epochs(&experiment, self.cost)?;
+        changes.push(allowance.change(epochs));
+        if (share - 1.0).abs() > CLOSE {
+            let percent = 100.0 * share;
+            let note = format!(
+                "`{}`: {epochs} epochs are {percent:.0} % of the budget (equal {}); whole epochs come no closer",
+                point.label,
+                allowance.name()
+            );
+            self.note(note);
+        }
+        self.base.with(&changes)
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     fn take(&mut self, point: &Point, seed: u64, experiment: Experiment) {
         let identity = experiment.identity();
         if let Some(arm) = self.seen.get(&identity) {
             let note = format!("`{}` is the same experiment as `{arm}`; it is run once", point.label);
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
+            self.note(note);
             return;
         }
         self.seen.insert(identity, point.label.clone());
         let changed = point.changes.iter().map(|c| (c.path.clone(), shown(&c.value.value))).collect();
         let index = self.runs.len();
-        self.runs.push(PlannedRun { index, arm: point.label.clone(), seed, changed, experiment });
+        let cost = (self.cost)(&experiment).ok();
+        self.runs.push(PlannedRun { index, arm: point.label.clone(), seed, changed, experiment, cost });
     }
 
     /// The plan, if every point is in order.
@@ -73,14 +115,15 @@ impl<'a> Builder<'a> {
             return Err(ConfigError::new(merge(self.problems)));
         }
         let mut parameters: Vec<String> = file.axes.iter().map(|a| a.path.clone()).collect();
-        for change in all.flat_map(|p| &p.changes) {
-            if !parameters.contains(&change.path) {
-                parameters.push(change.path.clone());
+        let epochs = self.allowance.iter().map(|_| "train.epochs");
+        for path in all.flat_map(|p| &p.changes).map(|c| c.path.as_str()).chain(epochs) {
+            if !parameters.iter().any(|p| p == path) {
+                parameters.push(path.to_owned());
             }
         }
         let Builder { runs, notes, .. } = self;
-        let (name, metric) = (file.name.clone(), file.metric.clone());
-        Ok(Plan { name, metric, parameters, runs, notes, source: String::new() })
+        let (name, metric, early) = (file.name.clone(), file.metric.clone(), file.early.clone());
+        Ok(Plan { name, metric, early, parameters, runs, notes, source: String::new() })
     }
 }
 

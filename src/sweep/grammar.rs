@@ -6,12 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     axes::{Axis, axis},
+    budget::{self, Budget},
+    early::{self, EarlyTermination},
     metric::{self, Metric},
     reader::Reader,
 };
 use crate::config::{Change, ConfigError, Document, Place, describe, join, mapping};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "version",
     "name",
     "base",
@@ -23,6 +25,8 @@ const KEYS: &[&str] = &[
     "samples",
     "run_cap",
     "metric",
+    "early_terminate",
+    "budget",
 ];
 
 /// Planned runs allowed where the file sets no `run_cap`.
@@ -34,10 +38,30 @@ pub(super) enum Method {
     Grid,
     Zip,
     Random,
+    Sobol,
     OneAtATime,
 }
 
-const METHODS: &[&str] = &["grid", "zip", "random", "one_at_a_time"];
+pub(super) const METHODS: [Method; 5] =
+    [Method::Grid, Method::Zip, Method::Random, Method::Sobol, Method::OneAtATime];
+
+impl Method {
+    /// The word in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Grid => "grid",
+            Method::Zip => "zip",
+            Method::Random => "random",
+            Method::Sobol => "sobol",
+            Method::OneAtATime => "one_at_a_time",
+        }
+    }
+
+    /// Whether it draws `samples` points instead of walking all of them.
+    pub fn draws(self) -> bool {
+        matches!(self, Method::Random | Method::Sobol)
+    }
+}
 
 /// A named ablation.
 #[derive(Clone, Debug)]
@@ -75,6 +99,8 @@ pub(super) struct SweepFile {
     pub samples: u64,
     pub run_cap: u64,
     pub cap_place: Place,
+    pub budget: Option<Budget>,
+    pub early: Option<EarlyTermination>,
     pub metric: Option<Metric>,
     pub metric_place: Place,
     pub parameters_place: Place,
@@ -104,13 +130,16 @@ fn sweep(file_name: &str, reader: &mut Reader) -> Option<SweepFile> {
     if let Some(version) = top.get("version") {
         reader.whole("version", version, 1, 1);
     }
-    let method = top.get("method").map_or(Some(0), |m| reader.word("method", m, METHODS));
-    let method = [Method::Grid, Method::Zip, Method::Random, Method::OneAtATime][method.unwrap_or(0)];
+    let words = METHODS.map(Method::name);
+    let method = top.get("method").map_or(Some(0), |m| reader.word("method", m, &words));
+    let method = METHODS[method.unwrap_or(0)];
     let (axes, arms) = (axes(top, method, reader), arms(top, reader));
     if !top.contains_key("parameters") && !top.contains_key("arms") {
         reader.wrong("", "neither `parameters` nor `arms` is there: nothing is varied", "");
     }
     let base = base(top, reader);
+    let metric = metric::read(top, reader);
+    let early = early::read(top, metric.as_ref(), reader);
     let at = |key: &str| document.places.value(key);
     Some(SweepFile {
         name: name(file_name, top, reader)?,
@@ -127,7 +156,9 @@ fn sweep(file_name: &str, reader: &mut Reader) -> Option<SweepFile> {
             .and_then(|c| reader.whole("run_cap", c, 1, 1_000_000))
             .unwrap_or(DEFAULT_CAP),
         cap_place: at("run_cap"),
-        metric: metric::read(top, reader),
+        budget: budget::read(top, reader),
+        early,
+        metric,
         metric_place: at("metric.name"),
         parameters_place: document.places.key("parameters"),
     })
@@ -295,20 +326,18 @@ fn seeds(top: &Map<String, Value>, reader: &mut Reader) -> Option<Vec<u64>> {
 }
 
 fn samples(top: &Map<String, Value>, method: Method, reader: &mut Reader) -> u64 {
-    match (top.get("samples"), method) {
-        (Some(value), Method::Random) => reader.whole("samples", value, 1, 1_000_000).unwrap_or(1),
-        (Some(_), _) => {
-            reader.wrong("samples", "belongs to `method: random`", "");
+    match top.get("samples") {
+        // Sobol points repeat after 65,536.
+        Some(value) if method.draws() => reader.whole("samples", value, 1, 65_536).unwrap_or(1),
+        Some(_) => {
+            reader.wrong("samples", "belongs to `method: random` and `method: sobol`", "");
             1
         }
-        (None, Method::Random) => {
-            reader.wrong(
-                "samples",
-                "is missing: how many points `method: random` draws",
-                "write `samples: 20`",
-            );
+        None if method.draws() => {
+            let message = format!("is missing: how many points `method: {}` draws", method.name());
+            reader.wrong("samples", message, "write `samples: 20`");
             1
         }
-        (None, _) => 1,
+        None => 1,
     }
 }

@@ -1,9 +1,11 @@
 //! The number that arms are judged by.
 
-use serde_json::{Map, Value, json};
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
 
 use super::{grammar::SweepFile, plan::one, reader::Reader};
-use crate::config::{ConfigError, ProbeSpec, did_you_mean};
+use crate::config::{ConfigError, Place, ProbeSpec, describe, did_you_mean, join};
 
 /// Which direction of a metric is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,35 @@ pub enum Goal {
     Minimize,
 }
 
+impl Goal {
+    /// Orders values from good to bad.
+    pub fn better_first(self, a: f64, b: f64) -> Ordering {
+        match self {
+            Goal::Maximize => b.total_cmp(&a),
+            Goal::Minimize => a.total_cmp(&b),
+        }
+    }
+
+    /// The word in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Goal::Maximize => "maximize",
+            Goal::Minimize => "minimize",
+        }
+    }
+}
+
+/// Which measurement of a run counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The last one.
+    Last,
+    /// The best one. Chosen with hindsight: it flatters noisy arms.
+    Best,
+    /// The one at this optimizer step.
+    Step(u64),
+}
+
 /// The number that the arms are judged by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -21,22 +52,51 @@ pub struct Metric {
     pub name: String,
     /// Which direction is good.
     pub goal: Goal,
+    /// Which measurement counts.
+    pub at: At,
+}
+
+impl Metric {
+    /// The measurement that counts, of (step, value) in order.
+    pub fn pick(&self, series: &[(u64, f64)]) -> Option<f64> {
+        let finite = series.iter().map(|(_, value)| *value).filter(|v| v.is_finite());
+        match self.at {
+            At::Last => series.last().map(|(_, value)| *value),
+            At::Best => finite.min_by(|a, b| self.goal.better_first(*a, *b)),
+            At::Step(step) => series.iter().find(|(s, _)| *s == step).map(|(_, value)| *value),
+        }
+    }
 }
 
 /// Reads the `metric` section.
 pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Metric> {
-    let value = top.get("metric")?;
-    let map = reader.mapping("metric", value, &["name", "goal"])?;
-    let goal = map.get("goal").map_or(Some(0), |g| reader.word("metric.goal", g, &["maximize", "minimize"]));
-    let goal = if goal == Some(1) { Goal::Minimize } else { Goal::Maximize };
+    section("metric", top.get("metric")?, reader)
+}
+
+/// Reads a metric that stands at `path`.
+pub(super) fn section(path: &str, value: &Value, reader: &mut Reader) -> Option<Metric> {
+    let map = reader.mapping(path, value, &["name", "goal", "at"])?;
+    let goals = [Goal::Maximize, Goal::Minimize];
+    let words = goals.map(Goal::name);
+    let goal = map.get("goal").map_or(Some(0), |g| reader.word(&join(path, "goal"), g, &words));
+    let at = map.get("at").map_or(Some(At::Last), |at| moment(&join(path, "at"), at, reader));
     match map.get("name") {
-        Some(Value::String(name)) => Some(Metric { name: name.clone(), goal }),
+        Some(Value::String(name)) => Some(Metric { name: name.clone(), goal: goals[goal?], at: at? }),
         _ => {
-            reader.wrong(
-                "metric",
-                "has no name",
-                "write `metric: { name: linear/target/class/top1, goal: maximize }`",
-            );
+            let help = "write `metric: { name: linear/target/class/top1, goal: maximize }`";
+            reader.wrong(path, "has no name", help);
+            None
+        }
+    }
+}
+
+fn moment(path: &str, value: &Value, reader: &mut Reader) -> Option<At> {
+    match (value.as_str(), value.as_u64()) {
+        (Some("last"), _) => Some(At::Last),
+        (Some("best"), _) => Some(At::Best),
+        (_, Some(step)) => Some(At::Step(step)),
+        _ => {
+            reader.wrong(path, format!("is {}", describe(value)), "write `last`, `best` or a step");
             None
         }
     }
@@ -45,34 +105,37 @@ pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Metr
 /// The metric must be one that the base measures.
 pub(super) fn check(file: &SweepFile, probes: &[ProbeSpec]) -> Result<(), ConfigError> {
     let Some(metric) = &file.metric else { return Ok(()) };
-    let names: Vec<String> = probes.iter().flat_map(metric_names).collect();
+    known(metric, &file.metric_place, "metric.name", probes)
+}
+
+/// Refuses a metric that no probe measures.
+pub(super) fn known(
+    metric: &Metric,
+    place: &Place,
+    path: &str,
+    probes: &[ProbeSpec],
+) -> Result<(), ConfigError> {
+    let names: Vec<String> = probes.iter().flat_map(ProbeSpec::metric_names).collect();
     if names.contains(&metric.name) {
         return Ok(());
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let message = format!("the base measures no `{}`", metric.name);
-    Err(one(&file.metric_place, "metric.name", message, Some(did_you_mean(&metric.name, &names))))
+    Err(one(place, path, message, Some(did_you_mean(&metric.name, &names))))
 }
 
-/// `probe/encoder/labels/metric` of everything a probe measures.
-fn metric_names(probe: &ProbeSpec) -> Vec<String> {
-    let word = |v: Value| v.as_str().unwrap_or_default().to_owned();
-    let encoders = probe.encoders.iter().map(|e| word(json!(e)));
-    let encoders = encoders.chain(probe.controls.iter().map(|c| word(json!(c))));
-    let labels =
-        if probe.component.object.uses_labels() { probe.labels.clone() } else { vec![String::new()] };
-    let mut names = Vec::new();
-    for encoder in encoders {
-        for label in &labels {
-            for metric in probe.component.object.metrics() {
-                names.push(metric_name([&probe.name, &encoder, label, metric.name]));
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_measurement_counts() {
+        let series = [(10, 1.0), (20, 3.0), (30, f64::NAN), (40, 2.0)];
+        let pick = |goal, at| Metric { name: String::new(), goal, at }.pick(&series);
+        assert_eq!(pick(Goal::Maximize, At::Last), Some(2.0));
+        assert_eq!(pick(Goal::Maximize, At::Best), Some(3.0));
+        assert_eq!(pick(Goal::Minimize, At::Best), Some(1.0));
+        assert_eq!(pick(Goal::Minimize, At::Step(20)), Some(3.0));
+        assert_eq!(pick(Goal::Minimize, At::Step(25)), None);
     }
-    names
-}
-
-/// The name of a metric from its parts; empty parts are left out.
-fn metric_name(parts: [&str; 4]) -> String {
-    parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/")
 }

@@ -5,7 +5,9 @@
 //! ```
 
 mod axes;
+mod budget;
 mod builder;
+mod early;
 mod exclude;
 mod grammar;
 mod metric;
@@ -13,8 +15,12 @@ mod multirun;
 mod plan;
 mod points;
 mod reader;
+mod schema;
 
+pub use budget::{Cost, CostOf};
+pub use early::{ArmSeries, Decision, EarlyTermination};
 pub use grammar::is_sweep;
-pub use metric::{Goal, Metric};
+pub use metric::{At, Goal, Metric};
 pub use multirun::multirun;
 pub use plan::{Plan, PlannedRun, plan};
+pub use schema::schema;

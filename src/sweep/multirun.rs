@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     axes::Axis,
+    budget::CostOf,
     grammar::{Method, SweepFile},
     plan::{Plan, ReadFile, expand},
 };
@@ -18,6 +19,7 @@ pub fn multirun(
     text: &str,
     overrides: &[String],
     read: ReadFile,
+    cost: CostOf,
 ) -> Result<Plan, ConfigError> {
     let (mut single, mut axes, mut seeds) = (Vec::new(), Vec::new(), None);
     let mut parameters = Map::new();
@@ -43,7 +45,7 @@ pub fn multirun(
     let changed: String = single.iter().map(|o| format!("# override: {o}\n")).collect();
     let head = "# Typed on the command line; `base` is relative to the folder it was typed in.\n";
     let source = format!("{head}{changed}{}", serde_yaml::to_string(&form).unwrap_or_default());
-    Ok(Plan { source, ..expand(&file(name, axes, seeds), &base)? })
+    Ok(Plan { source, ..expand(&file(name, axes, seeds), &base, cost)? })
 }
 
 /// The values of `path=a,b`; none if there is only one.
@@ -79,6 +81,8 @@ fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {
         samples: 1,
         run_cap: CAP,
         cap_place: place.clone(),
+        budget: None,
+        early: None,
         metric: None,
         metric_place: place.clone(),
         parameters_place: place,

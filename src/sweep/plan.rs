@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
+    budget::{self, Allowance, Cost, CostOf},
     builder::Builder,
+    early::{self, EarlyTermination},
     exclude::{Excluder, at},
     grammar::{self, SweepFile},
     metric::{self, Metric},
@@ -20,6 +22,8 @@ pub struct Plan {
     pub name: String,
     /// What the arms are judged by.
     pub metric: Option<Metric>,
+    /// When arms end before their last epoch.
+    pub early: Option<EarlyTermination>,
     /// Paths that any run changes: the `param.` columns.
     pub parameters: Vec<String>,
     /// The runs in order.
@@ -43,9 +47,18 @@ pub struct PlannedRun {
     pub changed: Vec<(String, String)>,
     /// What is run.
     pub experiment: Experiment,
+    /// What it costs; none if the model cannot be built to be counted.
+    pub cost: Option<Cost>,
 }
 
 impl Plan {
+    /// Names of the arms, in order.
+    pub fn arms(&self) -> Vec<&str> {
+        let mut arms: Vec<&str> = self.runs.iter().map(|r| r.arm.as_str()).collect();
+        arms.dedup();
+        arms
+    }
+
     /// `{name}-{identity}`: another plan has another folder.
     pub fn folder_name(&self) -> String {
         let runs = self.runs.iter().map(|r| json!([r.arm, r.experiment.run_folder_name()]));
@@ -54,6 +67,12 @@ impl Plan {
 }
 
 impl PlannedRun {
+    /// Whether its arm is the one that the others are compared with: named `baseline`, or the base
+    /// itself.
+    pub fn is_baseline(&self) -> bool {
+        self.arm == "baseline" || self.changed.is_empty()
+    }
+
     /// The value of a setting in this run; empty where the run has no such setting.
     pub fn parameter(&self, path: &str) -> String {
         if let Some((_, value)) = self.changed.iter().find(|(p, _)| p == path) {
@@ -66,6 +85,16 @@ impl PlannedRun {
         }
     }
 
+    /// Context and target tokens of the whole run.
+    pub fn tokens(&self) -> Option<f64> {
+        Some(self.cost?.tokens_per_step * self.steps()? as f64)
+    }
+
+    /// Useful operations of the whole run.
+    pub fn flop(&self) -> Option<f64> {
+        Some(self.cost?.flop_per_step? * self.steps()? as f64)
+    }
+
     /// Steps of the run, if the data set says how many images it has.
     pub fn steps(&self) -> Option<u64> {
         let images = self.experiment.dataset.object.train_count()?;
@@ -76,8 +105,14 @@ impl PlannedRun {
 /// Reads files by name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
-/// The plan of a sweep file. `overrides` change its base.
-pub fn plan(file_name: &str, text: &str, overrides: &[String], read: ReadFile) -> Result<Plan, ConfigError> {
+/// The plan of a sweep file. `overrides` change its base; `cost` says what an experiment costs.
+pub fn plan(
+    file_name: &str,
+    text: &str,
+    overrides: &[String],
+    read: ReadFile,
+    cost: CostOf,
+) -> Result<Plan, ConfigError> {
     let file = grammar::read(file_name, text)?;
     let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
     let path = folder.join(&file.base).to_string_lossy().into_owned();
@@ -94,7 +129,7 @@ pub fn plan(file_name: &str, text: &str, overrides: &[String], read: ReadFile) -
     let base = Base::read(&path, &base_text, overrides, read)?;
     swept_overrides(&file, overrides)?;
     let changed: String = overrides.iter().map(|o| format!("# override: {o}\n")).collect();
-    Ok(Plan { source: changed + text, ..expand(&file, &base)? })
+    Ok(Plan { source: changed + text, ..expand(&file, &base, cost)? })
 }
 
 /// An override of what the sweep itself varies would be lost.
@@ -114,9 +149,10 @@ fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigE
 }
 
 /// Builds every run of `file` on `base`.
-pub(super) fn expand(file: &SweepFile, base: &Base) -> Result<Plan, ConfigError> {
+pub(super) fn expand(file: &SweepFile, base: &Base, cost: CostOf) -> Result<Plan, ConfigError> {
     let unchanged = base.with(&[])?;
     metric::check(file, &unchanged.probes)?;
+    early::check_metric(file, &unchanged.probes)?;
     let resolved = unchanged.resolved();
     let mut excluder = Excluder::new(&file.exclude, &resolved);
     excluder.check(&file.axes.iter().map(|a| a.path.as_str()).collect::<Vec<_>>())?;
@@ -136,9 +172,18 @@ pub(super) fn expand(file: &SweepFile, base: &Base) -> Result<Plan, ConfigError>
     }
     within_cap(file, (points.len() + arms.len()) as u128, seeds.len())?;
     let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place)).collect();
-    let mut builder = Builder::new(base, idle);
+    let allowance = file.budget.as_ref().map(|b| {
+        let changes = arms.iter().chain(&points).flat_map(|p| &p.changes);
+        budget::check(b, &changes.map(|c| (c.path.as_str(), c.place())).collect::<Vec<_>>())?;
+        Allowance::of(b, &unchanged, cost)
+    });
+    let mut builder = Builder::new(base, idle, cost, allowance.transpose()?);
     arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
-    builder.finish(file, arms.iter().chain(&points))
+    let plan = builder.finish(file, arms.iter().chain(&points))?;
+    if let Some(early) = &plan.early {
+        early.check(&plan.runs)?;
+    }
+    Ok(plan)
 }
 
 /// Named arms as points. The base is one where nothing else is varied (but seeds), and where

@@ -13,6 +13,9 @@ use crate::config::{Change, bare};
 /// Draws thrown away before a sample counts as impossible.
 const MOST_DRAWS: u64 = 1000;
 
+/// Points of the sequence before it repeats.
+const SOBOL_LENGTH: u32 = 1 << 16;
+
 /// Points before exclusions that are still walked one by one.
 const MOST_WALKED: u128 = 200_000;
 
@@ -30,7 +33,7 @@ pub(super) fn count(file: &SweepFile) -> u128 {
         _ if file.axes.is_empty() => 0,
         Method::Grid => lengths().fold(1, u128::saturating_mul),
         Method::Zip => lengths().next().unwrap_or(0),
-        Method::Random => file.samples.into(),
+        Method::Random | Method::Sobol => file.samples.into(),
         Method::OneAtATime => lengths().fold(0, u128::saturating_add),
     }
 }
@@ -45,6 +48,7 @@ pub(super) fn points(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
     let count = count(file) as usize;
     match file.method {
         Method::Random => (0..file.samples).filter_map(|i| sample(file, i, excluder)).collect(),
+        Method::Sobol => sobol(file, excluder),
         Method::OneAtATime => {
             let all = file.axes.iter().flat_map(|axis| axis.changes().iter().map(|c| vec![c.clone()]));
             all.filter(|p| excluder.keeps(p)).map(point).collect()
@@ -77,9 +81,21 @@ fn sample(file: &SweepFile, index: u64, excluder: &mut Excluder) -> Option<Point
     }
     let draw = |attempt| {
         let mut stream = Stream::new(0, "sweep", index, attempt);
-        file.axes.iter().map(|axis| axis.draw(&mut stream)).collect::<Vec<_>>()
+        file.axes.iter().map(|axis| axis.at(stream.uniform())).collect::<Vec<_>>()
     };
     (0..MOST_DRAWS).map(draw).find(|p| excluder.keeps(p)).map(point)
+}
+
+/// The first `samples` points of the scrambled Sobol sequence that no exclusion takes away: they fill
+/// the space evenly, and the same for any number of samples.
+fn sobol(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
+    if file.axes.is_empty() {
+        return Vec::new();
+    }
+    let share = |index: u32, axis: usize| f64::from(sobol_burley::sample(index, axis as u32, 0));
+    let at = |index: u32| file.axes.iter().enumerate().map(|(i, axis)| axis.at(share(index, i))).collect();
+    let all = (0..SOBOL_LENGTH).map(at).filter(|p: &Vec<Change>| excluder.keeps(p));
+    all.take(file.samples as usize).map(point).collect()
 }
 
 fn point(changes: Vec<Change>) -> Point {

@@ -1,5 +1,6 @@
 //! One training run: computes and tells, never prints and never writes.
 
+mod collapse;
 mod plan;
 mod probing;
 mod run_loop;
@@ -7,7 +8,7 @@ mod session;
 mod step;
 
 pub use plan::RunPlan;
-pub use run_loop::run;
+pub use run_loop::{Until, run};
 pub use session::Session;
 pub use step::StepResult;
 

@@ -8,7 +8,7 @@ use ijepa_registry::{
 };
 
 use crate::{
-    config::{Component, Control, Experiment, ProbedEncoder},
+    config::{CollapseRule, Component, Control, Experiment, ProbedEncoder},
     data::Pipeline,
     model::{Builder, Geometry},
 };
@@ -57,6 +57,8 @@ pub struct RunPlan {
     pub epochs: u64,
     /// Evaluations.
     pub probes: Vec<PlannedProbe>,
+    /// When the run counts as collapsed.
+    pub collapse: Vec<CollapseRule>,
 }
 
 impl RunPlan {
@@ -92,6 +94,7 @@ impl RunPlan {
             checkpoint_every: experiment.train.checkpoint_every,
             epochs: experiment.train.epochs,
             probes: probes.collect(),
+            collapse: experiment.collapse,
         };
         let builder = Builder {
             seed: experiment.seed,

@@ -15,15 +15,23 @@ use crate::{
 /// Receives every event; an error ends the run.
 pub type Emit<'a> = dyn FnMut(Event) -> std::io::Result<()> + Send + 'a;
 
-/// Trains from where the session stands to its end, or until `stop` is set: the step under way is
-/// finished and a checkpoint emitted.
+/// When to leave before the last step.
+#[derive(Clone, Copy)]
+pub struct Until<'a> {
+    /// As soon as this is set: the step under way is finished.
+    pub stop: &'a AtomicBool,
+    /// When this epoch is over.
+    pub epoch: Option<u64>,
+}
+
+/// Trains from where the session stands to its end, or until it is to leave, with a checkpoint.
 pub fn run<D: BuildDevice>(
     session: &mut Session<D>,
     emit: &mut Emit,
-    stop: &AtomicBool,
+    until: Until,
 ) -> Result<Outcome, TrainError> {
     emit(Event::Started(started(session)))?;
-    let outcome = train(session, emit, stop)?;
+    let outcome = train(session, emit, until)?;
     emit(Event::Ended(outcome.clone()))?;
     Ok(outcome)
 }
@@ -31,18 +39,23 @@ pub fn run<D: BuildDevice>(
 fn train<D: BuildDevice>(
     session: &mut Session<D>,
     emit: &mut Emit,
-    stop: &AtomicBool,
+    until: Until,
 ) -> Result<Outcome, TrainError> {
+    let last = until.epoch.map(|epoch| epoch.saturating_mul(session.plan.horizon.steps_per_epoch));
+    let stop = until.stop;
     let steps = session.plan.horizon.steps;
     let mut batches = loader(session);
     loop {
         if epoch_is_open(session) && !close_epoch(session, emit, stop)? {
             return pause(session, emit);
         }
+        if let Some(reason) = session.collapsed() {
+            return Ok(Outcome::Collapsed { reason });
+        }
         if session.progress.step == steps {
             return Ok(Outcome::Done);
         }
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) || last.is_some_and(|last| session.progress.step >= last) {
             return pause(session, emit);
         }
         let batch = batches.next().expect("the loader makes a batch for every step of the run");
@@ -61,7 +74,9 @@ fn advance<D: BuildDevice>(
     let step = session.progress.step + 1;
     let last = step == session.plan.horizon.steps;
     let logged = last || step.is_multiple_of(session.plan.log_every);
-    let result = session.step(batch, logged)?;
+    let watched = !session.plan.collapse.is_empty();
+    let closes = step.is_multiple_of(session.plan.horizon.steps_per_epoch);
+    let result = session.step(batch, logged || watched && closes)?;
     if !result.loss.is_finite() {
         return Ok(Some(format!("the loss of step {step} is {}", result.loss)));
     }
@@ -74,7 +89,10 @@ fn advance<D: BuildDevice>(
     progress.epoch.add(result.loss);
     progress.mask_redraws += result.redraws;
     emit(Event::Tick(Tick { step, loss: result.loss }))?;
-    if let Some(row) = metrics_row(session, &result) {
+    if let Some(row) = result.details.filter(|_| closes) {
+        session.watch_step(&MetricsRow { loss: result.loss, gradient_norm: result.gradient_norm, ..row });
+    }
+    if logged && let Some(row) = metrics_row(session, &result) {
         emit(Event::Metrics(row))?;
     }
     Ok(None)
@@ -116,12 +134,13 @@ fn close_epoch<D: BuildDevice>(
     let Some(rows) = session.probe(epoch, last, emit, stop)? else { return Ok(false) };
     let loss = session.progress.epoch.take();
     session.progress.epoch_closed = true;
+    session.watch_probes(&rows);
     let images = step * session.plan.batch_size as u64;
     emit(Event::Epoch(EpochRow { epoch, step, images, loss }))?;
     for row in rows {
         emit(Event::Probe(row))?;
     }
-    if last || epoch.is_multiple_of(session.plan.checkpoint_every) {
+    if last || epoch.is_multiple_of(session.plan.checkpoint_every) || session.collapsed().is_some() {
         emit(Event::Checkpoint(Box::new(session.snapshot())))?;
     }
     Ok(true)

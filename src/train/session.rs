@@ -41,7 +41,7 @@ impl<D: BuildDevice> Session<D> {
         let named =
             |(name, values): (String, Vec<f32>)| (format!("{OPTIMIZER}{name}"), vec![values.len()], values);
         tensors.extend(state.tensors.into_iter().map(named));
-        Snapshot { progress: self.progress, optimizer_steps: state.steps, tensors }
+        Snapshot { progress: self.progress.clone(), optimizer_steps: state.steps, tensors }
     }
 
     /// Continues from a snapshot of the same experiment.

@@ -42,7 +42,7 @@ fn csv_has_the_declared_columns() {
     assert_eq!(
         arms.lines().next(),
         Some(
-            "arm,param.encoder.depth,metric,n,n_failed,n_diverged,mean,std,stderr,median,iqm,ci_lo,ci_hi,ci_method,min,max"
+            "arm,param.encoder.depth,metric,n,n_failed,n_diverged,n_collapsed,mean,std,stderr,median,iqm,ci_lo,ci_hi,ci_method,min,max"
         )
     );
     assert_eq!(
@@ -51,7 +51,7 @@ fn csv_has_the_declared_columns() {
             "baseline,arm,metric,goal,design,n_pairs,diff,diff_ci_lo,diff_ci_hi,rel_diff_pct,test,p,p_holm,p_improve,effect_size,n_for_80_power,verdict"
         )
     );
-    assert!(arms.contains("deeper,6,linear/target/class/top1,6,0,0,62.0333333,"), "{arms}");
+    assert!(arms.contains("deeper,6,linear/target/class/top1,6,0,0,0,62.0333333,"), "{arms}");
     assert!(comparisons.contains("baseline,deeper,linear/target/class/top1,higher,paired,6,1.01666667,"));
     assert!(comparisons.trim_end().ends_with(",better"), "{comparisons}");
 }

@@ -123,7 +123,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "sed: 7",
         "dir/a.yaml:2:1: sed: there is no section `sed`\n\
      \x20 help: did you mean `seed`?\n\
-     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes",
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes, collapse",
     ),
     (
         "seed: 7",
@@ -300,7 +300,7 @@ const OVERRIDES: &[(&str, &str)] = &[
         "encodr.depth=4",
         "override `encodr.depth=4`: encodr.depth: there is no section `encodr`\n\
      \x20 help: did you mean `encoder`?\n\
-     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes",
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes, collapse",
     ),
     ("encoder.depth=0", "override `encoder.depth=0`: encoder.depth: is 0; allowed: 1 to 64"),
     (

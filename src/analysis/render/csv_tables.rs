@@ -29,12 +29,12 @@ pub fn comparisons_csv(report: &Report) -> String {
 fn arm_cells(report: &Report, index: usize, arm: &Summary) -> Vec<String> {
     let present = |value: &String| if value == ABSENT { String::new() } else { value.clone() };
     let without = arm.readings.len() - arm.values.len();
-    let diverged = arm.absent(Absence::Diverged);
+    let (diverged, collapsed) = (arm.absent(Absence::Diverged), arm.absent(Absence::Collapsed));
     let ends = arm.interval.map_or([f64::NAN; 2], |i| [i.low, i.high]);
     let mut cells = vec![arm.label.clone()];
     cells.extend(report.differences.iter().map(|d| present(&d.values[index])));
     cells.push(report.metric.clone());
-    cells.extend([arm.values.len(), without - diverged, diverged].map(|n| n.to_string()));
+    cells.extend([arm.values.len(), without - arm.broken(), diverged, collapsed].map(|n| n.to_string()));
     cells.extend([arm.mean, arm.std, arm.standard_error, arm.median, arm.iqm].map(measured));
     cells.extend(ends.map(measured));
     cells.push(arm.interval.map_or(String::new(), |i| i.method.name().into()));

@@ -1,8 +1,10 @@
 //! Masking strategies.
 
+mod block;
 mod blocks;
 mod drafts;
 mod equalize;
 mod multiblock;
 mod multiblock_seed;
 mod random;
+mod rasterized;

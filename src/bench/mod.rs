@@ -3,6 +3,8 @@
 //! A few training steps and passes of feature extraction are timed; the yardstick is a large matrix
 //! product through the same kernels. Nothing is written and nothing printed.
 
+mod cost;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +24,8 @@ use crate::{
     run::{RunError, check_data, start_threads},
     train::{RunPlan, Session, TrainError},
 };
+
+pub use cost::CostMemory;
 
 /// How to measure.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +91,9 @@ impl Measured {
 /// Steps before the clock counts: memory is reserved, threads wake up.
 const WARM_UP: usize = 2;
 
+/// Share of a large matrix product's speed that a training step reaches (docs/performance.md).
+pub const SHARE_OF_PRODUCT: f64 = 0.6;
+
 /// Images per pass of feature extraction.
 const FEATURE_BATCH: usize = 256;
 
@@ -132,6 +139,13 @@ fn product_speeds() -> Result<(f64, f64), RunError> {
     let of_one = one.map_or_else(|_| product_speed(), |pool| pool.install(product_speed));
     let of_all = product_speed();
     Ok((of_one.map_err(TrainError::from)?, of_all.map_err(TrainError::from)?))
+}
+
+/// Useful operations per second that training reaches on this machine, by experience: a share of a
+/// large matrix product, measured now with `threads` (none: all cores).
+pub fn attainable_speed(threads: Option<usize>) -> Option<f64> {
+    start_threads(threads);
+    Some(SHARE_OF_PRODUCT * product_speed().ok()?)
 }
 
 /// The best of several products of 2048 x 768 and 768 x 768 values, FLOP/s.

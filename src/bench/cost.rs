@@ -1,0 +1,56 @@
+//! What an experiment costs, known before it runs.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use ijepa_registry::prelude::*;
+
+use crate::{config::Experiment, model::flops::ModelSize, sweep::Cost};
+
+/// Costs by what decides them: seeds, schedules and probes share one.
+#[derive(Default)]
+pub struct CostMemory(RefCell<HashMap<String, Cost>>);
+
+impl CostMemory {
+    /// What `experiment` costs; an error if its model cannot be built.
+    pub fn cost(&self, experiment: &Experiment) -> Result<Cost, String> {
+        let all = experiment.resolved();
+        let decisive = ["dataset", "encoder", "predictor", "masking"].map(|s| all[s].to_string());
+        let key = format!("{decisive:?}{}", experiment.train.batch_size);
+        if let Some(known) = self.0.borrow().get(&key) {
+            return Ok(*known);
+        }
+        let cost = cost(experiment).map_err(|e| e.to_string())?;
+        self.0.borrow_mut().insert(key, cost);
+        Ok(cost)
+    }
+}
+
+/// Builds the model, untrained, and counts. Masks are those of a first step with seed 0, whatever the
+/// seed of the experiment, so that runs that differ only in their seed cost the same.
+fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
+    let image = experiment.dataset.object.shape();
+    let settings = &experiment.encoder.object;
+    let (patch, device) = (settings.patch(), Cpu::default());
+    let grid = Grid { rows: image.height / patch, cols: image.width / patch };
+    let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image })?;
+    let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim: settings.dim() };
+    let predictor = experiment.predictor.object.cpu(&context)?;
+    let (encoder, predictor) = (encoder.params(), predictor.params());
+    let count = |params: &[&Param<Cpu>]| params.iter().map(|p| p.dims.iter().product::<usize>() as u64).sum();
+    let (of_encoder, of_predictor): (u64, u64) = (count(&encoder), count(&predictor));
+    let images = (0..experiment.train.batch_size as u64).collect();
+    let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images };
+    let plans = experiment.masking.object.sample(grid, &draw).plans;
+    let size = ModelSize::of(&encoder, &predictor, grid.len());
+    Ok(Cost {
+        parameters: of_encoder + of_predictor,
+        target_parameters: of_encoder,
+        tokens_per_step: plans.iter().map(tokens).sum::<usize>() as f64,
+        flop_per_step: size.map(|size| size.step(&plans)),
+    })
+}
+
+fn tokens(plan: &MaskPlan) -> usize {
+    let lengths = |lists: &[Vec<u32>]| lists.iter().map(Vec::len).sum::<usize>();
+    lengths(&plan.contexts) + plan.contexts.len() * lengths(&plan.targets)
+}

@@ -1,0 +1,121 @@
+//! `ijepa-run status SWEEP`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, out, summary};
+use crate::results::{
+    Standing,
+    columns::{DECISIONS, PLAN},
+};
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Folder of a sweep, or its name; the newest if several sweeps have that name.
+    #[arg(value_name = "SWEEP")]
+    sweep: PathBuf,
+    /// Print one line per run too.
+    #[arg(short, long)]
+    runs: bool,
+    /// Folder of the run folders.
+    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    output: PathBuf,
+}
+
+/// How far a sweep is, from its files only; nothing is locked or written.
+pub(crate) fn status(args: &StatusArgs) -> Exit {
+    match read(args) {
+        Ok(text) => out::stdout(&text),
+        Err(message) => {
+            out::stderr(&message);
+            Exit::Config
+        }
+    }
+}
+
+/// A line of `plan.csv`, and how the run stands.
+struct Line {
+    run_id: String,
+    arm: String,
+    seed: String,
+    standing: Standing,
+}
+
+fn read(args: &StatusArgs) -> Result<String, String> {
+    let folder = find(&args.sweep, &args.output)?;
+    let output = folder.parent().and_then(Path::parent).unwrap_or(&args.output);
+    let plan = rows(&folder.join(PLAN.file))?;
+    let mut lines: Vec<Line> = plan
+        .iter()
+        .map(|row| {
+            let cell = |name: &str| row.get(name).cloned().unwrap_or_default();
+            let standing = Standing::read(&output.join(cell("run_id")));
+            Line { run_id: cell("run_id"), arm: cell("arm"), seed: cell("seed"), standing }
+        })
+        .collect();
+    // Written only where arms can end early.
+    for decision in rows(&folder.join(DECISIONS.file)).unwrap_or_default() {
+        let cell = |name: &str| decision.get(name).map_or("", String::as_str);
+        if cell("action") == "stop" {
+            let reason = format!("{} at epoch {}: {}", cell("rule"), cell("epoch"), cell("reason"));
+            let of_arm = lines.iter_mut().filter(|l| l.arm == cell("arm") && !l.standing.is_over());
+            of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
+        }
+    }
+    Ok(text(&folder, &lines, args.runs))
+}
+
+fn text(folder: &Path, lines: &[Line], each: bool) -> String {
+    let steps = |l: &Line| l.standing.status.as_ref().map_or((0, 0), |s| (s.step, s.steps));
+    let mut arms: Vec<&str> = lines.iter().map(|l| l.arm.as_str()).collect();
+    arms.dedup();
+    let arm = |name: &&str| {
+        let of_arm: Vec<&Line> = lines.iter().filter(|l| l.arm == **name).collect();
+        let done: u64 = of_arm.iter().map(|l| steps(l).0).sum();
+        let states = summary::states(&of_arm.iter().map(|l| &l.standing).collect::<Vec<_>>());
+        [(*name).to_owned(), of_arm.len().to_string(), done.to_string(), states]
+    };
+    let head = ["arm", "runs", "steps", "states"].map(String::from);
+    let table = out::aligned(head, arms.iter().map(arm).collect());
+    let each = if each { format!("\n{}", runs_table(lines)) } else { String::new() };
+    let all = summary::states(&lines.iter().map(|l| &l.standing).collect::<Vec<_>>());
+    format!("{}\n{table}{each}\n{} runs: {all}\n", folder.display(), lines.len())
+}
+
+fn runs_table(lines: &[Line]) -> String {
+    let row = |l: &Line| {
+        let steps = l.standing.status.as_ref().map_or(String::new(), |s| format!("{}/{}", s.step, s.steps));
+        let cells = [&l.run_id, &l.arm, &l.seed].map(String::clone);
+        let [run_id, arm, seed] = cells;
+        [run_id, arm, seed, l.standing.word().to_owned(), steps, l.standing.reason()]
+    };
+    let head = ["run", "arm", "seed", "state", "steps", "reason"].map(String::from);
+    out::aligned(head, lines.iter().map(row).collect())
+}
+
+/// Rows of a CSV file by column name.
+fn rows(path: &Path) -> Result<Vec<std::collections::HashMap<String, String>>, String> {
+    let at = |e: csv::Error| format!("{}: {e}", path.display());
+    csv::Reader::from_path(path).map_err(at)?.deserialize().collect::<Result<_, _>>().map_err(at)
+}
+
+/// The folder that is meant: a path, or the newest of `OUTPUT/sweeps/NAME-HASH`.
+pub(super) fn find(sweep: &Path, output: &Path) -> Result<PathBuf, String> {
+    if sweep.join(PLAN.file).is_file() {
+        return Ok(sweep.to_path_buf());
+    }
+    let all = output.join("sweeps");
+    let entries = std::fs::read_dir(&all).map_err(|e| format!("{}: {e}", all.display()))?.flatten();
+    let folders: Vec<(String, PathBuf)> =
+        entries.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path())).collect();
+    let wanted = sweep.to_string_lossy();
+    let is_meant = |name: &str| name == wanted || name.rsplit_once('-').is_some_and(|(n, _)| n == wanted);
+    let changed = |path: &PathBuf| std::fs::metadata(path.join(PLAN.file)).and_then(|m| m.modified()).ok();
+    let meant = folders.iter().filter(|(name, _)| is_meant(name)).map(|(_, path)| path);
+    meant.max_by_key(|path| changed(path)).cloned().ok_or_else(|| {
+        let mut names: Vec<&str> = folders.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        format!("there is no sweep `{wanted}`\n  help: {}", crate::config::did_you_mean(&wanted, &names))
+    })
+}

@@ -1,0 +1,120 @@
+//! `ijepa-run why FILE [key=value ...]`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{
+    Exit,
+    files::{self, Loaded},
+    ls, out,
+};
+use crate::{
+    analysis::settings::{SettingDifference, Settings, decides, differences},
+    config::Experiment,
+    results::Standing,
+};
+
+/// Earlier runs that are read in search of the nearest one.
+const MOST_READ: usize = 200;
+
+#[derive(Args, Debug)]
+pub(crate) struct WhyArgs {
+    /// Experiment or sweep file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Settings to change, such as encoder.depth=4; values are YAML.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of the run folders.
+    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    output: PathBuf,
+}
+
+/// Says of every run why it is reused or runs, key by key.
+pub(crate) fn why(args: &WhyArgs) -> Exit {
+    let experiments = match files::load(&args.file, &args.overrides, false) {
+        Ok(Loaded::One(experiment)) => vec![*experiment],
+        Ok(Loaded::Sweep(plan)) => plan.runs.into_iter().map(|run| run.experiment).collect(),
+        Err(message) => {
+            out::stderr(&message);
+            return Exit::Config;
+        }
+    };
+    out::stdout(&experiments.iter().map(|e| explain(e, &args.output)).collect::<String>())
+}
+
+/// An earlier run and the settings in which it differs: its value, then the planned one.
+pub(crate) struct Neighbour {
+    /// Name of its folder.
+    pub run_id: String,
+    /// All settings that differ, also those that cannot change a result.
+    pub differences: Vec<SettingDifference>,
+}
+
+impl Neighbour {
+    /// Settings in which it differs and that can change a result.
+    pub fn decisive(&self) -> impl Iterator<Item = &SettingDifference> {
+        self.differences.iter().filter(|d| decides(&d.path))
+    }
+}
+
+/// The earlier run that differs in the fewest settings that count. Runs of the same name and seed
+/// are looked at first.
+pub(crate) fn nearest(experiment: &Experiment, output: &Path) -> Option<Neighbour> {
+    let own = experiment.run_folder_name();
+    let (name, seed, _) = ls::parts(&own)?;
+    let entries = std::fs::read_dir(output).ok()?.flatten();
+    let names = entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| *n != own);
+    let distance = |n: &str| ls::parts(n).map(|(n, s, _)| (n != name, s != seed));
+    let mut candidates: Vec<(_, String)> = names.filter_map(|n| Some((distance(&n)?, n))).collect();
+    candidates.sort();
+    candidates.truncate(MOST_READ);
+    let planned = Settings::all(&experiment.resolved());
+    let compared = candidates.into_iter().filter_map(|(_, run_id)| {
+        let earlier = stored(&output.join(&run_id))?;
+        Some(Neighbour { run_id, differences: differences(&[&earlier, &planned]) })
+    });
+    compared.min_by_key(|n| n.decisive().count())
+}
+
+/// The settings a run folder was made with.
+fn stored(folder: &Path) -> Option<Settings> {
+    let text = std::fs::read_to_string(folder.join("experiment.yaml")).ok()?;
+    let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
+    Some(Settings::all(&value))
+}
+
+fn explain(experiment: &Experiment, output: &Path) -> String {
+    let own = experiment.run_folder_name();
+    let standing = Standing::read(&output.join(&own));
+    let Some(status) = &standing.status else { return unknown(experiment, output) };
+    let state = match standing.is_over() {
+        true => format!("{}: reused, a run of this identity is there", standing.word()),
+        false => format!("{}: continues at step {} of {}", standing.word(), status.step, status.steps),
+    };
+    let planned = Settings::all(&experiment.resolved());
+    let differences =
+        stored(&output.join(&own)).map_or(Vec::new(), |earlier| differences(&[&earlier, &planned]));
+    format!("{own}\n  {state}\n{}", table(&differences))
+}
+
+fn unknown(experiment: &Experiment, output: &Path) -> String {
+    let own = experiment.run_folder_name();
+    match nearest(experiment, output) {
+        None => format!("{own}\n  new: there is no run in {}\n", output.display()),
+        Some(neighbour) => format!(
+            "{own}\n  new: no run of this identity; the nearest is {}\n{}",
+            neighbour.run_id,
+            table(&neighbour.differences)
+        ),
+    }
+}
+
+fn table(differences: &[SettingDifference]) -> String {
+    let row = |d: &SettingDifference| {
+        let effect = if decides(&d.path) { "decides results" } else { "does not matter" };
+        format!("    {}: {} -> {} ({effect})\n", d.path, d.values[0], d.values[1])
+    };
+    differences.iter().map(row).collect()
+}

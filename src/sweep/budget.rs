@@ -1,0 +1,138 @@
+//! Arms that may use the same: epochs are chosen so that every arm takes what the base takes.
+//!
+//! Without it, eight targets are compared with one at twice the predictor's work.
+
+use serde_json::{Map, Value};
+
+use super::{plan::one, reader::Reader};
+use crate::config::{Change, ConfigError, Experiment, Place};
+
+/// What an experiment costs, known before it runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Values that the optimizer updates: context encoder and predictor.
+    pub parameters: u64,
+    /// Values of the target encoder.
+    pub target_parameters: u64,
+    /// Context tokens, and target tokens predicted from every context, of one step.
+    pub tokens_per_step: f64,
+    /// Useful operations of one step; none for components of unknown sizes.
+    pub flop_per_step: Option<f64>,
+}
+
+/// Looks up what an experiment costs.
+pub type CostOf<'a> = &'a dyn Fn(&Experiment) -> Result<Cost, String>;
+
+/// What all arms have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Equal {
+    /// Optimizer steps.
+    Steps,
+    /// Training images seen.
+    Images,
+    /// Context and target tokens.
+    Tokens,
+    /// Useful floating-point operations.
+    Flops,
+}
+
+impl Equal {
+    /// All of them.
+    pub const ALL: [Equal; 4] = [Equal::Steps, Equal::Images, Equal::Tokens, Equal::Flops];
+
+    /// The word in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Equal::Steps => "steps",
+            Equal::Images => "images",
+            Equal::Tokens => "tokens",
+            Equal::Flops => "flops",
+        }
+    }
+
+    /// How much one epoch of `experiment` takes.
+    fn per_epoch(self, experiment: &Experiment, cost: &Cost) -> Result<f64, String> {
+        let images = experiment.dataset.object.train_count().ok_or(
+            "the number of training images is not known before they are loaded; give it in `dataset`",
+        )?;
+        let steps = experiment.horizon(images).steps_per_epoch as f64;
+        let unknown =
+            || "the operations of these components cannot be counted; use `equal: tokens`".to_owned();
+        Ok(steps
+            * match self {
+                Equal::Steps => 1.0,
+                Equal::Images => experiment.train.batch_size as f64,
+                Equal::Tokens => cost.tokens_per_step,
+                Equal::Flops => cost.flop_per_step.ok_or_else(unknown)?,
+            })
+    }
+}
+
+/// The `budget` section.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    pub equal: Equal,
+    pub place: Place,
+}
+
+impl Budget {
+    fn per_epoch(&self, experiment: &Experiment, cost: CostOf) -> Result<f64, ConfigError> {
+        let per_epoch = cost(experiment).and_then(|c| self.equal.per_epoch(experiment, &c));
+        per_epoch.map_err(|message| one(&self.place, "budget", message, None))
+    }
+}
+
+/// A budget with its size: what the base takes.
+pub(super) struct Allowance<'a> {
+    budget: &'a Budget,
+    total: f64,
+}
+
+/// Reads the section.
+pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Budget> {
+    let value = top.get("budget")?;
+    let map = reader.mapping("budget", value, &["equal"])?;
+    let words = Equal::ALL.map(Equal::name);
+    match map.get("equal") {
+        Some(word) => {
+            let equal = Equal::ALL[reader.word("budget.equal", word, &words)?];
+            Some(Budget { equal, place: reader.document.places.value("budget") })
+        }
+        None => {
+            reader.wrong("budget", "says not what is equal", "write `budget: { equal: flops }`");
+            None
+        }
+    }
+}
+
+impl<'a> Allowance<'a> {
+    /// What the unchanged base takes.
+    pub fn of(budget: &'a Budget, base: &Experiment, cost: CostOf) -> Result<Self, ConfigError> {
+        Ok(Allowance { budget, total: budget.per_epoch(base, cost)? * base.train.epochs as f64 })
+    }
+
+    /// Epochs that `experiment` may take, and what share of the allowance they use.
+    pub fn epochs(&self, experiment: &Experiment, cost: CostOf) -> Result<(u64, f64), ConfigError> {
+        let per_epoch = self.budget.per_epoch(experiment, cost)?;
+        let epochs = (self.total / per_epoch).round().max(1.0);
+        Ok((epochs as u64, epochs * per_epoch / self.total))
+    }
+
+    /// Setting the epochs, asked for by the budget.
+    pub fn change(&self, epochs: u64) -> Change {
+        Change::computed("train.epochs", epochs.into(), self.budget.place.clone())
+    }
+
+    /// What is equal.
+    pub fn name(&self) -> &'static str {
+        self.budget.equal.name()
+    }
+}
+
+/// The budget decides how long the runs are, so nothing else may.
+pub(super) fn check(budget: &Budget, changes: &[(&str, Place)]) -> Result<(), ConfigError> {
+    let sets = |path: &str| path == "train" || path == "train.epochs";
+    let Some((path, place)) = changes.iter().find(|(path, _)| sets(path)) else { return Ok(()) };
+    let message = format!("the budget, equal {}, decides how many epochs an arm takes", budget.equal.name());
+    Err(one(place, path, message, Some("leave out this setting or the budget".into())))
+}

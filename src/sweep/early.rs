@@ -1,0 +1,309 @@
+//! Ending arms that will not win before they have used their whole budget.
+//!
+//! Arms are ended, not runs: to end the unlucky seeds of an arm would flatter it. All arms reach a
+//! rung before it is decided, so that a decision depends on numbers alone, never on who was
+//! faster. The rules are successive halving as in ASHA (Li et al., arXiv 1810.05934) and the median
+//! stopping rule (Golovin et al., "Google Vizier", KDD 2017).
+
+use serde_json::{Map, Value};
+
+use super::{
+    grammar::SweepFile,
+    metric::{self, Metric},
+    plan::{PlannedRun, one},
+    reader::Reader,
+};
+use crate::config::{ConfigError, Place};
+
+pub(super) const RULES: &[&str] = &["asha", "median"];
+
+/// The `early_terminate` section.
+#[derive(Clone, Debug)]
+pub struct EarlyTermination {
+    rule: Rule,
+    /// Epochs before anything is judged.
+    min_epochs: u64,
+    /// What the arms are judged by.
+    pub metric: Metric,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    /// One arm in `eta` goes on; rungs lie `eta` times as far apart each time.
+    Asha { eta: f64 },
+    /// Arms below the median of the others end; a rung every `every` epochs.
+    Median { every: u64 },
+}
+
+/// How an arm stands at a rung: means over its seeds, one per measurement so far, oldest first.
+#[derive(Clone, Debug)]
+pub struct ArmSeries {
+    /// Name of the arm.
+    pub arm: String,
+    /// Mean over its seeds of the metric, per measurement. Empty: broken down.
+    pub values: Vec<f64>,
+    /// Whether it goes on whatever its value: the baseline, with which the others are compared.
+    pub kept: bool,
+}
+
+/// What was decided about one arm at one rung.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Epoch of the rung.
+    pub epoch: u64,
+    /// `asha` or `median`.
+    pub rule: &'static str,
+    /// The arm.
+    pub arm: String,
+    /// What it was judged by; none if it has broken down.
+    pub value: Option<f64>,
+    /// The value from which on arms go on.
+    pub threshold: Option<f64>,
+    /// Whether it ends here.
+    pub stops: bool,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl EarlyTermination {
+    /// Name of the rule.
+    pub fn rule(&self) -> &'static str {
+        match self.rule {
+            Rule::Asha { .. } => RULES[0],
+            Rule::Median { .. } => RULES[1],
+        }
+    }
+
+    /// Epochs at which arms are judged in a run of `epochs`.
+    pub fn rungs(&self, epochs: u64) -> Vec<u64> {
+        let next = |rung: &u64| match self.rule {
+            // At least one further, however small eta is.
+            Rule::Asha { eta } => Some(((*rung as f64 * eta).round() as u64).max(rung + 1)),
+            Rule::Median { every } => Some(rung + every),
+        };
+        std::iter::successors(Some(self.min_epochs), next).take_while(|rung| *rung < epochs).collect()
+    }
+
+    /// Judges the arms that are still in the race at the rung of `epoch`.
+    pub fn decide(&self, epoch: u64, arms: &[ArmSeries]) -> Vec<Decision> {
+        match self.rule {
+            Rule::Asha { eta } => self.halve(epoch, arms, eta),
+            Rule::Median { .. } => self.below_median(epoch, arms),
+        }
+    }
+
+    /// The best of `arms.len() / eta` arms go on, at least one.
+    fn halve(&self, epoch: u64, arms: &[ArmSeries], eta: f64) -> Vec<Decision> {
+        let kept = ((arms.len() as f64 / eta).floor() as usize).max(1);
+        let mut ranked: Vec<f64> = arms.iter().filter_map(|a| a.values.last().copied()).collect();
+        ranked.sort_by(|a, b| self.metric.goal.better_first(*a, *b));
+        let threshold = ranked.get(kept - 1).or(ranked.last()).copied();
+        arms.iter()
+            .map(|arm| {
+                let value = arm.values.last().copied();
+                let rank = value.map(|v| 1 + ranked.iter().filter(|r| self.better(**r, v)).count());
+                let words = rank.map(|rank| format!("rank {rank} of {}, {kept} go on", arms.len()));
+                self.decision(epoch, arm, value, threshold, words)
+            })
+            .collect()
+    }
+
+    /// The best value so far must not be worse than the median of the other arms' running means.
+    fn below_median(&self, epoch: u64, arms: &[ArmSeries]) -> Vec<Decision> {
+        let mean = |a: &ArmSeries| a.values.iter().sum::<f64>() / a.values.len() as f64;
+        let of_others = |arm: &ArmSeries| {
+            let others = arms.iter().filter(|a| a.arm != arm.arm && !a.values.is_empty());
+            median(others.map(mean).collect())
+        };
+        arms.iter()
+            .map(|arm| {
+                let value = arm.values.iter().copied().min_by(|a, b| self.metric.goal.better_first(*a, *b));
+                let threshold = of_others(arm);
+                let words = threshold.map(|_| "its best, against the median of the others' means".to_owned());
+                self.decision(epoch, arm, value, threshold, words)
+            })
+            .collect()
+    }
+
+    fn decision(
+        &self,
+        epoch: u64,
+        arm: &ArmSeries,
+        value: Option<f64>,
+        threshold: Option<f64>,
+        words: Option<String>,
+    ) -> Decision {
+        let worse = value.zip(threshold).is_some_and(|(v, t)| self.better(t, v));
+        let words = if value.is_some() { words.unwrap_or_default() } else { "no run has a value".into() };
+        let stops = worse && !arm.kept;
+        let reason = if worse && arm.kept { format!("{words}; the baseline goes on") } else { words };
+        let (rule, arm) = (self.rule(), arm.arm.clone());
+        Decision { epoch, rule, arm, value, threshold, stops, reason }
+    }
+
+    fn better(&self, a: f64, b: f64) -> bool {
+        self.metric.goal.better_first(a, b).is_lt()
+    }
+
+    /// Every run must be as long as the others and measure the metric at every rung.
+    pub(super) fn check(&self, runs: &[PlannedRun]) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: String, help: &str| {
+            Err(one(&self.place, &format!("early_terminate{key}"), message, Some(help.into())))
+        };
+        let Some(first) = runs.first() else { return Ok(()) };
+        let epochs = first.experiment.train.epochs;
+        if let Some(other) = runs.iter().find(|r| r.experiment.train.epochs != epochs) {
+            let message = format!(
+                "runs of `{}` take {epochs} epochs, those of `{}` {}",
+                first.arm, other.arm, other.experiment.train.epochs
+            );
+            return wrong("", message, "arms are judged at the same epochs: give all the same length");
+        }
+        let rungs = self.rungs(epochs);
+        if rungs.is_empty() {
+            let message =
+                format!("is {}, and the runs have {epochs} epochs: nothing is ever judged", self.min_epochs);
+            return wrong(".min_epochs", message, "judge earlier, or leave the section out");
+        }
+        for run in runs {
+            let measures = |p: &&crate::config::ProbeSpec| p.encoder_metrics().contains(&self.metric.name);
+            let every = run.experiment.probes.iter().find(measures).map_or(0, |p| p.every);
+            if let Some(rung) = rungs.iter().find(|rung| every == 0 || !rung.is_multiple_of(every)) {
+                let when =
+                    if every == 0 { "at the end only".into() } else { format!("every {every} epochs") };
+                let message = format!(
+                    "arms are judged at the epochs {}, but `{}` is measured {when} in the arm `{}`",
+                    join(&rungs),
+                    self.metric.name,
+                    run.arm
+                );
+                let help = format!("choose rungs and `every` of the probe so that {rung} is a multiple");
+                return wrong("", message, &help);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn join(numbers: &[u64]) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
+/// Reads the section; `metric` is the sweep's own.
+pub(super) fn read(
+    top: &Map<String, Value>,
+    metric: Option<&Metric>,
+    reader: &mut Reader,
+) -> Option<EarlyTermination> {
+    let value = top.get("early_terminate")?;
+    let at = |key: &str| format!("early_terminate.{key}");
+    let map = reader.mapping("early_terminate", value, &["kind", "min_epochs", "eta", "every", "metric"])?;
+    let Some(kind) = map.get("kind") else {
+        reader.wrong("early_terminate", "says not which rule", "write `kind: asha` or `kind: median`");
+        return None;
+    };
+    let kind = reader.word(&at("kind"), kind, RULES)?;
+    let other = ["every", "eta"][kind];
+    if map.contains_key(other) {
+        reader.wrong(&at(other), format!("has no meaning for `{}`", RULES[kind]), "leave it out");
+    }
+    let min_epochs =
+        map.get("min_epochs").map_or(Some(1), |v| reader.whole(&at("min_epochs"), v, 1, u64::MAX));
+    let rule = if kind == 0 {
+        let eta = map.get("eta").map_or(Some(3.0), |v| reader.number(&at("eta"), v))?;
+        if !(eta > 1.0 && eta.is_finite()) {
+            reader.wrong(&at("eta"), format!("is {eta}; one arm in eta goes on, so it is more than 1"), "");
+        }
+        Rule::Asha { eta }
+    } else {
+        let every = map.get("every").map_or(min_epochs, |v| reader.whole(&at("every"), v, 1, u64::MAX));
+        Rule::Median { every: every? }
+    };
+    let metric = match map.get("metric") {
+        Some(value) => metric::section(&at("metric"), value, reader),
+        None if metric.is_some() => metric.cloned(),
+        None => {
+            let help = "write `metric: { name: linear/target/class/top1, goal: maximize }`";
+            reader.wrong("early_terminate", "has no metric to judge by", help);
+            None
+        }
+    };
+    let place = reader.document.places.value("early_terminate");
+    Some(EarlyTermination { rule, min_epochs: min_epochs?, metric: metric?, place })
+}
+
+/// The metric of the section must be one that the base measures.
+pub(super) fn check_metric(file: &SweepFile, probes: &[crate::config::ProbeSpec]) -> Result<(), ConfigError> {
+    let Some(early) = &file.early else { return Ok(()) };
+    metric::known(&early.metric, &early.place, "early_terminate.metric.name", probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::{At, Goal};
+
+    fn rule(rule: Rule, min_epochs: u64) -> EarlyTermination {
+        let metric = Metric { name: "m".into(), goal: Goal::Maximize, at: At::Last };
+        EarlyTermination { rule, min_epochs, metric, place: Place::Override("".into()) }
+    }
+
+    fn arms(values: &[&[f64]]) -> Vec<ArmSeries> {
+        let arm =
+            |(i, v): (usize, &&[f64])| ArmSeries { arm: i.to_string(), values: v.to_vec(), kept: i == 0 };
+        values.iter().enumerate().map(arm).collect()
+    }
+
+    fn stopped(decisions: &[Decision]) -> Vec<&str> {
+        decisions.iter().filter(|d| d.stops).map(|d| d.arm.as_str()).collect()
+    }
+
+    #[test]
+    fn rungs_grow_by_eta_and_end_before_the_last_epoch() {
+        assert_eq!(rule(Rule::Asha { eta: 3.0 }, 2).rungs(54), [2, 6, 18]);
+        assert_eq!(rule(Rule::Asha { eta: 1.1 }, 1).rungs(4), [1, 2, 3]);
+        assert_eq!(rule(Rule::Median { every: 5 }, 10).rungs(21), [10, 15, 20]);
+    }
+
+    #[test]
+    fn halving_keeps_the_best_third_and_the_baseline() {
+        let values: [&[f64]; 6] = [&[1.0], &[5.0], &[9.0, 2.0], &[4.0], &[], &[5.0]];
+        let decisions = rule(Rule::Asha { eta: 3.0 }, 2).decide(2, &arms(&values));
+        // The last value counts; the two with 5 are the third that goes on; an arm without a value
+        // has ended by itself.
+        assert_eq!(stopped(&decisions), ["2", "3"]);
+        assert_eq!(decisions[3].reason, "rank 3 of 6, 2 go on");
+        assert_eq!(decisions[0].reason, "rank 5 of 6, 2 go on; the baseline goes on");
+        assert_eq!((decisions[4].value, decisions[4].stops), (None, false));
+    }
+
+    #[test]
+    fn the_median_rule_compares_the_best_with_the_others_means() {
+        // Means 2, 3, 1; the medians of the others are 2, 1.5, 2.5.
+        let values: [&[f64]; 3] = [&[1.0, 3.0], &[2.0, 4.0], &[0.0, 2.0]];
+        let decisions = rule(Rule::Median { every: 1 }, 2).decide(2, &arms(&values));
+        assert_eq!(stopped(&decisions), ["2"]);
+        assert_eq!((decisions[2].value, decisions[2].threshold), (Some(2.0), Some(2.5)));
+        // Alone, nothing is worse than anything.
+        assert!(stopped(&rule(Rule::Median { every: 1 }, 2).decide(2, &arms(&values[2..]))).is_empty());
+    }
+
+    #[test]
+    fn less_can_be_better() {
+        let mut early = rule(Rule::Asha { eta: 2.0 }, 1);
+        early.metric.goal = Goal::Minimize;
+        let values: [&[f64]; 4] = [&[4.0], &[3.0], &[2.0], &[1.0]];
+        assert_eq!(stopped(&early.decide(1, &arms(&values))), ["1"]);
+    }
+}
