@@ -8,8 +8,7 @@ use std::{fs, path::PathBuf};
 
 use ijepa_run::{
     bench::CostMemory,
-    config::Experiment,
-    sweep::{Cost, Plan, multirun, plan},
+    sweep::{Plan, multirun, plan},
 };
 use program::{Folder, Output, finish};
 
@@ -35,11 +34,7 @@ fn read(name: &str) -> Result<String, String> {
 
 fn planned(text: &str) -> Result<Plan, String> {
     let text = format!("base: tiny.yaml\n{text}");
-    plan("dir/s.yaml", &text, &[], &read, &costs).map_err(|e| e.to_string())
-}
-
-fn costs(experiment: &Experiment) -> Result<Cost, String> {
-    CostMemory::default().cost(experiment)
+    plan("dir/s.yaml", &text, &[], &read, &CostMemory::default()).map_err(|e| e.to_string())
 }
 
 fn arms(text: &str) -> Vec<String> {
@@ -120,13 +115,14 @@ fn arms_come_by_name_and_equal_experiments_run_once() {
 #[test]
 fn a_grid_can_be_typed() {
     let typed = ["masking.targets=1,2".to_owned(), "seed=3,4".to_owned(), "train.epochs=2".to_owned()];
-    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read, &costs).expect("valid");
+    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read, &CostMemory::default()).expect("valid");
     let runs: Vec<String> = plan.runs.iter().map(|r| r.experiment.run_folder_name()).collect();
     assert_eq!(runs.len(), 4);
     assert!(runs[1].starts_with("tiny-s4-") && plan.runs[3].arm == "masking.targets=2");
     assert!(plan.runs.iter().all(|r| r.experiment.train.epochs == 2));
-    let error = multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read, &costs)
-        .expect_err("wrong");
+    let error =
+        multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read, &CostMemory::default())
+            .expect_err("wrong");
     let expected =
         "override `masking.targetz=1,2`: masking.targetz: masking `multiblock` has no setting `targetz`";
     assert!(error.to_string().starts_with(expected), "{error}");
@@ -282,7 +278,7 @@ fn a_budget_gives_cheap_arms_more_epochs() {
     let long = ["train.epochs=40".to_owned()];
     let plan = |equal: &str, extra: &str| {
         let text = format!("base: tiny.yaml\n{}", text(equal, extra));
-        plan("dir/s.yaml", &text, &long, &read, &costs).expect("valid")
+        plan("dir/s.yaml", &text, &long, &read, &CostMemory::default()).expect("valid")
     };
     let epochs = |equal: &str, extra: &str| -> Vec<u64> {
         let plan = plan(equal, extra);
@@ -408,6 +404,38 @@ fn arms_end_early_whole_and_by_numbers_alone() {
     let all = one.run(&["all.yaml"]);
     succeed(&all);
     assert!(all.stderr.contains(&format!("{} to do", 2 * ended)), "{}", all.stderr);
+}
+
+#[test]
+fn equal_seconds_are_measured_once() {
+    let text = "budget: { equal: seconds }\nparameters: { encoder.depth: [1, 6] }\n";
+    let folder = folder(text);
+    let plan = || folder.run(&["s.yaml", "train.epochs=40", "-n"]).stdout;
+    let first = plan();
+    let rates = fs::read_to_string(folder.path().join("results/sweeps/rates.csv")).unwrap();
+    assert_eq!(rates.lines().count(), 1 + 3, "the base and two arms: {rates}");
+    let steps = |text: &str| text.lines().find(|l| l.contains("steps to do")).unwrap().to_owned();
+    assert_eq!(steps(&first), steps(&plan()), "the same plan again");
+    assert!(folder.run(&["check", "s.yaml"]).stdout.contains("runs: 2"));
+}
+
+#[test]
+fn status_and_why_read_files_only() {
+    let folder = folder(GRID);
+    succeed(&folder.run(&["s.yaml"]));
+    let status = folder.run(&["status", "s", "--runs"]);
+    succeed(&status);
+    assert!(status.stdout.contains("4 runs: 4 done"), "{}", status.stdout);
+    assert_eq!(status.stdout.matches("12/12").count(), 4, "{}", status.stdout);
+    let unknown = folder.run(&["status", "t"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("there is no sweep `t`"), "{}", unknown.stderr);
+    let reused = folder.run(&["why", "tiny.yaml", "masking.targets=2", "train.log_every=7"]);
+    assert!(reused.stdout.contains("done: reused, a run of this identity is there"), "{}", reused.stdout);
+    assert!(reused.stdout.contains("train.log_every: 1 -> 7 (does not matter)"), "{}", reused.stdout);
+    let new = folder.run(&["why", "tiny.yaml", "masking.targets=2", "train.epochs=2"]);
+    assert!(new.stdout.contains("train.epochs: 3 -> 2 (decides results)"), "{}", new.stdout);
+    let planned = folder.run(&["tiny.yaml", "-m", "masking.targets=2,5", "train.epochs=2", "-n"]);
+    assert!(planned.stdout.contains("new: differs from tiny-s0-"), "{}", planned.stdout);
 }
 
 #[test]

@@ -4,25 +4,55 @@ use std::{cell::RefCell, collections::HashMap};
 
 use ijepa_registry::prelude::*;
 
-use crate::{config::Experiment, model::flops::ModelSize, sweep::Cost};
+use super::Rates;
+use crate::{
+    config::Experiment,
+    model::flops::ModelSize,
+    sweep::{Cost, Costs},
+};
 
 /// Costs by what decides them: seeds, schedules and probes share one.
 #[derive(Default)]
-pub struct CostMemory(RefCell<HashMap<String, Cost>>);
+pub struct CostMemory {
+    known: RefCell<HashMap<String, Cost>>,
+    rates: Option<Rates>,
+}
 
 impl CostMemory {
-    /// What `experiment` costs; an error if its model cannot be built.
-    pub fn cost(&self, experiment: &Experiment) -> Result<Cost, String> {
-        let all = experiment.resolved();
-        let decisive = ["dataset", "encoder", "predictor", "masking"].map(|s| all[s].to_string());
-        let key = format!("{decisive:?}{}", experiment.train.batch_size);
-        if let Some(known) = self.0.borrow().get(&key) {
+    /// One that measures seconds where they are asked for.
+    pub fn with(rates: Rates) -> Self {
+        CostMemory { rates: Some(rates), ..CostMemory::default() }
+    }
+}
+
+impl Costs for CostMemory {
+    fn cost(&self, experiment: &Experiment) -> Result<Cost, String> {
+        let key = decisive(experiment);
+        if let Some(known) = self.known.borrow().get(&key) {
             return Ok(*known);
         }
         let cost = cost(experiment).map_err(|e| e.to_string())?;
-        self.0.borrow_mut().insert(key, cost);
+        self.known.borrow_mut().insert(key, cost);
         Ok(cost)
     }
+
+    /// Without a table of rates, which a mere check has not, operations stand for seconds.
+    fn seconds_per_step(&self, experiment: &Experiment) -> Result<f64, String> {
+        match &self.rates {
+            Some(rates) => {
+                let key = blake3::hash(decisive(experiment).as_bytes()).to_hex()[..12].to_owned();
+                rates.seconds_per_step(&key, experiment)
+            }
+            None => Ok(self.cost(experiment)?.flop_per_step.unwrap_or(1.0)),
+        }
+    }
+}
+
+/// What the cost of a step depends on.
+fn decisive(experiment: &Experiment) -> String {
+    let all = experiment.resolved();
+    let sections = ["dataset", "augmentation", "encoder", "predictor", "masking", "loss", "optimizer"];
+    format!("{:?}{}", sections.map(|s| all[s].to_string()), experiment.train.batch_size)
 }
 
 /// Builds the model, untrained, and counts. Masks are those of a first step with seed 0, whatever the

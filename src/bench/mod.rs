@@ -4,6 +4,7 @@
 //! product through the same kernels. Nothing is written and nothing printed.
 
 mod cost;
+mod rates;
 
 use std::{
     sync::Arc,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use cost::CostMemory;
+pub use rates::Rates;
 
 /// How to measure.
 #[derive(Clone, Copy, Debug)]

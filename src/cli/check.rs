@@ -9,6 +9,7 @@ use super::{
     files::{self, Loaded},
     out,
 };
+use crate::bench::CostMemory;
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -19,9 +20,9 @@ pub(crate) struct CheckArgs {
 
 /// Reports every mistake of every file, and one line for each file without any.
 pub(crate) fn check(args: &CheckArgs) -> Exit {
-    let mut exit = Exit::Done;
+    let (mut exit, costs) = (Exit::Done, CostMemory::default());
     for file in &args.files {
-        match files::load(file, &[], false) {
+        match files::load(file, &[], false, &costs) {
             Ok(loaded) => {
                 out::stdout(&format!("{}: ok, {}\n", file.display(), describe(&loaded)));
             }

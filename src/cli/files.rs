@@ -15,20 +15,27 @@ pub(crate) enum Loaded {
     /// One experiment.
     One(Box<Experiment>),
     /// Many.
-    Sweep(Plan),
+    Sweep(Box<Plan>),
 }
 
 /// Loads a file; the error is ready to be printed. With `multirun`, overrides may list values.
-pub(crate) fn load(file: &Path, overrides: &[String], multirun: bool) -> Result<Loaded, String> {
+pub(crate) fn load(
+    file: &Path,
+    overrides: &[String],
+    multirun: bool,
+    costs: &CostMemory,
+) -> Result<Loaded, String> {
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
     let read = |name: &str| std::fs::read_to_string(name).map_err(|e| reason(&e));
     let name = file.to_string_lossy();
-    let memory = CostMemory::default();
-    let cost = |experiment: &Experiment| memory.cost(experiment);
     let loaded = match (sweep::is_sweep(&text), multirun) {
         (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),
-        (true, false) => sweep::plan(&name, &text, overrides, &read, &cost).map(Loaded::Sweep),
-        (false, true) => sweep::multirun(&name, &text, overrides, &read, &cost).map(Loaded::Sweep),
+        (true, false) => {
+            sweep::plan(&name, &text, overrides, &read, costs).map(|p| Loaded::Sweep(Box::new(p)))
+        }
+        (false, true) => {
+            sweep::multirun(&name, &text, overrides, &read, costs).map(|p| Loaded::Sweep(Box::new(p)))
+        }
         (false, false) => config::load(&name, &text, overrides, &read).map(|e| Loaded::One(Box::new(e))),
     };
     loaded.map_err(|e| e.to_string())
@@ -36,7 +43,7 @@ pub(crate) fn load(file: &Path, overrides: &[String], multirun: bool) -> Result<
 
 /// Loads a file that must hold a single experiment.
 pub(crate) fn load_one(file: &Path, overrides: &[String]) -> Result<Experiment, String> {
-    match load(file, overrides, false)? {
+    match load(file, overrides, false, &CostMemory::default())? {
         Loaded::One(experiment) => Ok(*experiment),
         Loaded::Sweep(_) => Err(format!("{} is a sweep; give a single experiment", file.display())),
     }
@@ -95,7 +102,9 @@ mod tests {
     fn a_missing_file_suggests_its_neighbours() {
         let folder = tempfile::tempdir().expect("folder");
         std::fs::write(folder.path().join("baseline.yaml"), "").expect("write");
-        let error = load(&folder.path().join("basline.yml"), &[], false).map(|_| ()).expect_err("missing");
+        let error = load(&folder.path().join("basline.yml"), &[], false, &CostMemory::default())
+            .map(|_| ())
+            .expect_err("missing");
         assert!(error.contains("there is no such file\n  help: did you mean"), "{error}");
         assert!(error.ends_with("baseline.yaml?"), "{error}");
     }

@@ -5,12 +5,18 @@ use super::{
     files::{self, Loaded},
     out, outcome, signals, sweep,
 };
-use crate::{config::Experiment, run, sinks::Verbosity};
+use crate::{
+    bench::{CostMemory, Rates},
+    config::Experiment,
+    run,
+    sinks::Verbosity,
+};
 
 /// Loads the file, then prints or runs what it describes.
 pub(crate) fn from_file(args: &RunArgs) -> Exit {
     let Some(file) = &args.file else { return Exit::Config };
-    match files::load(file, &args.overrides, args.multirun) {
+    let rates = Rates::of(&args.options.output, sweep::threads_per_run(&args.options));
+    match files::load(file, &args.overrides, args.multirun, &CostMemory::with(rates)) {
         Ok(Loaded::One(experiment)) => one(*experiment, &args.options),
         Ok(Loaded::Sweep(plan)) => sweep::from_plan(&plan, &args.options),
         Err(message) => {

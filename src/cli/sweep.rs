@@ -108,6 +108,7 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     prepare(&table).map_err(at)?;
     let stop = signals::stop_flag();
     carry_out(&mut table, options, stop).map_err(at)?;
+    folder.write_timing(&options.output, table.runs.iter().map(|(row, _)| row)).map_err(at)?;
     let standings = table.standings();
     if !options.quiet {
         let _ = out::stdout(&summary::arms(plan, &standings));
@@ -204,10 +205,19 @@ fn jobs(table: &Table, options: &RunOptions, stage: Stage) -> io::Result<Vec<Job
     Ok(table.plan.runs.iter().filter(has_work).map(job).collect())
 }
 
+/// Threads of this machine.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Threads that each run of a sweep computes with.
+pub(super) fn threads_per_run(options: &RunOptions) -> usize {
+    options.threads.map_or((cores() / usize::from(options.jobs)).max(1), usize::from)
+}
+
 fn arguments(config: &Path, options: &RunOptions, stage: Stage) -> Vec<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = options.threads.map_or((cores / usize::from(options.jobs)).max(1), usize::from);
+    let threads = threads_per_run(options);
     let mut all = vec![text(config), "--quiet".into(), "--stop-with-stdin".into()];
     all.extend(["--output".into(), text(&options.output), "--threads".into(), threads.to_string()]);
     all.extend(stage.fresh.then(|| "--force".to_owned()));

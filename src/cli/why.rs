@@ -8,9 +8,11 @@ use super::{
     Exit,
     files::{self, Loaded},
     ls, out,
+    sweep::cores,
 };
 use crate::{
     analysis::settings::{SettingDifference, Settings, decides, differences},
+    bench::{CostMemory, Rates},
     config::Experiment,
     results::Standing,
 };
@@ -33,7 +35,8 @@ pub(crate) struct WhyArgs {
 
 /// Says of every run why it is reused or runs, key by key.
 pub(crate) fn why(args: &WhyArgs) -> Exit {
-    let experiments = match files::load(&args.file, &args.overrides, false) {
+    let costs = CostMemory::with(Rates::of(&args.output, cores()));
+    let experiments = match files::load(&args.file, &args.overrides, false, &costs) {
         Ok(Loaded::One(experiment)) => vec![*experiment],
         Ok(Loaded::Sweep(plan)) => plan.runs.into_iter().map(|run| run.experiment).collect(),
         Err(message) => {

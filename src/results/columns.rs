@@ -264,8 +264,41 @@ pub const DECISIONS: Table = Table {
     ],
 };
 
-/// All tables of a sweep folder.
-pub const SWEEP_TABLES: [Table; 3] = [PLAN, RUNS, DECISIONS];
+/// `timing.csv` of a sweep folder: differs between two executions of the same sweep.
+pub const SWEEP_TIMING: Table = Table {
+    file: "timing.csv",
+    row: "one per run in the order of the plan; rewritten when the sweep ends",
+    columns: &[
+        RUN_ID,
+        SWEEP_ARM,
+        SEED,
+        column("processes", "", "processes that worked on the run"),
+        column("started_at", "UTC", "start of the first one"),
+        column("seconds", "s", "wall time spent training, probes excluded"),
+        column("images_per_second", "images/s", "training throughput over these seconds"),
+        column("peak_memory", "MiB", "largest resident memory of any of the processes"),
+        column("device", "", "device of the last process"),
+        column("threads", "", "its compute threads"),
+        column("cpu", "", "its processor"),
+        column("version", "", "its version of the program"),
+        column("git", "", "commit of the folder it was started in; `-dirty` if that had changes"),
+    ],
+};
+
+/// `sweeps/rates.csv` of an output folder: how fast this machine is, for budgets of equal seconds.
+pub const RATES: Table = Table {
+    file: "sweeps/rates.csv",
+    row: "one per model and machine, measured once; take a row away to measure again",
+    columns: &[
+        column("cpu", "", "processor"),
+        column("threads", "", "compute threads of the run"),
+        column("sizes", "", "hash of what the work of a step depends on: data, model, masking, batch"),
+        column("seconds_per_step", "s", "median over 20 training steps"),
+    ],
+};
+
+/// All tables that sweeps write.
+pub const SWEEP_TABLES: [Table; 5] = [PLAN, RUNS, DECISIONS, SWEEP_TIMING, RATES];
 
 /// A number as it is written: nine significant digits, shortest form; `nan` and `inf` in letters.
 pub fn number(value: f64) -> String {

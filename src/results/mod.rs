@@ -7,6 +7,7 @@ mod folder;
 mod standing;
 mod status;
 mod sweep_folder;
+mod sweep_timing;
 
 pub use csv_file::CsvFile;
 pub use folder::{FolderError, RunFolder, write_atomic};

@@ -157,7 +157,7 @@ fn best(measurements: &[Measured], goal: Goal) -> [String; 2] {
     best.map_or_else(Default::default, |m| [m.text.clone(), m.step.to_string()])
 }
 
-fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
+pub(super) fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record(&header)?;
     for row in rows {

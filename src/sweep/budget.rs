@@ -20,8 +20,13 @@ pub struct Cost {
     pub flop_per_step: Option<f64>,
 }
 
-/// Looks up what an experiment costs.
-pub type CostOf<'a> = &'a dyn Fn(&Experiment) -> Result<Cost, String>;
+/// Looks up what experiments cost.
+pub trait Costs {
+    /// What `experiment` costs; an error if its model cannot be built.
+    fn cost(&self, experiment: &Experiment) -> Result<Cost, String>;
+    /// Seconds of one of its steps on this machine: the same at every call, now and later.
+    fn seconds_per_step(&self, experiment: &Experiment) -> Result<f64, String>;
+}
 
 /// What all arms have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +39,13 @@ pub enum Equal {
     Tokens,
     /// Useful floating-point operations.
     Flops,
+    /// Time on this machine.
+    Seconds,
 }
 
 impl Equal {
     /// All of them.
-    pub const ALL: [Equal; 4] = [Equal::Steps, Equal::Images, Equal::Tokens, Equal::Flops];
+    pub const ALL: [Equal; 5] = [Equal::Steps, Equal::Images, Equal::Tokens, Equal::Flops, Equal::Seconds];
 
     /// The word in a file.
     pub fn name(self) -> &'static str {
@@ -47,11 +54,12 @@ impl Equal {
             Equal::Images => "images",
             Equal::Tokens => "tokens",
             Equal::Flops => "flops",
+            Equal::Seconds => "seconds",
         }
     }
 
     /// How much one epoch of `experiment` takes.
-    fn per_epoch(self, experiment: &Experiment, cost: &Cost) -> Result<f64, String> {
+    fn per_epoch(self, experiment: &Experiment, costs: &dyn Costs) -> Result<f64, String> {
         let images = experiment.dataset.object.train_count().ok_or(
             "the number of training images is not known before they are loaded; give it in `dataset`",
         )?;
@@ -62,8 +70,9 @@ impl Equal {
             * match self {
                 Equal::Steps => 1.0,
                 Equal::Images => experiment.train.batch_size as f64,
-                Equal::Tokens => cost.tokens_per_step,
-                Equal::Flops => cost.flop_per_step.ok_or_else(unknown)?,
+                Equal::Tokens => costs.cost(experiment)?.tokens_per_step,
+                Equal::Flops => costs.cost(experiment)?.flop_per_step.ok_or_else(unknown)?,
+                Equal::Seconds => costs.seconds_per_step(experiment)?,
             })
     }
 }
@@ -76,8 +85,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn per_epoch(&self, experiment: &Experiment, cost: CostOf) -> Result<f64, ConfigError> {
-        let per_epoch = cost(experiment).and_then(|c| self.equal.per_epoch(experiment, &c));
+    fn per_epoch(&self, experiment: &Experiment, costs: &dyn Costs) -> Result<f64, ConfigError> {
+        let per_epoch = self.equal.per_epoch(experiment, costs);
         per_epoch.map_err(|message| one(&self.place, "budget", message, None))
     }
 }
@@ -107,13 +116,13 @@ pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Budg
 
 impl<'a> Allowance<'a> {
     /// What the unchanged base takes.
-    pub fn of(budget: &'a Budget, base: &Experiment, cost: CostOf) -> Result<Self, ConfigError> {
-        Ok(Allowance { budget, total: budget.per_epoch(base, cost)? * base.train.epochs as f64 })
+    pub fn of(budget: &'a Budget, base: &Experiment, costs: &dyn Costs) -> Result<Self, ConfigError> {
+        Ok(Allowance { budget, total: budget.per_epoch(base, costs)? * base.train.epochs as f64 })
     }
 
     /// Epochs that `experiment` may take, and what share of the allowance they use.
-    pub fn epochs(&self, experiment: &Experiment, cost: CostOf) -> Result<(u64, f64), ConfigError> {
-        let per_epoch = self.budget.per_epoch(experiment, cost)?;
+    pub fn epochs(&self, experiment: &Experiment, costs: &dyn Costs) -> Result<(u64, f64), ConfigError> {
+        let per_epoch = self.budget.per_epoch(experiment, costs)?;
         let epochs = (self.total / per_epoch).round().max(1.0);
         Ok((epochs as u64, epochs * per_epoch / self.total))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{
-    budget::{Allowance, CostOf},
+    budget::{Allowance, Costs},
     grammar::SweepFile,
     plan::{Plan, PlannedRun},
     points::{Point, shown},
@@ -18,7 +18,7 @@ const CLOSE: f64 = 0.05;
 /// Makes the runs of a plan, or collects everything that is wrong with them.
 pub(super) struct Builder<'a> {
     base: &'a Base,
-    cost: CostOf<'a>,
+    costs: &'a dyn Costs,
     /// What every arm may take, if that is given.
     allowance: Option<Allowance<'a>>,
     /// Identity of every run so far, and the arm that has it.
@@ -33,12 +33,12 @@ impl<'a> Builder<'a> {
     pub fn new(
         base: &'a Base,
         notes: Vec<String>,
-        cost: CostOf<'a>,
+        costs: &'a dyn Costs,
         allowance: Option<Allowance<'a>>,
     ) -> Self {
         Builder {
             base,
-            cost,
+            costs,
             allowance,
             seen: BTreeMap::new(),
             runs: Vec::new(),
@@ -71,7 +71,7 @@ impl<'a> Builder<'a> {
     fn build(&mut self, point: &Point, mut changes: Vec<Change>) -> Result<Experiment, ConfigError> {
         let experiment = self.base.with(&changes)?;
         let Some(allowance) = &self.allowance else { return Ok(experiment) };
-        let (epochs, share) = allowance.epochs(&experiment, self.cost)?;
+        let (epochs, share) = allowance.epochs(&experiment, self.costs)?;
         changes.push(allowance.change(epochs));
         if (share - 1.0).abs() > CLOSE {
             let percent = 100.0 * share;
@@ -101,7 +101,7 @@ impl<'a> Builder<'a> {
         self.seen.insert(identity, point.label.clone());
         let changed = point.changes.iter().map(|c| (c.path.clone(), shown(&c.value.value))).collect();
         let index = self.runs.len();
-        let cost = (self.cost)(&experiment).ok();
+        let cost = self.costs.cost(&experiment).ok();
         self.runs.push(PlannedRun { index, arm: point.label.clone(), seed, changed, experiment, cost });
     }
 

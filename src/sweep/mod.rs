@@ -17,7 +17,7 @@ mod points;
 mod reader;
 mod schema;
 
-pub use budget::{Cost, CostOf};
+pub use budget::{Cost, Costs};
 pub use early::{ArmSeries, Decision, EarlyTermination};
 pub use grammar::is_sweep;
 pub use metric::{At, Goal, Metric};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     axes::Axis,
-    budget::CostOf,
+    budget::Costs,
     grammar::{Method, SweepFile},
     plan::{Plan, ReadFile, expand},
 };
@@ -19,7 +19,7 @@ pub fn multirun(
     text: &str,
     overrides: &[String],
     read: ReadFile,
-    cost: CostOf,
+    costs: &dyn Costs,
 ) -> Result<Plan, ConfigError> {
     let (mut single, mut axes, mut seeds) = (Vec::new(), Vec::new(), None);
     let mut parameters = Map::new();
@@ -45,7 +45,7 @@ pub fn multirun(
     let changed: String = single.iter().map(|o| format!("# override: {o}\n")).collect();
     let head = "# Typed on the command line; `base` is relative to the folder it was typed in.\n";
     let source = format!("{head}{changed}{}", serde_yaml::to_string(&form).unwrap_or_default());
-    Ok(Plan { source, ..expand(&file(name, axes, seeds), &base, cost)? })
+    Ok(Plan { source, ..expand(&file(name, axes, seeds), &base, costs)? })
 }
 
 /// The values of `path=a,b`; none if there is only one.

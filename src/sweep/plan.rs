@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
-    budget::{self, Allowance, Cost, CostOf},
+    budget::{self, Allowance, Cost, Costs},
     builder::Builder,
     early::{self, EarlyTermination},
     exclude::{Excluder, at},
@@ -105,13 +105,13 @@ impl PlannedRun {
 /// Reads files by name.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
-/// The plan of a sweep file. `overrides` change its base; `cost` says what an experiment costs.
+/// The plan of a sweep file. `overrides` change its base; `costs` says what experiments cost.
 pub fn plan(
     file_name: &str,
     text: &str,
     overrides: &[String],
     read: ReadFile,
-    cost: CostOf,
+    costs: &dyn Costs,
 ) -> Result<Plan, ConfigError> {
     let file = grammar::read(file_name, text)?;
     let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
@@ -129,7 +129,7 @@ pub fn plan(
     let base = Base::read(&path, &base_text, overrides, read)?;
     swept_overrides(&file, overrides)?;
     let changed: String = overrides.iter().map(|o| format!("# override: {o}\n")).collect();
-    Ok(Plan { source: changed + text, ..expand(&file, &base, cost)? })
+    Ok(Plan { source: changed + text, ..expand(&file, &base, costs)? })
 }
 
 /// An override of what the sweep itself varies would be lost.
@@ -149,7 +149,7 @@ fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigE
 }
 
 /// Builds every run of `file` on `base`.
-pub(super) fn expand(file: &SweepFile, base: &Base, cost: CostOf) -> Result<Plan, ConfigError> {
+pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result<Plan, ConfigError> {
     let unchanged = base.with(&[])?;
     metric::check(file, &unchanged.probes)?;
     early::check_metric(file, &unchanged.probes)?;
@@ -175,9 +175,9 @@ pub(super) fn expand(file: &SweepFile, base: &Base, cost: CostOf) -> Result<Plan
     let allowance = file.budget.as_ref().map(|b| {
         let changes = arms.iter().chain(&points).flat_map(|p| &p.changes);
         budget::check(b, &changes.map(|c| (c.path.as_str(), c.place())).collect::<Vec<_>>())?;
-        Allowance::of(b, &unchanged, cost)
+        Allowance::of(b, &unchanged, costs)
     });
-    let mut builder = Builder::new(base, idle, cost, allowance.transpose()?);
+    let mut builder = Builder::new(base, idle, costs, allowance.transpose()?);
     arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
     let plan = builder.finish(file, arms.iter().chain(&points))?;
     if let Some(early) = &plan.early {

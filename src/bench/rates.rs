@@ -1,0 +1,80 @@
+//! Seconds per step of this machine, measured once and kept: a budget of equal seconds must give the
+//! same plan when the sweep is run again.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ijepa_registry::{kinds::LoadContext, tensor::Cpu};
+
+use crate::{
+    config::{self, Experiment},
+    results::{
+        card,
+        columns::{RATES, number},
+        write_atomic,
+    },
+    run::{check_data, start_threads},
+    train::{RunPlan, Session},
+};
+
+/// Steps that are timed.
+const STEPS: usize = 20;
+
+/// The table of measured rates in an output folder.
+pub struct Rates {
+    path: PathBuf,
+    threads: usize,
+}
+
+impl Rates {
+    /// Those of runs with so many threads.
+    pub fn of(output: &Path, threads: usize) -> Self {
+        Rates { path: output.join(RATES.file), threads }
+    }
+
+    /// Seconds per step of `experiment`, whose sizes are called `key`: read, else measured and kept.
+    pub fn seconds_per_step(&self, key: &str, experiment: &Experiment) -> Result<f64, String> {
+        let cpu = card::cpu_name();
+        let mut rows = self.rows();
+        let named = [cpu.as_str(), &self.threads.to_string(), key].map(str::to_owned);
+        if let Some(row) = rows.iter().find(|row| row[..3] == named) {
+            return row[3].parse().map_err(|_| format!("{}: `{}` is no number", self.path.display(), row[3]));
+        }
+        let seconds = measure(experiment, self.threads)?;
+        let [cpu, threads, key] = named;
+        rows.push([cpu, threads, key, number(seconds)]);
+        self.write(&rows).map_err(|e| e.to_string())?;
+        // As it will be read.
+        Ok(number(seconds).parse().unwrap_or(seconds))
+    }
+
+    fn rows(&self) -> Vec<[String; 4]> {
+        let Ok(mut reader) = csv::Reader::from_path(&self.path) else { return Vec::new() };
+        reader.deserialize().flatten().collect()
+    }
+
+    fn write(&self, rows: &[[String; 4]]) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(RATES.columns.iter().map(|c| c.name))?;
+        rows.iter().try_for_each(|row| writer.write_record(row))?;
+        let bytes = writer.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
+        fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
+        write_atomic(&self.path, &bytes)
+    }
+}
+
+/// Median seconds of a step.
+fn measure(experiment: &Experiment, threads: usize) -> Result<f64, String> {
+    start_threads(Some(threads));
+    let read = |name: &str| Err(format!("there is no {name}"));
+    // A plan takes an experiment apart; this one is still needed whole.
+    let again = config::load("experiment", &experiment.to_yaml(), &[], &read).map_err(|e| e.to_string())?;
+    let data = again.dataset.object.load(&LoadContext::silent()).map_err(|e| e.to_string())?;
+    check_data(&again, &data).map_err(|e| e.to_string())?;
+    let (plan, builder) = RunPlan::new(again, Arc::new(data));
+    let mut session = Session::new(plan, builder, &Cpu::default()).map_err(|e| e.to_string())?;
+    super::steps(&mut session, STEPS).map(|(step, _)| step).map_err(|e| e.to_string())
+}
