@@ -8,6 +8,9 @@ use crate::{
     sweep::{At, Goal, Metric, Plan, PlannedRun},
 };
 
+/// Operations below which a measurement takes longer than the training.
+const WORTH_MEASURING: f64 = 1e12;
+
 /// Settings that are named where a run is new because they changed.
 const FEW: usize = 2;
 
@@ -34,29 +37,29 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions)
         plan.runs.len(),
         left - new,
         steps(plan, standings, options),
-        hours(plan, standings, options),
+        hours(plan, standings, options).map_or(String::new(), |line| line + "\n"),
         options.output.join("sweeps").join(plan.folder_name()).display()
     )
 }
 
-/// How long the training that is left takes on this machine, if its operations can be counted.
-fn hours(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
+/// How long the training that is left takes on this machine. None if its operations cannot be counted,
+/// or are too few to wait for a measurement.
+pub(crate) fn hours(plan: &Plan, standings: &[Standing], options: &RunOptions) -> Option<String> {
     let left = |(run, standing): (&PlannedRun, &Standing)| {
         let (flop, steps) = (run.flop()?, run.steps()?.max(1));
         Some(flop * steps_left(steps, standing, options) as f64 / steps as f64)
     };
     let flop: Option<f64> = plan.runs.iter().zip(standings).map(left).sum();
+    let flop = flop.filter(|flop| *flop > WORTH_MEASURING)?;
     let threads = options.threads.map(|t| usize::from(t) * usize::from(options.jobs));
-    let Some((flop, speed)) = flop.filter(|f| *f > 0.0).zip(bench::attainable_speed(threads)) else {
-        return String::new();
-    };
-    format!(
-        "training takes about {} here: {:.0} GFLOP at {:.0} GFLOP/s, {:.0} % of this machine's matrix product; probes come on top\n",
+    let speed = bench::attainable_speed(threads)?;
+    Some(format!(
+        "training takes about {} here: {:.0} GFLOP at {:.0} GFLOP/s, {:.0} % of this machine's matrix product; probes come on top",
         human_time(flop / speed),
         flop / 1e9,
         speed / 1e9,
         100.0 * bench::SHARE_OF_PRODUCT
-    )
+    ))
 }
 
 /// Steps that are left in all runs.

@@ -106,6 +106,10 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     let runs = plan.runs.iter().map(|run| row(plan, run)).zip(standings(plan, options)).collect();
     let mut table = Table { plan, folder: &folder, runs };
     prepare(&table).map_err(at)?;
+    if !options.quiet {
+        let all: Vec<Standing> = table.runs.iter().map(|(_, s)| s.clone()).collect();
+        summary::hours(plan, &all, options).iter().for_each(|line| out::stderr(line));
+    }
     let stop = signals::stop_flag();
     carry_out(&mut table, options, stop).map_err(at)?;
     folder.write_timing(&options.output, table.runs.iter().map(|(row, _)| row)).map_err(at)?;
