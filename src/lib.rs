@@ -19,6 +19,8 @@ pub mod train;
 
 pub mod analysis;
 
+pub mod report;
+
 pub mod launch;
 pub mod run;
 

@@ -428,7 +428,7 @@ fn status_and_why_read_files_only() {
     assert!(status.stdout.contains("4 runs: 4 done"), "{}", status.stdout);
     assert_eq!(status.stdout.matches("12/12").count(), 4, "{}", status.stdout);
     let unknown = folder.run(&["status", "t"]);
-    assert!(unknown.code == 2 && unknown.stderr.contains("there is no sweep `t`"), "{}", unknown.stderr);
+    assert!(unknown.code == 2 && unknown.stderr.contains("there is no sweep `t` in"), "{}", unknown.stderr);
     let reused = folder.run(&["why", "tiny.yaml", "masking.targets=2", "train.log_every=7"]);
     assert!(reused.stdout.contains("done: reused, a run of this identity is there"), "{}", reused.stdout);
     assert!(reused.stdout.contains("train.log_every: 1 -> 7 (does not matter)"), "{}", reused.stdout);

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -19,10 +19,14 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("sinks", &["events", "results"]),
     ("train", &["kernels", "config", "data", "events", "model"]),
     ("analysis", &["results"]),
+    ("report", &["analysis", "config", "data", "results"]),
     ("launch", &["results"]),
     ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),
     ("bench", &["kernels", "config", "data", "model", "results", "run", "sweep", "train"]),
-    ("cli", &["analysis", "bench", "config", "events", "launch", "results", "run", "sinks", "sweep"]),
+    (
+        "cli",
+        &["analysis", "bench", "config", "events", "launch", "report", "results", "run", "sinks", "sweep"],
+    ),
     ("main", &[]),
 ];
 
@@ -143,6 +147,7 @@ fn pure_layers_touch_no_file_clock_or_environment() {
             "config" | "sweep" => &["std::fs", "std::env", "std::time", "dfdx"],
             "events" | "analysis" => &["std::env", "dfdx"],
             "results" | "sinks" => &["dfdx"],
+            "report" => &["std::env", "std::time", "dfdx"],
             "train" | "model" | "nn" => &["std::fs", "std::env", "std::time"],
             _ => &[],
         };

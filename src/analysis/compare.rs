@@ -9,7 +9,7 @@ use super::{
     contrast::{Contrast, caveats, contrasts, survivors},
     error::AnalysisError,
     metric::{At, Goal, default_metric, unknown_metric, unknown_step, value},
-    runs::{ColumnMap, Run, Series, read_all},
+    runs::{ColumnMap, Hints, Run, Series, hints, read_all},
     settings::{SettingDifference, Settings, differences},
     summary::{Reading, Summary},
 };
@@ -17,14 +17,16 @@ use super::{
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Run folders, folders of run folders, CSV files.
+    /// Run folders, folders of run folders, sweep folders, CSV files.
     pub inputs: Vec<PathBuf>,
-    /// Metric; by default the first linear probe's top-1 accuracy on the target encoder.
+    /// Metric; by default that of the sweep, else the first linear probe's top-1 accuracy on the
+    /// target encoder.
     pub metric: Option<String>,
-    /// Label or name of the baseline; by default the first arm.
+    /// Label or name of the baseline; by default the arm of a sweep that changes nothing, else the
+    /// first arm.
     pub baseline: Option<String>,
-    /// Which measurement counts.
-    pub at: At,
+    /// Which measurement counts; by default that of the sweep, else the last.
+    pub at: Option<At>,
     /// Largest difference that does not matter.
     pub margin: Option<f64>,
     /// Which direction is good; by default what the metric's name suggests.
@@ -58,41 +60,99 @@ pub struct Report {
 
 /// Compares the arms found in the inputs.
 pub fn compare(request: &Request) -> Result<Report, AnalysisError> {
-    let margin_ok = request.margin.is_none_or(|m| m.is_finite() && m > 0.0);
-    if !margin_ok {
-        return Err(AnalysisError::new("--margin must be a positive number"));
-    }
-    let runs = read_all(&request.inputs, request.metric.as_deref(), &request.map)?;
-    let metric = metric(request, &runs)?;
-    let goal = request.goal.unwrap_or_else(|| Goal::of(&metric));
-    let (arms, mut notes) = arms::group(runs, &request.inputs)?;
-    let baseline = baseline(&arms, request.baseline.as_deref())?;
-    let summaries = summaries(&arms, &metric, request.at, goal)?;
-    let contrasts = contrasts(&summaries, baseline, goal, request.margin);
-    notes.extend(summaries.iter().filter_map(survivors));
-    notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
-    notes.extend(general_notes(&summaries, request.at));
-    let settings: Vec<&Settings> = arms.iter().map(|arm| &arm.settings).collect();
-    Ok(Report {
-        metric,
-        goal,
-        at: request.at,
-        margin: request.margin,
-        differences: differences(&settings),
-        arms: summaries,
-        baseline,
-        contrasts,
-        notes,
-    })
+    Study::read(request)?.report(request)
 }
 
-fn metric(request: &Request, runs: &[Run]) -> Result<String, AnalysisError> {
-    let named = request.metric.clone().or(request.map.metric.clone());
+/// The runs of a comparison by arm, and what is asked of them.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// Arms in order of appearance.
+    pub arms: Vec<Arm>,
+    /// Metric.
+    pub metric: String,
+    /// Which direction is good.
+    pub goal: Goal,
+    /// Which measurement counts.
+    pub at: At,
+    /// Index of the baseline.
+    pub baseline: usize,
+    notes: Vec<String>,
+}
+
+impl Study {
+    /// Reads every run that is asked for. A sweep says itself what it is judged by.
+    pub fn read(request: &Request) -> Result<Self, AnalysisError> {
+        let margin_ok = request.margin.is_none_or(|m| m.is_finite() && m > 0.0);
+        if !margin_ok {
+            return Err(AnalysisError::new("--margin must be a positive number"));
+        }
+        let hints = hints(&request.inputs);
+        let wanted = request.metric.as_deref().or(hints.metric.as_deref());
+        let runs = read_all(&request.inputs, wanted, &request.map)?;
+        let metric = metric(request, &hints, &runs)?;
+        let own = hints.metric.as_ref() == Some(&metric);
+        let at = request.at.or(hints.at.filter(|_| own)).unwrap_or(At::Last);
+        let goal = request.goal.or(hints.goal.filter(|_| own)).unwrap_or_else(|| Goal::of(&metric));
+        let (arms, notes) = arms::group(runs, &request.inputs)?;
+        let baseline = baseline(&arms, request.baseline.as_deref(), &hints)?;
+        Ok(Study { arms, metric, goal, at, baseline, notes })
+    }
+
+    /// Measures, tests and judges the arms.
+    pub fn report(&self, request: &Request) -> Result<Report, AnalysisError> {
+        let Study { arms, metric, goal, at, baseline, notes } = self;
+        let (goal, at, baseline) = (*goal, *at, *baseline);
+        self.refuse_best_of_last(at)?;
+        let summaries = summaries(arms, metric, at, goal)?;
+        let contrasts = contrasts(&summaries, baseline, goal, request.margin);
+        let mut notes = notes.clone();
+        notes.extend(summaries.iter().filter_map(survivors));
+        notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
+        notes.extend(general_notes(&summaries, at));
+        let settings: Vec<&Settings> = arms.iter().map(|arm| &arm.settings).collect();
+        Ok(Report {
+            metric: metric.clone(),
+            goal,
+            at,
+            margin: request.margin,
+            differences: differences(&settings),
+            arms: summaries,
+            baseline,
+            contrasts,
+            notes,
+        })
+    }
+
+    fn refuse_best_of_last(&self, at: At) -> Result<(), AnalysisError> {
+        let last_only = self.arms.iter().flat_map(|arm| &arm.runs).find(|run| run.has_last_values_only());
+        let Some(run) = last_only.filter(|_| at == At::Best) else { return Ok(()) };
+        let message = format!("{} holds last values only, no best ones", run.source.display());
+        Err(AnalysisError::new(message).help("name the sweep folder, with its run folders in place"))
+    }
+
+    /// The measurements of a metric: one per arm and run, none where a run lacks it.
+    pub fn series(&self, metric: &str) -> Result<Vec<Vec<Option<Series>>>, AnalysisError> {
+        let of_arm = |arm: &Arm| arm.runs.par_iter().map(|run| run.series(metric)).collect();
+        self.arms.iter().map(of_arm).collect()
+    }
+
+    /// Unit of a metric; empty where no run says.
+    pub fn unit(&self, metric: &str) -> String {
+        let units = self.arms.iter().flat_map(|arm| &arm.runs).map(|run| run.unit(metric));
+        units.into_iter().find(|unit| !unit.is_empty()).unwrap_or_default()
+    }
+}
+
+fn metric(request: &Request, hints: &Hints, runs: &[Run]) -> Result<String, AnalysisError> {
+    let named = request.metric.clone().or(request.map.metric.clone()).or(hints.metric.clone());
     named.map_or_else(|| default_metric(runs), Ok)
 }
 
-fn baseline(arms: &[Arm], wanted: Option<&str>) -> Result<usize, AnalysisError> {
-    let Some(wanted) = wanted else { return Ok(0) };
+fn baseline(arms: &[Arm], wanted: Option<&str>, hints: &Hints) -> Result<usize, AnalysisError> {
+    let Some(wanted) = wanted else {
+        let unchanged = arms.iter().position(|arm| Some(&arm.name) == hints.baseline.as_ref());
+        return Ok(unchanged.unwrap_or(0));
+    };
     if let Some(exact) = arms.iter().position(|arm| arm.label == wanted) {
         return Ok(exact);
     }

@@ -120,6 +120,15 @@ impl Contrast {
         if base == 0.0 { f64::NAN } else { 100.0 * self.difference.estimate / base }
     }
 
+    /// Variance of the paired difference, and what it would be with independent seeds: the sum of
+    /// both variances. None if unpaired.
+    pub fn variances(&self) -> Option<(f64, f64)> {
+        let differences: Vec<f64> =
+            self.values.iter().zip(&self.baseline_values).map(|(b, a)| b - a).collect();
+        let independent = stats::variance(&self.baseline_values) + stats::variance(&self.values);
+        self.paired().then(|| (stats::variance(&differences), independent))
+    }
+
     /// Smallest p that an exact test of this many runs can give.
     pub fn floor(&self) -> f64 {
         match self.design {

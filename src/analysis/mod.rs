@@ -17,11 +17,12 @@ pub mod stats;
 mod summary;
 mod verdict;
 
-pub use compare::{Report, Request, compare};
+pub use arms::Arm;
+pub use compare::{Report, Request, Study, compare};
 pub use contrast::Contrast;
 pub use error::AnalysisError;
 pub use metric::{Absence, At, Goal};
-pub use runs::ColumnMap;
+pub use runs::{ColumnMap, Run, Series, SweepRun, SweepTable, is_sweep};
 pub use settings::SettingDifference;
 pub use summary::{Reading, Summary};
 pub use verdict::Verdict;

@@ -19,6 +19,7 @@ Runs that differ only in their seed are one arm. The first arm is the baseline.
 Examples:
   ijepa-run compare results                                   every run in the folder
   ijepa-run compare results --baseline baseline --margin 0.5  what is within half a point?
+  ijepa-run compare results/sweeps/mask-count-50b96436e11e    the arms of a sweep, by its metric
   ijepa-run compare before after --fail-on worse              same experiments, two programs
   ijepa-run compare results --metric loss --at best           losses should fall
   ijepa-run compare a.csv b.csv --map metric=acc seed=seed    files of other programs
@@ -31,19 +32,20 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CompareArgs {
-    /// Run folders, folders of run folders, CSV files of other programs.
+    /// Run folders, folders of run folders, sweep folders or their runs.csv, CSV files of other programs.
     #[arg(value_name = "PATH", required = true)]
     inputs: Vec<PathBuf>,
-    /// Column of metrics.csv or epochs.csv, or probe/encoder[/labels]/metric; by default top1 of
-    /// the first linear probe on the target encoder.
+    /// Column of metrics.csv or epochs.csv, or probe/encoder[/labels]/metric; by default that of
+    /// the sweep, else top1 of the first linear probe on the target encoder.
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
-    /// Arm to compare the others with; the first one if left out.
+    /// Arm to compare the others with; by default the arm of a sweep that changes nothing, else the first.
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
-    /// Measurement of each run: last, best, or the one at a step.
-    #[arg(long, value_name = "last|best|STEP", default_value = "last")]
-    at: At,
+    /// Measurement of each run: last, best, or the one at a step; by default that of the sweep, else the
+    /// last.
+    #[arg(long, value_name = "last|best|STEP")]
+    at: Option<At>,
     /// Largest difference that does not matter; allows the verdict `equivalent`.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     margin: Option<f64>,

@@ -5,13 +5,16 @@ mod check;
 mod compare;
 mod components;
 mod files;
+mod lookup;
 mod ls;
 mod out;
 mod outcome;
 mod pool_display;
 mod race;
+mod report;
 mod run;
 mod schema;
+mod show;
 mod signals;
 mod status;
 mod summary;
@@ -62,6 +65,8 @@ Examples:
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run compare results                                 which arm is better, and how sure is that
+  ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
+  ijepa-run show 001765f2                                   one run: settings, state, numbers, files
   ijepa-run bench                                           speed on this machine, time of the recipe
 
 Exit codes:
@@ -97,8 +102,12 @@ enum Command {
     Components(components::ComponentsArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
+    /// Write the report of a sweep: one HTML file with figures, verdicts, masks and every run.
+    Report(report::ReportArgs),
     /// Print the JSON schema of experiment or sweep files, for editors.
     Schema(schema::SchemaArgs),
+    /// Show one run: settings, state, measurements, files, commands; from its files only.
+    Show(show::ShowArgs),
     /// Say how far a sweep is, from its files only.
     Status(status::StatusArgs),
     /// Say why runs are reused or run, setting by setting.
@@ -180,7 +189,9 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
+        Some(Command::Report(args)) => report::report(&args).into(),
         Some(Command::Schema(args)) => schema::schema(&args).into(),
+        Some(Command::Show(args)) => show::show(&args).into(),
         Some(Command::Status(args)) => status::status(&args).into(),
         Some(Command::Why(args)) => why::why(&args).into(),
         None => run::from_file(&cli.run).into(),

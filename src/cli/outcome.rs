@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Exit, out};
 use crate::{
+    analysis::render::short,
     events::Outcome,
     results::{FolderError, columns::PROBES},
     run::{Finished, RunError},
@@ -38,14 +39,19 @@ pub(crate) fn exit_of(error: &RunError) -> Exit {
     }
 }
 
+/// Two decimals, or the first digits of a small number.
+fn measured(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.1 { short(value) } else { format!("{value:.2}") }
+}
+
 /// The rows of the last epoch of `probes.csv` as an aligned table.
-fn last_probes(folder: &Path) -> String {
+pub(super) fn last_probes(folder: &Path) -> String {
     let Ok(mut reader) = csv::Reader::from_path(folder.join(PROBES.file)) else { return String::new() };
     let rows: Vec<csv::StringRecord> = reader.records().flatten().collect();
     let Some(last) = rows.last().map(|r| r[0].to_string()) else { return String::new() };
     let header = ["probe", "encoder", "labels", "metric", "value", "unit"].map(String::from);
     let cells = |r: &csv::StringRecord| {
-        let value = r[7].parse().map_or_else(|_| r[7].to_string(), |v: f64| format!("{v:.2}"));
+        let value = r[7].parse().map_or_else(|_| r[7].to_string(), measured);
         [&r[2], &r[3], &r[4], &r[5], &value, &r[6]].map(String::from)
     };
     out::aligned(header, rows.iter().filter(|r| r[0] == last).map(cells).collect())

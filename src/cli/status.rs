@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, out, summary};
+use super::{Exit, lookup, out, summary};
 use crate::results::{
     Standing,
     columns::{DECISIONS, PLAN},
@@ -12,15 +12,15 @@ use crate::results::{
 
 #[derive(Args, Debug)]
 pub(crate) struct StatusArgs {
-    /// Folder of a sweep, or its name; the newest if several sweeps have that name.
+    /// Folder of a sweep, or its name.
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
     /// Print one line per run too.
     #[arg(short, long)]
     runs: bool,
-    /// Folder of the run folders.
+    /// Folder in which sweeps are looked up by name.
     #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
-    output: PathBuf,
+    results: PathBuf,
 }
 
 /// How far a sweep is, from its files only; nothing is locked or written.
@@ -43,8 +43,8 @@ struct Line {
 }
 
 fn read(args: &StatusArgs) -> Result<String, String> {
-    let folder = find(&args.sweep, &args.output)?;
-    let output = folder.parent().and_then(Path::parent).unwrap_or(&args.output);
+    let folder = lookup::sweep(&args.sweep, &args.results)?;
+    let output = folder.parent().and_then(Path::parent).unwrap_or(&args.results);
     let plan = rows(&folder.join(PLAN.file))?;
     let mut lines: Vec<Line> = plan
         .iter()
@@ -98,24 +98,4 @@ fn runs_table(lines: &[Line]) -> String {
 fn rows(path: &Path) -> Result<Vec<std::collections::HashMap<String, String>>, String> {
     let at = |e: csv::Error| format!("{}: {e}", path.display());
     csv::Reader::from_path(path).map_err(at)?.deserialize().collect::<Result<_, _>>().map_err(at)
-}
-
-/// The folder that is meant: a path, or the newest of `OUTPUT/sweeps/NAME-HASH`.
-pub(super) fn find(sweep: &Path, output: &Path) -> Result<PathBuf, String> {
-    if sweep.join(PLAN.file).is_file() {
-        return Ok(sweep.to_path_buf());
-    }
-    let all = output.join("sweeps");
-    let entries = std::fs::read_dir(&all).map_err(|e| format!("{}: {e}", all.display()))?.flatten();
-    let folders: Vec<(String, PathBuf)> =
-        entries.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path())).collect();
-    let wanted = sweep.to_string_lossy();
-    let is_meant = |name: &str| name == wanted || name.rsplit_once('-').is_some_and(|(n, _)| n == wanted);
-    let changed = |path: &PathBuf| std::fs::metadata(path.join(PLAN.file)).and_then(|m| m.modified()).ok();
-    let meant = folders.iter().filter(|(name, _)| is_meant(name)).map(|(_, path)| path);
-    meant.max_by_key(|path| changed(path)).cloned().ok_or_else(|| {
-        let mut names: Vec<&str> = folders.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        format!("there is no sweep `{wanted}`\n  help: {}", crate::config::did_you_mean(&wanted, &names))
-    })
 }

@@ -4,6 +4,7 @@
 //! text -> document (tree + places) -> spec (extends and overrides laid on) -> experiment
 //! ```
 
+mod brief;
 mod build;
 mod change;
 mod checks;

@@ -63,6 +63,8 @@ fn comparison(report: &Report, c: &Contrast) -> Value {
         "p_improve": c.p_improve,
         "effect_size": c.effect,
         "n_for_80_power": c.seeds_needed,
+        "variance_paired": c.variances().map(|(paired, _)| paired),
+        "variance_independent": c.variances().map(|(_, independent)| independent),
         "variance_saved": c.variance_saved,
         "verdict": c.verdict.name(),
         "reason": c.reason,

@@ -37,7 +37,7 @@ pub fn latex(report: &Report) -> String {
 }
 
 /// A number for a reader: four significant digits; `-` if there is none.
-fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     if !x.is_finite() {
         return "-".into();
     }
@@ -49,7 +49,7 @@ fn short(x: f64) -> String {
 }
 
 /// A p-value for a reader.
-fn short_p(p: f64) -> String {
+pub fn short_p(p: f64) -> String {
     match p {
         p if p.is_nan() => "-".into(),
         p if p < 0.001 => "<0.001".into(),
@@ -58,7 +58,7 @@ fn short_p(p: f64) -> String {
 }
 
 /// `low to high`.
-fn range(low: f64, high: f64) -> String {
+pub fn range(low: f64, high: f64) -> String {
     if low.is_finite() && high.is_finite() {
         format!("{} to {}", short(low), short(high))
     } else {

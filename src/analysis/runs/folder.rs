@@ -28,9 +28,7 @@ const WIDE: [Table; 2] = [EPOCHS, METRICS];
 pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
     let file = path.join(CONFIGURATION);
     let text = fs::read_to_string(&file).map_err(|e| AnalysisError::at(&file, None, e))?;
-    let configuration: Value = serde_yaml::from_str(&text).map_err(|e| {
-        AnalysisError::at(&file, e.location().map(|l| l.line() as u64), format!("is not YAML: {e}"))
-    })?;
+    let configuration = yaml(&file, &text)?;
     let status = status(path)?;
     let word = |key: &str| configuration.get(key).map(|v| v.as_str().map_or(v.to_string(), Into::into));
     Ok(Run {
@@ -42,6 +40,13 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
         settings: Settings::of(&configuration),
         data: status.map_or(String::new(), |s| s.data),
         measured: Measured::Folder(probes(path, &linear_probes(&configuration))?),
+    })
+}
+
+/// The YAML `text` of `file`.
+pub(super) fn yaml(file: &Path, text: &str) -> Result<Value, AnalysisError> {
+    serde_yaml::from_str(text).map_err(|e| {
+        AnalysisError::at(file, e.location().map(|l| l.line() as u64), format!("is not YAML: {e}"))
     })
 }
 
@@ -65,7 +70,7 @@ fn probes(folder: &Path, linear: &[String]) -> Result<Vec<ProbeSeries>, Analysis
     let Some(sheet) = Sheet::read(&folder.join(PROBES.file), true)? else { return Ok(Vec::new()) };
     let [step, probe, encoder, labels, metric, value] =
         ["step", "probe", "encoder", "labels", "metric", "value"].map(|name| sheet.column(name));
-    let (step, value) = (step?, value?);
+    let (step, value, unit) = (step?, value?, sheet.find("unit"));
     let names = [probe?, encoder?, labels?, metric?];
     let mut all: Vec<ProbeSeries> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -74,7 +79,8 @@ fn probes(folder: &Path, linear: &[String]) -> Result<Vec<ProbeSeries>, Analysis
         let place = *places.entry(name).or_insert_with_key(|name| {
             let [probe, encoder, _, metric] = names.map(|c| &row[c]);
             let headline = metric == "top1" && encoder == "target" && linear.iter().any(|l| l == probe);
-            all.push(ProbeSeries { name: name.clone(), headline, series: Vec::new() });
+            let unit = unit.map_or(String::new(), |c| row[c].to_owned());
+            all.push(ProbeSeries { name: name.clone(), headline, unit, series: Vec::new() });
             all.len() - 1
         });
         if let Some(number) = sheet.number(row, value)? {
@@ -116,6 +122,13 @@ fn series(sheet: &Sheet, value: usize) -> Result<Series, AnalysisError> {
         }
     }
     Ok(series)
+}
+
+/// Unit of a column that [`column`] answers to.
+pub(super) fn unit(metric: &str) -> Option<&'static str> {
+    let name = metric.rsplit('/').next()?;
+    let columns = WIDE.iter().flat_map(|table| table.columns);
+    columns.filter(|c| c.name == name).map(|c| c.unit).next()
 }
 
 /// Names that [`column`] answers to; a bare name where it is not ambiguous.

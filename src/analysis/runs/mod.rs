@@ -3,6 +3,7 @@
 mod folder;
 mod foreign;
 mod sheet;
+mod sweep;
 mod walk;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use super::{error::AnalysisError, settings::Settings};
 use crate::results::State;
 
 pub use foreign::ColumnMap;
+pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
 pub use walk::read_all;
 
 /// Measurements of one metric in order: `(step, value)`.
@@ -43,6 +45,8 @@ pub(super) enum Measured {
     Folder(Vec<ProbeSeries>),
     /// In a foreign file, of which one column was read.
     Column(Series),
+    /// In the table of a sweep: the last value of each metric, after this many steps.
+    Last { step: u64, values: Vec<(String, f64)> },
 }
 
 /// One series of `probes.csv`.
@@ -52,6 +56,8 @@ pub(super) struct ProbeSeries {
     pub name: String,
     /// Whether this is the usual headline: top-1 accuracy of a linear probe on the target encoder.
     pub headline: bool,
+    /// Unit of the values; empty where the table does not say.
+    pub unit: String,
     pub series: Series,
 }
 
@@ -61,6 +67,9 @@ impl Run {
     pub fn series(&self, metric: &str) -> Result<Option<Series>, AnalysisError> {
         match &self.measured {
             Measured::Column(series) => Ok(Some(series.clone())),
+            Measured::Last { step, values } => {
+                Ok(values.iter().find(|(name, _)| name == metric).map(|(_, value)| vec![(*step, *value)]))
+            }
             Measured::Folder(probes) => match probes.iter().find(|p| p.name == metric) {
                 Some(probe) => Ok(Some(probe.series.clone())),
                 None => folder::column(&self.source, metric),
@@ -70,22 +79,49 @@ impl Run {
 
     /// Everything [`Run::series`] could be asked for, the headline metrics first.
     pub fn metrics(&self) -> Vec<String> {
-        let Measured::Folder(probes) = &self.measured else { return Vec::new() };
-        let (headline, other): (Vec<_>, Vec<_>) = probes.iter().partition(|p| p.headline);
-        let names = headline.into_iter().chain(other).map(|p| p.name.clone());
-        names.chain(folder::columns(&self.source)).collect()
+        match &self.measured {
+            Measured::Column(_) => Vec::new(),
+            Measured::Last { values, .. } => values.iter().map(|(name, _)| name.clone()).collect(),
+            Measured::Folder(probes) => {
+                let (headline, other): (Vec<_>, Vec<_>) = probes.iter().partition(|p| p.headline);
+                let names = headline.into_iter().chain(other).map(|p| p.name.clone());
+                names.chain(folder::columns(&self.source)).collect()
+            }
+        }
     }
 
-    /// Headline metrics in the order of the file.
+    /// Headline metrics in the order of the file. A table of last values knows no kind of probe:
+    /// every top-1 accuracy on the target encoder is one there.
     pub fn headlines(&self) -> Vec<&str> {
-        let Measured::Folder(probes) = &self.measured else { return Vec::new() };
-        probes.iter().filter(|p| p.headline).map(|p| p.name.as_str()).collect()
+        match &self.measured {
+            Measured::Column(_) => Vec::new(),
+            Measured::Last { values, .. } => {
+                let headline = |name: &&str| name.contains("/target/") && name.ends_with("/top1");
+                values.iter().map(|(name, _)| name.as_str()).filter(headline).collect()
+            }
+            Measured::Folder(probes) => {
+                probes.iter().filter(|p| p.headline).map(|p| p.name.as_str()).collect()
+            }
+        }
+    }
+
+    /// Unit of a metric; empty where nobody says.
+    pub fn unit(&self, metric: &str) -> String {
+        let Measured::Folder(probes) = &self.measured else { return String::new() };
+        let probe = probes.iter().find(|p| p.name == metric).map(|p| p.unit.clone());
+        probe.or_else(|| folder::unit(metric).map(Into::into)).unwrap_or_default()
+    }
+
+    /// Whether all that is known is what stands in the table of a sweep.
+    pub fn has_last_values_only(&self) -> bool {
+        matches!(&self.measured, Measured::Last { values, .. } if !values.is_empty())
     }
 
     /// Whether two runs hold the same numbers: copies of one run.
     pub fn same_numbers(&self, other: &Run) -> bool {
         match (&self.measured, &other.measured) {
             (Measured::Column(a), Measured::Column(b)) => a == b,
+            (Measured::Last { values: a, .. }, Measured::Last { values: b, .. }) => a == b,
             (Measured::Folder(a), Measured::Folder(b)) => {
                 a == b && self.state == other.state && folder::same_tables(&self.source, &other.source)
             }

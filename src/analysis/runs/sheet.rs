@@ -80,6 +80,13 @@ pub(super) fn line_of(row: &StringRecord) -> Option<u64> {
     row.position().map(csv::Position::line)
 }
 
+/// A row as CSV text, without the end of the line.
+pub(super) fn text_of(row: &StringRecord) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = writer.write_record(row).ok().and_then(|()| writer.into_inner().ok());
+    String::from_utf8_lossy(&written.unwrap_or_default()).trim_end().to_owned()
+}
+
 fn unreadable(path: &Path, error: &csv::Error) -> AnalysisError {
     let line = error.position().map(csv::Position::line);
     match error.kind() {

@@ -13,9 +13,11 @@ use super::{
     Run,
     folder::{self, CONFIGURATION},
     foreign::{self, ColumnMap},
+    sweep::{self, is_sweep},
 };
 
-/// Reads every run that `inputs` name: run folders, folders of run folders, foreign CSV files.
+/// Reads every run that `inputs` name: run folders, folders of run folders, sweep folders, tables
+/// of sweeps, foreign CSV files.
 /// Runs come in the order of the arguments, those of a folder by name.
 pub fn read_all(
     inputs: &[PathBuf],
@@ -25,13 +27,19 @@ pub fn read_all(
     let mut seen = HashSet::new();
     let mut runs = Vec::new();
     for (input, path) in inputs.iter().enumerate() {
-        if path.is_dir() {
+        if is_sweep(path) {
+            runs.extend(sweep::read(path, input)?);
+        } else if path.is_dir() {
             let mut folders = Vec::new();
             collect(path, &mut seen, &mut folders)?;
             let read: Result<Vec<Run>, _> = folders.par_iter().map(|f| folder::read(f, input)).collect();
             runs.extend(read?);
         } else if path.exists() {
             check_kind(path)?;
+            if *map == ColumnMap::default() && sweep::is_table(path) {
+                runs.extend(sweep::read_table(path, input)?);
+                continue;
+            }
             runs.extend(foreign::read(path, &arm_name(path, inputs), input, metric, map)?);
         } else {
             return Err(AnalysisError::at(path, None, "there is no such file or folder"));
@@ -61,7 +69,7 @@ fn check_kind(path: &Path) -> Result<(), AnalysisError> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         return Ok(());
     }
-    let message = "is neither a run folder, a folder of run folders, nor a .csv file";
+    let message = "is neither a run folder, a folder of run folders, a sweep folder, nor a .csv file";
     Err(AnalysisError::at(path, None, message))
 }
 

@@ -1,0 +1,260 @@
+//! The folder of a sweep: which runs belong to it, by arm, and what its file asks for.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use csv::StringRecord;
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::{super::error::AnalysisError, Measured, Run, folder, sheet::Sheet};
+use crate::{
+    analysis::{
+        metric::{At, Goal},
+        settings::Settings,
+    },
+    results::{
+        State,
+        columns::{PLAN, RUNS},
+    },
+};
+
+/// What stands around the path of a setting and the name of a metric in the header of `runs.csv`.
+const PARAMETER: &str = "param.";
+const METRIC: (&str, &str) = ("metric.", ".last");
+
+/// The file of a sweep folder that says what was asked for.
+const SOURCE: &str = "sweep.yaml";
+
+/// A row of `runs.csv`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepRun {
+    /// Position in the plan.
+    pub index: usize,
+    /// Name of the run folder.
+    pub id: String,
+    /// Name of the arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: String,
+    /// How it stood when the table was written, in a word.
+    pub status: String,
+    /// Why it ended as it did.
+    pub reason: String,
+    /// Steps done.
+    pub steps: String,
+    /// Values of [`SweepTable::parameters`].
+    pub parameters: Vec<String>,
+    /// Last value of each metric that was measured.
+    pub metrics: Vec<(String, f64)>,
+    /// The row as it stands in the file.
+    pub row: String,
+    /// Its line.
+    pub line: u64,
+}
+
+/// `runs.csv` of a sweep folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepTable {
+    /// The sweep folder.
+    pub folder: PathBuf,
+    /// Paths of the settings that the sweep varies.
+    pub parameters: Vec<String>,
+    /// One per run, in the order of the plan.
+    pub runs: Vec<SweepRun>,
+}
+
+/// What a sweep folder suggests where nothing was asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hints {
+    /// The sweep's metric.
+    pub metric: Option<String>,
+    /// Its goal.
+    pub goal: Option<Goal>,
+    /// Which measurement of it counts.
+    pub at: Option<At>,
+    /// Arm that changes nothing.
+    pub baseline: Option<String>,
+}
+
+/// Whether `path` is the folder of a sweep.
+pub fn is_sweep(path: &Path) -> bool {
+    path.join(RUNS.file).is_file() && !path.join(folder::CONFIGURATION).exists()
+}
+
+impl SweepTable {
+    /// Reads the table of the sweep folder `folder`.
+    pub fn read(folder: &Path) -> Result<Self, AnalysisError> {
+        Self::of_file(&folder.join(RUNS.file))
+    }
+
+    /// Reads a table, wherever it lies.
+    pub(super) fn of_file(path: &Path) -> Result<Self, AnalysisError> {
+        let missing = || AnalysisError::at(path, None, "there is no such file");
+        let sheet = Sheet::read(path, false)?.ok_or_else(missing)?;
+        let part = |start: &'static str, end: &'static str| {
+            let inner = move |h: &String| Some(h.strip_prefix(start)?.strip_suffix(end)?.to_owned());
+            sheet.header.iter().enumerate().filter_map(|(i, h)| Some((i, inner(h)?))).collect::<Vec<_>>()
+        };
+        let columns = Columns {
+            id: sheet.column("run_id")?,
+            arm: sheet.column("arm")?,
+            seed: sheet.column("seed")?,
+            status: sheet.column("status")?,
+            reason: sheet.find("reason"),
+            steps: sheet.find("steps"),
+            parameters: part(PARAMETER, ""),
+            metrics: part(METRIC.0, METRIC.1),
+        };
+        let read = |(index, row)| columns.run(&sheet, index, row);
+        let runs = sheet.rows.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let parameters = columns.parameters.into_iter().map(|(_, name)| name).collect();
+        Ok(SweepTable { folder: path.parent().unwrap_or(Path::new("")).into(), parameters, runs })
+    }
+
+    /// Where the run folders are, beside `sweeps`.
+    pub fn run_folder(&self, run: &SweepRun) -> PathBuf {
+        let plain = self.folder.components().all(|c| !matches!(c, Component::CurDir | Component::ParentDir));
+        let above =
+            self.folder.parent().and_then(Path::parent).filter(|p| plain && !p.as_os_str().is_empty());
+        above.map_or_else(|| self.folder.join("../.."), Path::to_path_buf).join(&run.id)
+    }
+
+    /// The experiment of a run with nothing left to default.
+    pub fn config(&self, run: &SweepRun) -> PathBuf {
+        self.folder.join(format!("configs/{}.yaml", run.index))
+    }
+
+    /// The text of the sweep file; empty if it is gone.
+    pub fn source(&self) -> String {
+        fs::read_to_string(self.folder.join(SOURCE)).unwrap_or_default()
+    }
+}
+
+/// Where what stands in `runs.csv`.
+struct Columns {
+    id: usize,
+    arm: usize,
+    seed: usize,
+    status: usize,
+    reason: Option<usize>,
+    steps: Option<usize>,
+    parameters: Vec<(usize, String)>,
+    metrics: Vec<(usize, String)>,
+}
+
+impl Columns {
+    fn run(&self, sheet: &Sheet, index: usize, row: &StringRecord) -> Result<SweepRun, AnalysisError> {
+        let cell = |column: usize| row[column].to_owned();
+        let optional = |column: Option<usize>| column.map_or(String::new(), cell);
+        let mut metrics = Vec::new();
+        for (column, name) in &self.metrics {
+            metrics.extend(sheet.number(row, *column)?.map(|value| (name.clone(), value)));
+        }
+        Ok(SweepRun {
+            index,
+            id: cell(self.id),
+            arm: cell(self.arm),
+            seed: cell(self.seed),
+            status: cell(self.status),
+            reason: optional(self.reason),
+            steps: optional(self.steps),
+            parameters: self.parameters.iter().map(|(column, _)| cell(*column)).collect(),
+            metrics,
+            row: super::sheet::text_of(row),
+            line: super::sheet::line_of(row).unwrap_or(0),
+        })
+    }
+}
+
+/// Reads the runs of the sweep folder `path`: their own folders where they exist, else what the
+/// table says.
+pub(super) fn read(path: &Path, input: usize) -> Result<Vec<Run>, AnalysisError> {
+    let table = SweepTable::read(path)?;
+    table.runs.par_iter().map(|row| of_row(&table, row, input)).collect()
+}
+
+fn of_row(table: &SweepTable, row: &SweepRun, input: usize) -> Result<Run, AnalysisError> {
+    let own = table.run_folder(row);
+    if !own.join(folder::CONFIGURATION).is_file() {
+        return Ok(Run { source: own, settings: configured(table, row)?, ..listed(table, row, input) });
+    }
+    let run = folder::read(&own, input)?;
+    let word = state(&row.status);
+    // A process that died leaves `running` behind; the sweep has seen it end.
+    let left = matches!(run.state, None | Some(State::Running));
+    let state = if left && word == Some(State::Failed) { word } else { run.state };
+    Ok(Run { name: row.arm.clone(), state, ..run })
+}
+
+/// Settings of a run that has no folder yet.
+fn configured(table: &SweepTable, row: &SweepRun) -> Result<Settings, AnalysisError> {
+    let file = table.config(row);
+    let Ok(text) = fs::read_to_string(&file) else { return Ok(parameters(table, row)) };
+    folder::yaml(&file, &text).map(|value| Settings::of(&value))
+}
+
+fn parameters(table: &SweepTable, row: &SweepRun) -> Settings {
+    let given = table.parameters.iter().zip(&row.parameters).filter(|(_, value)| !value.is_empty());
+    Settings(given.map(|(path, value)| (path.clone(), value.clone())).collect())
+}
+
+/// A run by its row alone.
+fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
+    Run {
+        source: table.folder.join(RUNS.file),
+        input,
+        name: row.arm.clone(),
+        seed: Some(row.seed.clone()),
+        state: state(&row.status),
+        settings: parameters(table, row),
+        data: String::new(),
+        measured: Measured::Last { step: row.steps.parse().unwrap_or(0), values: row.metrics.clone() },
+    }
+}
+
+/// The word of `status.json`; none for a run that has not begun.
+fn state(word: &str) -> Option<State> {
+    serde_json::from_value(Value::from(word)).ok()
+}
+
+/// Whether a CSV file is the table of a sweep.
+pub(super) fn is_table(path: &Path) -> bool {
+    let header = Sheet::read(path, false).ok().flatten().map_or(Vec::new(), |s| s.header);
+    ["run_id", "arm", "seed", "status"].iter().all(|name| header.iter().any(|h| h == name))
+}
+
+/// The runs of a table, without their folders.
+pub(super) fn read_table(path: &Path, input: usize) -> Result<Vec<Run>, AnalysisError> {
+    let table = SweepTable::of_file(path)?;
+    Ok(table.runs.iter().map(|row| listed(&table, row, input)).collect())
+}
+
+/// What the sweep behind the only input suggests.
+pub fn hints(inputs: &[PathBuf]) -> Hints {
+    let [input] = inputs else { return Hints::default() };
+    let folder = if input.is_dir() { input.as_path() } else { input.parent().unwrap_or(Path::new("")) };
+    if !is_sweep(folder) {
+        return Hints::default();
+    }
+    let text = fs::read_to_string(folder.join(SOURCE)).unwrap_or_default();
+    let file: Value = serde_yaml::from_str(&text).unwrap_or_default();
+    let goal = match file["metric"]["goal"].as_str() {
+        Some("minimize") => Some(Goal::Lower),
+        Some("maximize") => Some(Goal::Higher),
+        _ => None,
+    };
+    let at = &file["metric"]["at"];
+    let at = at.as_str().map_or_else(|| at.as_u64().map(At::Step), |word| word.parse().ok());
+    let metric = file["metric"]["name"].as_str().map(Into::into);
+    Hints { metric, goal, at, baseline: unchanged(folder) }
+}
+
+/// The first arm of the plan that changes nothing in the base.
+fn unchanged(folder: &Path) -> Option<String> {
+    let sheet = Sheet::read(&folder.join(PLAN.file), false).ok().flatten()?;
+    let (arm, changed) = (sheet.find("arm")?, sheet.find("changed")?);
+    sheet.rows.iter().find(|row| row[changed].is_empty()).map(|row| row[arm].to_owned())
+}

@@ -1,0 +1,182 @@
+//! `ijepa-run show ID`
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{Exit, lookup, ls, out, outcome};
+use crate::{
+    analysis::{SweepTable, is_sweep},
+    config::{self, Experiment},
+    results::{
+        State, Status,
+        card::RunCard,
+        columns::{METRICS, TIMING},
+    },
+};
+
+const CONFIGURATION: &str = "experiment.yaml";
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// Run folder, or the start of its name or of its identity.
+    #[arg(value_name = "ID")]
+    run: PathBuf,
+    /// Folder in which runs are looked up.
+    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    results: PathBuf,
+}
+
+/// Says everything about one run that its files tell; nothing is locked or written.
+pub(crate) fn show(args: &ShowArgs) -> Exit {
+    match find(&args.run, &args.results) {
+        Ok(folder) => out::stdout(&text(&folder)),
+        Err(message) => {
+            out::stderr(&message);
+            Exit::Config
+        }
+    }
+}
+
+/// The run folder that was meant.
+fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
+    if is_run(wanted) {
+        return Ok(wanted.into());
+    }
+    if wanted.is_dir() {
+        return Err(format!("{}: is no run folder, it holds no {CONFIGURATION}", wanted.display()));
+    }
+    let word = wanted.to_string_lossy();
+    let known = lookup::folders(results, is_run);
+    let of = |name: &str, part: usize| ls::parts(name).map(|(n, _, i)| [n, i][part].to_owned());
+    let means = |name: &str| name.starts_with(&*word) || of(name, 1).is_some_and(|i| i.starts_with(&*word));
+    let stem = |name: &str| -> usize { of(name, 0).map_or(name.len(), |n| n.len()) };
+    let found = lookup::unique("run", &word, results, &known, means, |name| &name[..stem(name)])?;
+    Ok(results.join(found))
+}
+
+fn is_run(path: &Path) -> bool {
+    path.join(CONFIGURATION).is_file()
+}
+
+fn text(folder: &Path) -> String {
+    let status = Status::read(folder);
+    let mut facts = vec![("state", state(status.as_ref()))];
+    facts.extend(arms(folder).into_iter().map(|arm| ("arm", arm)));
+    facts.extend(processes(folder));
+    let probes = outcome::last_probes(folder);
+    let mut parts = vec![format!("{}\n{}", folder.display(), pairs(&facts))];
+    parts.push(format!("settings that differ from their defaults\n{}", settings(folder)));
+    if !probes.is_empty() {
+        parts.push(format!("last measurements\n{probes}"));
+    }
+    parts.extend([METRICS, TIMING].iter().filter_map(|table| last_row(folder, table.file)));
+    parts.push(format!("files\n{}", files(folder)));
+    parts.push(commands(folder, status.as_ref()));
+    parts.join("\n")
+}
+
+/// Keys and values under each other.
+fn pairs<K: AsRef<str>>(pairs: &[(K, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.as_ref().len()).max().unwrap_or(0);
+    pairs.iter().map(|(key, value)| format!("  {:<width$}  {value}\n", key.as_ref())).collect()
+}
+
+fn state(status: Option<&Status>) -> String {
+    let Some(Status { state, reason, step, steps, .. }) = status else {
+        return "unknown: no status was ever written".into();
+    };
+    let share = 100 * step / (*steps).max(1);
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("{}{why}; step {step} of {steps} ({share} %)", ls::word(*state))
+}
+
+/// The arms of sweeps beside the run that it belongs to.
+fn arms(folder: &Path) -> Vec<String> {
+    let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let sweeps = results.join("sweeps");
+    let id = folder.file_name().unwrap_or_default().to_string_lossy();
+    let tables = lookup::folders(&sweeps, is_sweep).into_iter().filter_map(|name| {
+        let table = SweepTable::read(&sweeps.join(&name)).ok()?;
+        table.runs.into_iter().find(|run| run.id == id).map(|run| format!("{} of sweep {name}", run.arm))
+    });
+    tables.collect()
+}
+
+/// When, where and with what it ran, from `run.json`.
+fn processes(folder: &Path) -> Vec<(&'static str, String)> {
+    let text = fs::read_to_string(folder.join("run.json")).unwrap_or_default();
+    let cards: Vec<RunCard> = serde_json::from_str(&text).unwrap_or_default();
+    let Some(last) = cards.last() else { return Vec::new() };
+    let RunCard { started_at, version, git, cpu, threads, device, data, first_step, .. } = last;
+    let git = if git.is_empty() { String::new() } else { format!(", commit {git}") };
+    let first = &cards[0].started_at;
+    let again = format!("{first}; process {} from step {first_step} at {started_at}", cards.len());
+    vec![
+        ("started", if cards.len() == 1 { first.clone() } else { again }),
+        ("on", format!("{device}, {threads} threads, {cpu}")),
+        ("program", format!("ijepa-run {version}{git}")),
+        ("data", data.clone()),
+    ]
+}
+
+fn settings(folder: &Path) -> String {
+    match experiment(folder) {
+        Ok(experiment) => pairs(&experiment.brief()),
+        Err(why) => format!("  not known to this program: {why}\n"),
+    }
+}
+
+fn experiment(folder: &Path) -> Result<Experiment, String> {
+    let file = folder.join(CONFIGURATION);
+    let text = fs::read_to_string(&file).map_err(|e| e.to_string())?;
+    let nothing = |name: &str| Err(format!("{name} is not read"));
+    config::load(&file.to_string_lossy(), &text, &[], &nothing).map_err(|e| e.to_string())
+}
+
+/// The last whole row of a table, one column per line.
+fn last_row(folder: &Path, file: &str) -> Option<String> {
+    let mut reader = csv::Reader::from_path(folder.join(file)).ok()?;
+    let header = reader.headers().ok()?.clone();
+    let row = reader.records().flatten().last()?;
+    let cells = header.iter().zip(&row).filter(|(_, value)| !value.is_empty());
+    let cells: Vec<(&str, String)> = cells.map(|(name, value)| (name, value.to_owned())).collect();
+    Some(format!("last row of {file}\n{}", pairs(&cells)))
+}
+
+/// Files of the folder with their sizes, those of `checkpoints` too.
+fn files(folder: &Path) -> String {
+    let in_folder = |sub: &str| {
+        let all = lookup::folders(&folder.join(sub), Path::is_file);
+        all.into_iter()
+            .map(|name| Path::new(sub).join(name).to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+    };
+    let names = [in_folder(""), in_folder("checkpoints")].concat();
+    let size = |name: &String| fs::metadata(folder.join(name)).map_or(0, |m| m.len());
+    pairs(&names.iter().map(|name| (name, bytes(size(name)))).collect::<Vec<_>>())
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..10_000 => format!("{n} B"),
+        10_000..10_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
+}
+
+/// What continues the run, and what repeats it.
+fn commands(folder: &Path, status: Option<&Status>) -> String {
+    let file = folder.join(CONFIGURATION);
+    let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let goes_on = |s: &Status| matches!(s.state, State::Running | State::Stopped | State::Failed);
+    let mut lines = Vec::new();
+    if status.is_none_or(goes_on) {
+        lines.push(("continue", format!("ijepa-run {} --output {}", file.display(), results.display())));
+    }
+    lines.push(("repeat", format!("ijepa-run {} --output again", file.display())));
+    format!("commands\n{}", pairs(&lines))
+}

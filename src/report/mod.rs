@@ -1,0 +1,95 @@
+//! The report of a sweep: one HTML file that needs no network and no script, and its figures as
+//! SVG files. Returns text; nothing is printed or written here.
+//!
+//! ```text
+//! sweep folder -> Material (arms, verdicts, curves, masks) -> figures -> page
+//! ```
+
+mod chart;
+mod curves;
+mod examples;
+mod figure;
+mod forest;
+mod header;
+mod heat;
+mod layout;
+mod masks;
+mod material;
+mod numbers;
+mod page;
+mod places;
+mod response;
+mod runs;
+mod scale;
+mod tables;
+mod visibility;
+mod words;
+
+use std::path::PathBuf;
+
+use crate::analysis::AnalysisError;
+
+use figure::Figure;
+use material::Material;
+
+/// What to report on.
+#[derive(Clone, Debug)]
+pub struct ReportRequest {
+    /// The sweep folder.
+    pub sweep: PathBuf,
+    /// Metric; by default the sweep's own.
+    pub metric: Option<String>,
+    /// Arm to compare the others with; by default the one that changes nothing, else the first.
+    pub baseline: Option<String>,
+    /// Largest difference that does not matter.
+    pub margin: Option<f64>,
+    /// File name of the page: what links in the figures lead to.
+    pub page: String,
+    /// Whether the data set may be read, to show masks on images.
+    pub images: bool,
+}
+
+/// A report as text.
+#[derive(Clone, Debug)]
+pub struct SweepReport {
+    /// The page, figures included.
+    pub html: String,
+    /// The figures on their own: name without ending, SVG text.
+    pub figures: Vec<(String, String)>,
+}
+
+/// Reads a sweep folder and writes down what came out. The same files give the same bytes.
+pub fn report(request: &ReportRequest) -> Result<SweepReport, AnalysisError> {
+    let material = Material::read(request)?;
+    let figures = Figures::of(&material);
+    let all = figures.all().map(|figure| (figure.name.clone(), figure.file(&request.page))).collect();
+    Ok(SweepReport { html: page::page(&material, &figures), figures: all })
+}
+
+/// The figures of a page in order; none where there is nothing to draw.
+struct Figures {
+    forest: Option<Figure>,
+    responses: Vec<Figure>,
+    heat: Option<Figure>,
+    curves: Vec<Figure>,
+    visibility: Option<Figure>,
+    examples: Option<Figure>,
+}
+
+impl Figures {
+    fn of(material: &Material) -> Self {
+        Figures {
+            forest: forest::forest(material),
+            responses: response::responses(material),
+            heat: heat::heat_map(material),
+            curves: curves::figures(material),
+            visibility: visibility::visibility(&material.masks),
+            examples: examples::examples(&material.masks),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Figure> {
+        let results = self.forest.iter().chain(&self.responses).chain(&self.heat);
+        results.chain(&self.curves).chain(&self.visibility).chain(&self.examples)
+    }
+}
