@@ -76,7 +76,7 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
         parameters: of_encoder + of_predictor,
         target_parameters: of_encoder,
         tokens_per_step: plans.iter().map(tokens).sum::<usize>() as f64,
-        flop_per_step: size.map(|size| size.step(&plans)),
+        flop_per_step: size.map(|size| size.step(&plans).total()),
     })
 }
 

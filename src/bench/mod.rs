@@ -20,7 +20,10 @@ use crate::{
     config::{Control, Device, Experiment, ProbedEncoder},
     data::{Loader, LoaderPlan},
     kernels::{self, Backend},
-    model::flops::linear,
+    model::{
+        Phase,
+        flops::{StepFlop, linear},
+    },
     results::card,
     run::{RunError, check_data, start_threads},
     train::{RunPlan, Session, TrainError},
@@ -58,7 +61,9 @@ pub struct Measured {
     /// Median seconds of that wait.
     pub wait: f64,
     /// Useful operations of a step; none for a model of unknown sizes.
-    pub flop_per_step: Option<f64>,
+    pub flop_per_step: Option<StepFlop>,
+    /// Median seconds of every phase of a step.
+    pub phases: [f64; Phase::ALL.len()],
     /// Feature extraction, images per second.
     pub features_per_second: f64,
     /// Useful operations of feature extraction per image.
@@ -74,7 +79,7 @@ pub struct Measured {
 impl Measured {
     /// FLOP/s of the training step.
     pub fn step_speed(&self) -> Option<f64> {
-        Some(self.flop_per_step? / self.step)
+        Some(self.flop_per_step?.total() / self.step)
     }
     /// FLOP/s of feature extraction.
     pub fn features_speed(&self) -> Option<f64> {
@@ -112,7 +117,7 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, &Cpu::default()).map_err(RunError::from)?;
     let before = product_speeds()?;
-    let (step, wait) = steps(&mut session, options.steps)?;
+    let Steps { step, wait, phases } = steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
     let after = product_speeds()?;
@@ -127,6 +132,7 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
         step,
         wait,
         flop_per_step: session.typical_flop(),
+        phases,
         features_per_second: 1.0 / features,
         flop_per_feature: size.map(|s| s.features()),
         memory: card::peak_memory(),
@@ -170,25 +176,37 @@ fn product_speed() -> Result<f64, ModelError> {
     Ok(linear(ROWS, DIM, DIM) / best)
 }
 
-/// Median seconds of a step, and of the wait for data in it.
-fn steps(session: &mut Session<Cpu>, count: usize) -> Result<(f64, f64), RunError> {
+/// Median seconds of a step, of the wait for data in it, and of its phases.
+struct Steps {
+    step: f64,
+    wait: f64,
+    phases: [f64; Phase::ALL.len()],
+}
+
+fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
     let plan = &session.plan;
     let (data, pipeline) = (Arc::clone(&plan.data), Arc::clone(&plan.pipeline));
     // However short the experiment is, the loader goes on.
     let loader = LoaderPlan::new(plan.seed, plan.batch_size, u64::from(u32::MAX));
     let mut batches = Loader::start(data, pipeline, &loader);
     let (mut times, mut waits) = (Vec::new(), Vec::new());
+    let mut phases = [const { Vec::new() }; Phase::ALL.len()];
     for i in 0..WARM_UP + count.max(1) {
         let start = Instant::now();
         let batch = batches.next().expect("the data hold at least one batch");
         let wait = start.elapsed().as_secs_f64();
-        session.step(&batch, false)?;
+        let (mut lap, mut laps) = (Instant::now(), [0.0; Phase::ALL.len()]);
+        session.step_marked(&batch, false, &mut |phase| {
+            laps[phase as usize] += lap.elapsed().as_secs_f64();
+            lap = Instant::now();
+        })?;
         if i >= WARM_UP {
             times.push(start.elapsed().as_secs_f64());
             waits.push(wait);
+            phases.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
         }
     }
-    Ok((median(times), median(waits)))
+    Ok(Steps { step: median(times), wait: median(waits), phases: phases.map(median) })
 }
 
 /// Median seconds per image of feature extraction, as the probes do it.

@@ -86,7 +86,7 @@ fn table(m: &Measured, steps: u16) -> String {
     row("training step", format!("{:.1}", m.step * 1e3), &format!("ms, median of {steps}"));
     row("  waiting for data", format!("{:.1}", 100.0 * m.wait / m.step), "%");
     row("  images", format!("{:.0}", m.batch_size as f64 / m.step), "images/s");
-    row("  work", known(m.flop_per_step, &giga), "GFLOP per step");
+    row("  work", known(m.flop_per_step.map(|f| f.total()), &giga), "GFLOP per step");
     row("  speed", known(m.step_speed(), &giga), "GFLOP/s");
     row("  share of matrix product", known(m.step_speed(), &share), "%");
     row("feature extraction", format!("{:.0}", m.features_per_second), "images/s");
@@ -96,7 +96,30 @@ fn table(m: &Measured, steps: u16) -> String {
     row("  training", human_time(m.training_time()), &format!("{} steps of {}", m.steps, m.batch_size));
     row("  features for probes", human_time(m.features_time()), &format!("{} images", m.feature_images));
     let head = ["measure", "value", "unit"].map(String::from);
-    format!("{}, {threads}, f32\n{}", m.cpu, out::aligned(head, rows))
+    format!("{}, {threads}, f32\n{}\n{}", m.cpu, out::aligned(head, rows), phases(m))
+}
+
+/// The training step phase by phase: time, work, speed, and its share of the matrix product.
+fn phases(m: &Measured) -> String {
+    let flop = m.flop_per_step.map(|f| [f.target, f.context, f.predictor, f.backward]);
+    let names =
+        ["target forward", "context forward", "predictor forward", "backward", "optimizer and average"];
+    let row = |(i, name): (usize, &str)| {
+        let (time, work) = (m.phases[i], flop.and_then(|f| f.get(i).copied()));
+        let shown = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
+        let speed = work.map(|w| w / time);
+        [
+            name.to_string(),
+            format!("{:.1}", time * 1e3),
+            format!("{:.1}", 100.0 * time / m.step),
+            shown(work.map(|w| w / 1e9)),
+            shown(speed.map(|s| s / 1e9)),
+            shown(speed.map(|s| 100.0 * s / m.peak)),
+        ]
+    };
+    let rows: Vec<[String; 6]> = names.into_iter().enumerate().map(row).collect();
+    let head = ["phase", "ms", "% of step", "GFLOP", "GFLOP/s", "% of product"].map(String::from);
+    out::aligned(head, rows)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Passes over whole matrices that are not products.
 
-use super::math::normal;
-use super::simd::vectorised;
+use super::math::{self, normal};
+use super::simd::{LANES, vectorised};
 
 vectorised! {
     /// `out += x`.
@@ -39,6 +39,25 @@ vectorised! {
             let (cdf, density) = normal(*h);
             *out = h * cdf;
             *dh *= h.mul_add(density, cdf);
+        }
+    }
+}
+
+vectorised! {
+    /// Inner product, in sixteen partial sums.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+        math::dot(a, b)
+    }
+}
+
+vectorised! {
+    /// Appends to `found` where `values` are above `bar`, in order. Quick where few are.
+    pub fn positions_above(values: &[f32], bar: f32, found: &mut Vec<u32>) {
+        for (block, values) in values.chunks(LANES).enumerate() {
+            if values.iter().fold(false, |any, v| any | (*v > bar)) {
+                let above = values.iter().enumerate().filter(|(_, v)| **v > bar);
+                found.extend(above.map(|(i, _)| (block * LANES + i) as u32));
+            }
         }
     }
 }

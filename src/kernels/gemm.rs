@@ -4,6 +4,8 @@
 //! stream; weights are packed once per operator and shared by all groups and threads. The left factor
 //! is read in place, in either orientation. A bias and a residual are what the accumulators start from.
 
+use std::ops::Range;
+
 use super::pool::Buffer;
 use super::simd::{LANES, vectorised};
 use super::tile::{self, Left, Start, Strided, copy_row};
@@ -44,6 +46,10 @@ impl Packed {
         }
         Packed { panels, k, n }
     }
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.n
+    }
 }
 
 vectorised! {
@@ -70,6 +76,15 @@ pub fn product_of_transposed(out: &mut [f32], start: Start, a: &[f32], b: &Packe
     let m = out.len() / b.n;
     assert_eq!(a.len(), m * b.k, "a left factor of {} x {m}", b.k);
     multiply(out, start, Left { values: a, row: 1, col: m }, b);
+}
+
+/// `out = start + a' b` for some columns of `a`: `out` row-major (columns.len(), n), `a` row-major with
+/// the k rows of `b`.
+pub fn product_of_columns(out: &mut [f32], start: Start, a: &[f32], columns: Range<usize>, b: &Packed) {
+    let width = a.len() / b.k.max(1);
+    assert!(a.len() == width * b.k && columns.end <= width, "a left factor of {} x {width}", b.k);
+    assert_eq!(out.len(), columns.len() * b.n, "an output of {} x {}", columns.len(), b.n);
+    multiply(out, start, Left { values: &a[columns.start..], row: 1, col: width }, b);
 }
 
 vectorised! {

@@ -41,9 +41,12 @@ use ijepa_registry::tensor::{
 };
 
 use check::ensure;
+pub use elementwise::{dot, positions_above};
+pub use gemm::{Packed, product, product_of_columns};
 pub use memory::keep_memory;
 #[doc(hidden)]
 pub use simd::{Level, limit_level};
+pub use tile::Start;
 pub use types::{AdamWStep, BlockParams, RowLoss, TableTerm};
 
 /// What every operator returns.

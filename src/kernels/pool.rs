@@ -2,15 +2,20 @@
 //!
 //! A fresh large allocation costs a page fault for every 4 KiB and a pass that zeroes it. Buffers
 //! are therefore kept when dropped and handed out again *with their old contents*: a caller that
-//! takes one must write every value before reading it. The pool never shrinks; its size is the peak
-//! of one training step.
+//! takes one must write every value before reading it. The pool never shrinks; since few sizes differ
+//! and larger memory serves smaller requests, it holds little more than the peak of one training step.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex};
 
 /// Free memory by capacity.
-static FREE: LazyLock<Mutex<HashMap<usize, Vec<Vec<f32>>>>> = LazyLock::new(Mutex::default);
+type Free = BTreeMap<usize, Vec<Vec<f32>>>;
+
+static FREE: LazyLock<Mutex<Free>> = LazyLock::new(Mutex::default);
+
+/// Memory of up to so many times the wanted capacity serves a request.
+const LARGEST: usize = 2;
 
 /// A slice of `f32` on loan from the pool.
 #[derive(Debug, Default)]
@@ -23,7 +28,7 @@ impl Buffer {
     /// `len` values of any content.
     pub fn any(len: usize) -> Self {
         let capacity = capacity_class(len);
-        let recycled = free_lists().get_mut(&capacity).and_then(Vec::pop);
+        let recycled = recycle(&mut free_lists(), capacity);
         let memory = recycled.unwrap_or_else(|| vec![0.0; capacity]);
         Buffer { memory, len }
     }
@@ -64,13 +69,19 @@ impl Drop for Buffer {
 }
 
 /// The free lists; a panic elsewhere leaves them whole, so poisoning is ignored.
-fn free_lists() -> std::sync::MutexGuard<'static, HashMap<usize, Vec<Vec<f32>>>> {
+fn free_lists() -> std::sync::MutexGuard<'static, Free> {
     FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Rounds up to one of eight sizes per power of two, so that ragged batches find memory to reuse.
+/// The smallest free memory that serves `capacity`.
+fn recycle(free: &mut Free, capacity: usize) -> Option<Vec<f32>> {
+    free.range_mut(capacity..=LARGEST * capacity).find_map(|(_, memory)| memory.pop())
+}
+
+/// Rounds up to one of two sizes per power of two: batches whose sequences differ in length find memory
+/// to reuse, and the part of fresh memory that nobody writes is never given to the process.
 fn capacity_class(len: usize) -> usize {
-    let step = (len.next_power_of_two() / 16).max(64);
+    let step = (len.next_power_of_two() / 4).max(64);
     len.div_ceil(step).max(1) * step
 }
 
@@ -79,10 +90,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capacity_wastes_at_most_an_eighth() {
+    fn capacity_wastes_at_most_a_third() {
         for len in [0, 1, 63, 64, 65, 1000, 1025, 100_000, 1 << 20, (1 << 20) + 1] {
             let capacity = capacity_class(len);
-            assert!(capacity >= len && capacity <= len + len / 8 + 64, "{len}: {capacity}");
+            assert!(capacity >= len && 2 * capacity <= 3 * len + 256, "{len}: {capacity}");
         }
+    }
+
+    #[test]
+    fn memory_that_is_larger_is_taken_if_it_is_not_much_larger() {
+        let mut free = Free::new();
+        for capacity in [64, 192, 256, 1024] {
+            free.insert(capacity, vec![vec![0.0; capacity]]);
+        }
+        let mut taken = |capacity| recycle(&mut free, capacity).map(|m| m.len());
+        assert_eq!([taken(128), taken(128), taken(128), taken(64)], [Some(192), Some(256), None, Some(64)]);
     }
 }

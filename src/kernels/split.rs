@@ -55,34 +55,49 @@ impl Group {
 
 /// Cuts a packed batch into groups of about [`GROUP_TOKENS`] tokens at sequence boundaries.
 ///
+/// The groups are about equal, and as many as share evenly among the [`lanes`].
 /// `keep` lists, sorted, the tokens that are output rows; without it all are.
 pub fn groups(segments: &Segments, keep: Option<&[u32]>) -> Vec<Group> {
+    let total = segments.rows();
+    let fewest = total.div_ceil(GROUP_TOKENS);
+    let count = fewest.next_multiple_of(lanes(total, fewest).max(1));
+    let mut groups = Vec::new();
+    let mut first = 0;
+    for i in 1..=count {
+        let end = if i == count { segments.len() } else { nearest_start(segments, i * total / count) };
+        if end > first {
+            groups.push(group(segments, keep, first..end));
+            first = end;
+        }
+    }
+    groups
+}
+
+/// The sequence whose start is nearest to `token`.
+fn nearest_start(segments: &Segments, token: usize) -> usize {
+    let starts = segments.starts();
+    let after = starts.partition_point(|s| *s < token);
+    if after > 0 && token - starts[after - 1] < starts[after] - token { after - 1 } else { after }
+}
+
+/// The group of some of the sequences.
+fn group(segments: &Segments, keep: Option<&[u32]>, sequences: Range<usize>) -> Group {
     let rows_before = |token: usize| match keep {
         Some(keep) => keep.partition_point(|k| (*k as usize) < token),
         None => token,
     };
-    let mut groups = Vec::new();
-    let mut first = 0;
-    while first < segments.len() {
-        let start = segments.range(first).start;
-        let mut end = first + 1;
-        while end < segments.len() && segments.range(end).end - start <= GROUP_TOKENS {
-            end += 1;
+    let start = segments.range(sequences.start).start;
+    let tokens = start..segments.range(sequences.end - 1).end;
+    let rows = rows_before(tokens.start)..rows_before(tokens.end);
+    let sequence = |i: usize| {
+        let s = segments.range(i);
+        Sequence {
+            tokens: s.start - start..s.end - start,
+            rows: rows_before(s.start) - rows.start..rows_before(s.end) - rows.start,
         }
-        let tokens = start..segments.range(end - 1).end;
-        let rows = rows_before(tokens.start)..rows_before(tokens.end);
-        let sequence = |i: usize| {
-            let s = segments.range(i);
-            Sequence {
-                tokens: s.start - start..s.end - start,
-                rows: rows_before(s.start) - rows.start..rows_before(s.end) - rows.start,
-            }
-        };
-        let kept = keep.map(|k| k[rows.clone()].iter().map(|t| *t as usize - start).collect());
-        groups.push(Group { sequences: (first..end).map(sequence).collect(), tokens, rows, kept });
-        first = end;
-    }
-    groups
+    };
+    let kept = keep.map(|k| k[rows.clone()].iter().map(|t| *t as usize - start).collect());
+    Group { sequences: sequences.map(sequence).collect(), tokens, rows, kept }
 }
 
 /// Number of partial sums for the weight gradients of `tokens` tokens in `groups` groups; each gets one.
@@ -122,11 +137,24 @@ mod tests {
         let segments = Segments::from_lengths([100, 100, 100, 700, 1]);
         let groups = groups(&segments, Some(&[0, 150, 199, 299, 1000]));
         let tokens: Vec<_> = groups.iter().map(|g| g.tokens.clone()).collect();
-        assert_eq!(tokens, [0..200, 200..300, 300..1000, 1000..1001]);
+        assert_eq!(tokens, [0..300, 300..1000, 1000..1001]);
         let rows: Vec<_> = groups.iter().map(|g| g.rows.clone()).collect();
-        assert_eq!(rows, [0..3, 3..4, 4..4, 4..5]);
+        assert_eq!(rows, [0..4, 4..4, 4..5]);
         assert_eq!(groups[0].sequences[1], Sequence { tokens: 100..200, rows: 1..3 });
-        assert_eq!(groups[1].kept.as_deref(), Some(&[99][..]));
+        assert_eq!(groups[0].kept.as_deref(), Some(&[0, 150, 199, 299][..]));
+    }
+
+    #[test]
+    fn groups_are_about_equal_and_share_evenly_among_lanes() {
+        for (images, length) in [(64, 12), (64, 23), (256, 37), (64, 64), (1, 1)] {
+            let groups = groups(&Segments::from_lengths(vec![length; images]), None);
+            let tokens = || groups.iter().map(|g| g.tokens.len());
+            let (least, most) = (tokens().min().unwrap(), tokens().max().unwrap());
+            assert!(most - least <= 2 * length && most <= GROUP_TOKENS + length, "{least} to {most}");
+            assert!(groups.len().is_multiple_of(lanes(images * length, groups.len())), "{}", groups.len());
+            assert_eq!(tokens().sum::<usize>(), images * length);
+        }
+        assert!(super::groups(&Segments::from_lengths([0, 0]), None).is_empty());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Builder {
 
 /// A device that components can be built on: picks the right method of every settings trait.
 pub trait BuildDevice: Backend {
+    /// Patches of whole images that a step passes through the model together, at most. More share their
+    /// overheads between more of them and take more memory.
+    const PART_TOKENS: usize;
     /// Builds an encoder here.
     fn build_encoder(
         settings: &dyn EncoderSettings,
@@ -40,8 +43,9 @@ pub trait BuildDevice: Backend {
 }
 
 macro_rules! build_on {
-    ($device:ty, $method:ident) => {
+    ($device:ty, $method:ident, $part_tokens:expr) => {
         impl BuildDevice for $device {
+            const PART_TOKENS: usize = $part_tokens;
             fn build_encoder(
                 settings: &dyn EncoderSettings,
                 context: &EncoderContext<Self>,
@@ -64,9 +68,10 @@ macro_rules! build_on {
     };
 }
 
-build_on!(Cpu, cpu);
+// Enough groups of tokens for a few dozen threads.
+build_on!(Cpu, cpu, 4096);
 #[cfg(feature = "cuda")]
-build_on!(dfdx::prelude::Cuda, cuda);
+build_on!(dfdx::prelude::Cuda, cuda, usize::MAX);
 
 impl Builder {
     /// The untrained encoder: what training starts from, and the `random_init` control.

@@ -67,6 +67,26 @@ pub struct ModelSize {
     pub registers: usize,
 }
 
+/// Operations of a training step by its phases.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepFlop {
+    /// Target encoder, forward.
+    pub target: f64,
+    /// Context encoder, forward.
+    pub context: f64,
+    /// Predictor, forward.
+    pub predictor: f64,
+    /// Both backward.
+    pub backward: f64,
+}
+
+impl StepFlop {
+    /// Of the whole step.
+    pub fn total(&self) -> f64 {
+        self.target + self.context + self.predictor + self.backward
+    }
+}
+
 impl ModelSize {
     /// From the parameters by their names; none for a component that names them otherwise.
     pub fn of<D: Device<f32>>(
@@ -85,8 +105,13 @@ impl ModelSize {
     }
 
     /// One training step on images with these masks.
-    pub fn step(&self, plans: &[MaskPlan]) -> f64 {
-        plans.iter().map(|plan| self.teacher(plan) + self.context(plan) + self.predictions(plan)).sum()
+    pub fn step(&self, plans: &[MaskPlan]) -> StepFlop {
+        let sum = |of: &dyn Fn(&MaskPlan) -> f64| plans.iter().map(of).sum::<f64>();
+        let contexts = |plan: &MaskPlan| plan.contexts.iter().map(|c| self.encode(c.len(), c.len())).sum();
+        let (context, predictor) = (sum(&contexts), sum(&|p| self.predictions(p)) / 3.0);
+        let trained = sum(&|p| self.context(p) + self.predictions(p));
+        let target = sum(&|p| self.teacher(p));
+        StepFlop { target, context, predictor, backward: trained - context - predictor }
     }
 
     /// Feature extraction of one image.
@@ -163,8 +188,8 @@ mod tests {
         // + 2*(2*2*3*1) + 2*(2*2*1*3) = 12 + 8 + 24 + 24 = 68, projection 2*2*1*2 = 8. Block of 2
         // tokens, 1 kept: 8 + 4 + 8 + 12 = 32, projection 4.
         let predictions = 3.0 * (4.0 + 68.0 + 8.0 + 32.0 + 4.0);
-        assert_eq!(size.step(std::slice::from_ref(&plan)), teacher + context + predictions);
-        assert_eq!(size.step(&[plan.clone(), plan]), 2.0 * (teacher + context + predictions));
+        assert_eq!(size.step(std::slice::from_ref(&plan)).total(), teacher + context + predictions);
+        assert_eq!(size.step(&[plan.clone(), plan]).total(), 2.0 * (teacher + context + predictions));
         // All 4 rows kept: 64 + 64 + 128 + 128.
         assert_eq!(size.features(), 80.0 + 384.0);
     }

@@ -1,8 +1,11 @@
 //! Wiring of student, teacher and predictor (I-JEPA, arXiv 2301.08243).
 
+use std::ops::Range;
+
 use ijepa_registry::prelude::*;
 
 use super::flops::ModelSize;
+use super::pass::{Mark, Pass, Phase};
 use super::rows::{TargetRows, context_layout, prediction_plan};
 use crate::{
     data::{patchify_all_into, patchify_into},
@@ -48,32 +51,42 @@ pub struct Jepa<D: Backend> {
     pub loss: Box<dyn Loss<D>>,
 }
 
-/// A forward pass that is ready for backward.
-pub struct Pass<D: Backend> {
-    /// The loss, with the tape of everything before it.
-    pub loss: TapedScalar<D>,
-    /// Predicted tokens `(predicted patch, dim)`.
-    pub prediction: Rows<D>,
-    /// Transformed targets `(distinct target patch, dim)`.
-    pub targets: Rows<D>,
-    /// Which target belongs to which prediction.
-    pub rows: TargetRows,
-}
-
 impl<D: Backend> Jepa<D> {
     /// Predicts the targets of every image and compares. `images` holds `plans.len()` images of
     /// `(channel, row, column)` values.
     pub fn forward(&self, images: &[f32], plans: &[MaskPlan]) -> Result<Pass<D>, ModelError> {
+        self.forward_marked(images, plans, &mut |_| ())
+    }
+
+    /// [`Jepa::forward`], reporting the end of each phase.
+    pub fn forward_marked(
+        &self,
+        images: &[f32],
+        plans: &[MaskPlan],
+        mark: &mut Mark,
+    ) -> Result<Pass<D>, ModelError> {
         let rows = TargetRows::new(self.geometry.grid(), plans);
         let targets = self.targets(images, plans.len(), &rows)?;
+        mark(Phase::Target);
         let context = self.context(images, plans)?;
         let plan = prediction_plan(context.layout.clone(), plans);
         let encoded = self.context_encoder.encode_taped(&context)?;
+        mark(Phase::Context);
         let prediction = self.predictor.predict(encoded, &plan)?;
         let kept = prediction.retaped::<NoneTape>();
         let wanted = D::gather_sum(targets.clone(), &rows.index, &[])?;
         let loss = self.loss.loss(prediction, wanted)?;
+        mark(Phase::Predictor);
         Ok(Pass { loss, prediction: kept, targets, rows })
+    }
+
+    /// Images of a batch of `count` that a step passes through the model together: all of them where
+    /// their order of summation could matter to the loss, else parts of at most `tokens` patches. The
+    /// activations that backward needs are then those of one part.
+    pub fn parts(&self, count: usize, tokens: usize) -> Vec<Range<usize>> {
+        let images = if self.loss.is_mean_over_rows() { tokens / self.geometry.grid().len() } else { count };
+        let parts = count.div_ceil(images.max(1));
+        (0..parts).map(|i| i * count / parts..(i + 1) * count / parts).collect()
     }
 
     /// Moves the target encoder: `teacher = momentum * teacher + (1 - momentum) * student`.

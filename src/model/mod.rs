@@ -3,10 +3,12 @@
 mod build;
 pub mod flops;
 mod jepa;
+mod pass;
 mod rows;
 mod skill;
 
 pub use build::{BuildDevice, Builder};
-pub use jepa::{Geometry, Jepa, Pass};
+pub use jepa::{Geometry, Jepa};
+pub use pass::{Mark, Outputs, Pass, Phase};
 pub use rows::TargetRows;
-pub use skill::{Skill, measure as measure_skill};
+pub use skill::Skill;

@@ -24,6 +24,12 @@ pub enum Verbosity {
 /// Seconds between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Steps from which the speed is estimated, after one that does not count.
+const ESTIMATED: u64 = 10;
+
+/// Shortest training, in seconds, whose estimated time is announced.
+const LONG: f64 = 60.0;
+
 /// Whether stderr is a terminal that can show bars.
 pub fn shows_bars() -> bool {
     let plain = ["CI", "NO_COLOR"].iter().any(|v| std::env::var_os(v).is_some())
@@ -37,6 +43,8 @@ pub struct Progress {
     terminal: bool,
     bar: ProgressBar,
     started: Option<(Started, Instant)>,
+    /// End of the first step of this process.
+    settled: Option<Instant>,
     last_line: Instant,
     phase: String,
 }
@@ -49,6 +57,7 @@ impl Progress {
             terminal: shows_bars(),
             bar: ProgressBar::hidden(),
             started: None,
+            settled: None,
             last_line: Instant::now(),
             phase: String::new(),
         }
@@ -108,6 +117,20 @@ impl Progress {
         self.started = Some((started.clone(), Instant::now()));
     }
 
+    /// Announces once, after a few steps, how long training takes.
+    fn estimate(&mut self, started: &Started, step: u64) {
+        let done = step - started.first_step;
+        if done == 1 {
+            self.settled = Some(Instant::now());
+        }
+        if done == 1 + ESTIMATED
+            && let Some(settled) = self.settled
+            && let Some(line) = estimated_time(started, settled.elapsed().as_secs_f64() / ESTIMATED as f64)
+        {
+            self.say(&line);
+        }
+    }
+
     fn tick(&mut self, step: u64, loss: f64) {
         let Some((started, since)) = self.started.clone() else { return };
         if self.bar.is_finished() || !self.phase.is_empty() {
@@ -118,6 +141,7 @@ impl Progress {
             self.bar.set_position(step);
             self.bar.reset_eta();
         }
+        self.estimate(&started, step);
         let seconds = since.elapsed().as_secs_f64();
         let rate = (step - started.first_step) as f64 * started.batch_size as f64 / seconds;
         let epochs = started.steps / started.steps_per_epoch;
@@ -130,6 +154,13 @@ impl Progress {
             eprintln!("step {step}/{} {text}, about {} left", started.steps, human_time(left));
         }
     }
+}
+
+/// How long training takes at a speed of so many seconds per step; none if that is short.
+fn estimated_time(started: &Started, seconds_per_step: f64) -> Option<String> {
+    let left = (started.steps - started.first_step) as f64 * seconds_per_step;
+    let speed = started.batch_size as f64 / seconds_per_step;
+    (left >= LONG).then(|| format!("training takes about {} at {speed:.0} images/s", human_time(left)))
 }
 
 /// `1 h 20 min`, `3 min`, `12 s`.
@@ -159,5 +190,24 @@ impl Sink for Progress {
             _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_training_is_announced_and_a_short_one_is_not() {
+        let started = Started {
+            first_step: 500,
+            steps: 20_000,
+            steps_per_epoch: 195,
+            batch_size: 256,
+            flop_per_step: None,
+        };
+        let line = estimated_time(&started, 1.714).unwrap();
+        assert_eq!(line, "training takes about 9 h 17 min at 149 images/s");
+        assert_eq!(estimated_time(&started, 0.003), None);
     }
 }

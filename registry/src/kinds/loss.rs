@@ -24,4 +24,9 @@ pub trait Loss<D: Device<f32>> {
     fn target(&self, raw: Rows<D>) -> Result<Rows<D>, ModelError>;
     /// The loss of `prediction` against `target` (both `(patch, dim)`).
     fn loss(&self, prediction: TapedRows<D>, target: Rows<D>) -> Result<TapedScalar<D>, ModelError>;
+    /// Whether the loss is a mean over rows, each row's part depending on that row alone. A step may
+    /// then pass a batch through the model in parts, which takes less memory.
+    fn is_mean_over_rows(&self) -> bool {
+        false
+    }
 }

@@ -17,7 +17,8 @@ impl KindLaws for dyn LossSettings {
 }
 
 fn rows(values: Vec<f32>) -> Rows<Cpu> {
-    Cpu::default().tensor_from_vec(values, (ROWS, DIM))
+    let count = values.len() / DIM;
+    Cpu::default().tensor_from_vec(values, (count, DIM))
 }
 
 /// Loss and gradient at `prediction`.
@@ -50,7 +51,21 @@ fn check_loss(loss: &dyn Loss<Cpu>, broken: &mut Broken) {
         let moved: Vec<f32> = prediction.iter().zip(&gradient).map(|(p, g)| p - step * g).collect();
         let after = evaluate(loss, &moved, &target).map_or(f32::NAN, |(after, _)| after);
         broken.unless(after < value, || format!("a step against the gradient takes {value} to {after}"));
+        if loss.is_mean_over_rows() {
+            check_mean(loss, value, &prediction, &target, broken);
+        }
     }
+}
+
+/// The loss `whole` of all rows is that of the first third and of the rest, each by its share.
+fn check_mean(loss: &dyn Loss<Cpu>, whole: f32, prediction: &[f32], target: &[f32], broken: &mut Broken) {
+    let ((p1, p2), (t1, t2)) = (prediction.split_at(prediction.len() / 3), target.split_at(target.len() / 3));
+    let parts = evaluate(loss, p1, t1).and_then(|first| Ok((first.0, evaluate(loss, p2, t2)?.0)));
+    let Some((first, rest)) = broken.value("no loss of some rows", parts) else { return };
+    let mean = (first + 2.0 * rest) / 3.0;
+    broken.unless((mean - whole).abs() <= 1e-5 * whole.abs(), || {
+        format!("it says to be a mean over rows, but its parts give {mean}, not {whole}")
+    });
 }
 
 impl KindLaws for dyn OptimizerSettings {

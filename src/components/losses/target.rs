@@ -35,6 +35,9 @@ impl<D: Backend> Loss<D> for DistanceLoss {
     fn loss(&self, prediction: TapedRows<D>, target: Rows<D>) -> Result<TapedScalar<D>, ModelError> {
         D::loss(self.distance, prediction, &target)
     }
+    fn is_mean_over_rows(&self) -> bool {
+        true
+    }
 }
 
 /// Implements [`LossSettings`] for a settings struct with a `target` field and a `distance` method.

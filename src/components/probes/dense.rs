@@ -1,4 +1,4 @@
-//! Matrix products for the probes: the one place that decides how they are computed.
+//! Matrix products in f64 (those in f32 are the kernels').
 //!
 //! nalgebra's `gemm` picks the widest vector unit at run time and needs no `unsafe` here. It is
 //! single-threaded; callers split the *output* into blocks of fixed size, so that every element

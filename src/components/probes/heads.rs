@@ -6,8 +6,8 @@
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::dense::{Onto, View, matmul};
 use super::softmax::{argmax, exp};
+use crate::kernels::{Packed, Start, product};
 
 /// Images that one task scores.
 const SCORED: usize = 256;
@@ -60,7 +60,9 @@ impl Heads {
     /// Accuracy and likelihood of every head on `rows`. Equal logits count as the lowest class.
     pub fn scores(&self, data: Samples, rows: &[u32]) -> Vec<Score> {
         let heads = self.bias.len() / self.classes;
-        let parts: Vec<Vec<(u64, f64)>> = rows.par_chunks(SCORED).map(|r| self.tally(data, r)).collect();
+        let weights = self.packed();
+        let tally = |rows| self.tally(&weights, data, rows);
+        let parts: Vec<Vec<(u64, f64)>> = rows.par_chunks(SCORED).map(tally).collect();
         let score = |head: usize| {
             let correct: u64 = parts.iter().map(|p| p[head].0).sum();
             let nll: f64 = parts.iter().map(|p| p[head].1).sum();
@@ -72,11 +74,11 @@ impl Heads {
     }
 
     /// Correct answers and summed negative log likelihood of every head on a few rows.
-    fn tally(&self, data: Samples, rows: &[u32]) -> Vec<(u64, f64)> {
+    fn tally(&self, weights: &Packed, data: Samples, rows: &[u32]) -> Vec<(u64, f64)> {
         let mut x = vec![0.0; rows.len() * self.dim];
         gather(data.x, self.dim, rows, &mut x);
         let mut logits = vec![0.0; rows.len() * self.bias.len()];
-        self.logits(&x, &mut logits);
+        self.logits(weights, &x, &mut logits);
         let mut tally = vec![(0, 0.0); self.bias.len() / self.classes];
         for (all, &row) in logits.chunks_exact(self.bias.len()).zip(rows) {
             let label = data.labels[row as usize] as usize;
@@ -90,10 +92,14 @@ impl Heads {
         tally
     }
 
+    /// The weights, ready for [`Heads::logits`].
+    pub fn packed(&self) -> Packed {
+        Packed::new(&self.weights, self.dim, self.bias.len())
+    }
+
     /// Logits of gathered rows, `(row, head x class)`.
-    pub fn logits(&self, x: &[f32], out: &mut [f32]) {
-        out.chunks_exact_mut(self.bias.len()).for_each(|row| row.copy_from_slice(&self.bias));
-        matmul(View::new(x, self.dim), View::new(&self.weights, self.bias.len()), Onto::Values, out);
+    pub fn logits(&self, weights: &Packed, x: &[f32], out: &mut [f32]) {
+        product(out, Start::Row(&self.bias), x, weights);
     }
 
     fn is_finite(&self, head: usize) -> bool {

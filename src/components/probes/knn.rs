@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::dense::{Onto, View, matmul};
 use super::features::{check_labelled, unit_rows};
+use super::neighbours::{Bank, Neighbour};
 use super::softmax::argmax;
 
 /// Test images that one task handles.
 const QUERIES: usize = 128;
-/// Train images compared at once: their similarities to a block of queries stay in cache.
-const BANK: usize = 1024;
-/// Similarities looked at together when nearly all are too small.
-const LANES: usize = 16;
 
 /// How much a neighbour's vote counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,17 +52,14 @@ component! {
     probe "knn" => Knn, example = "{ k: 20, temperature: 0.07 }"
 }
 
-/// A neighbour: similarity and class.
-type Neighbour = (f32, u32);
-
 impl Knn {
-    /// The class that wins the vote of `near` (most similar first).
-    fn vote(&self, near: &[Neighbour], classes: usize) -> usize {
+    /// The class that wins the vote of `near` (most similar first), whose classes are in `labels`.
+    fn vote(&self, near: &[Neighbour], labels: &[u32], classes: usize) -> usize {
         let mut votes = vec![0.0; classes];
-        for &(similarity, class) in near {
+        for &(similarity, row) in near {
             // Relative to the nearest: the same ratios, and no overflow at a small temperature.
             let behind = f64::from(similarity - near[0].0);
-            votes[class as usize] += match self.weights {
+            votes[labels[row as usize] as usize] += match self.weights {
                 Weights::Temperature => (behind / self.temperature).exp(),
                 Weights::Uniform => 1.0,
             };
@@ -100,14 +93,14 @@ impl Probe for Knn {
         }
         let (bank, queries) = (unit_rows(&data.train), unit_rows(&data.test));
         let (dim, total, done) = (data.train.dim, data.test.count() as u64, AtomicU64::new(0));
+        let bank = Bank::new(&bank, &queries, dim, self.k);
         let correct: usize = queries
             .par_chunks(QUERIES * dim)
             .zip(data.test.labels.par_chunks(QUERIES))
             .map(|(block, labels)| {
-                let near = nearest(block, &bank, data.train.labels, dim, self.k);
-                let right =
-                    near.iter().zip(labels).filter(|(n, y)| self.vote(n, data.classes) == **y as usize);
-                let right = right.count();
+                let vote = |near: &Vec<_>| self.vote(near, data.train.labels, data.classes);
+                let near = bank.nearest(block);
+                let right = near.iter().zip(labels).filter(|(n, y)| vote(n) == **y as usize).count();
                 let before = done.fetch_add(labels.len() as u64, Ordering::Relaxed);
                 (context.progress)(before + labels.len() as u64, total);
                 right
@@ -117,75 +110,18 @@ impl Probe for Knn {
     }
 }
 
-/// The `k` nearest of the bank for every query of a block, most similar first.
-fn nearest(block: &[f32], bank: &[f32], classes: &[u32], dim: usize, k: usize) -> Vec<Vec<Neighbour>> {
-    let block = View::new(block, dim);
-    let mut near = vec![Vec::with_capacity(k + 1); block.shape().0];
-    let mut space = vec![0.0; near.len() * BANK];
-    for (bank, classes) in bank.chunks(BANK * dim).zip(classes.chunks(BANK)) {
-        let similarities = &mut space[..near.len() * classes.len()];
-        matmul(block, View::new(bank, dim).t(), Onto::Nothing, similarities);
-        for (row, near) in similarities.chunks_exact(classes.len()).zip(&mut near) {
-            keep_nearest(near, row, classes, k);
-        }
-    }
-    near
-}
-
-/// Merges more of the bank into the `k` nearest so far; of equals, those met first stay.
-fn keep_nearest(near: &mut Vec<Neighbour>, similarities: &[f32], classes: &[u32], k: usize) {
-    let bar = |near: &[Neighbour]| if near.len() < k { f32::NEG_INFINITY } else { near[k - 1].0 };
-    let mut least = bar(near);
-    for (lanes, classes) in similarities.chunks(LANES).zip(classes.chunks(LANES)) {
-        if !lanes.iter().fold(false, |any, &s| any | (s > least)) {
-            continue;
-        }
-        for (&s, &class) in lanes.iter().zip(classes) {
-            if s > least {
-                let place = near.partition_point(|n| n.0 >= s);
-                near.insert(place, (s, class));
-                near.truncate(k);
-                least = bar(near);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::features::tests::{assert_same_in_any_pool, blobs, error_of};
+    use super::super::features::tests::{assert_same_in_any_pool, error_of};
     use super::*;
 
     #[test]
-    fn neighbours_equal_a_full_sort() {
-        let (dim, k) = (7, 30);
-        let ((bank, classes), (queries, _)) = (blobs(3000, dim, 5, 1.0, 0), blobs(9, dim, 5, 1.0, 1));
-        let found = nearest(&queries, &bank, &classes, dim, k);
-        for (query, near) in queries.chunks_exact(dim).zip(found) {
-            let dot = |row: &[f32]| row.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
-            let mut all: Vec<_> = bank.chunks_exact(dim).map(dot).zip(classes.iter().copied()).collect();
-            all.sort_by(|a, b| b.0.total_cmp(&a.0));
-            assert!(near.iter().zip(&all).all(|(a, b)| a.1 == b.1 && (a.0 - b.0).abs() < 1e-4));
-            assert_eq!(near.len(), k);
-        }
-    }
-
-    #[test]
-    fn equally_similar_images_are_taken_in_order() {
-        // 2,500 copies of one image across several blocks; classes tell which were taken.
-        let bank: Vec<f32> = (0..2500).flat_map(|_| [0.6, 0.8, 0.0]).collect();
-        let classes: Vec<u32> = (0..2500).collect();
-        let near = nearest(&[0.6, 0.8, 0.0], &bank, &classes, 3, 6);
-        assert!(near[0].iter().map(|n| n.1).eq(0..6));
-    }
-
-    #[test]
     fn votes_follow_the_weights_and_ties_the_lowest_class() {
-        let near = [(0.9, 2), (0.2, 1), (0.1, 1)];
-        assert_eq!(Knn::default().vote(&near, 3), 2);
+        let (near, labels) = ([(0.9, 0), (0.2, 1), (0.1, 2)], [2, 1, 1]);
+        assert_eq!(Knn::default().vote(&near, &labels, 3), 2);
         let uniform = Knn { weights: Weights::Uniform, ..Knn::default() };
-        assert_eq!((uniform.vote(&near, 3), uniform.vote(&near[..2], 3)), (1, 1));
-        assert_eq!(Knn { temperature: 1e-4, ..Knn::default() }.vote(&near, 3), 2);
+        assert_eq!((uniform.vote(&near, &labels, 3), uniform.vote(&near[..2], &labels, 3)), (1, 1));
+        assert_eq!(Knn { temperature: 1e-4, ..Knn::default() }.vote(&near, &labels, 3), 2);
     }
 
     #[test]

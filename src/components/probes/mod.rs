@@ -5,6 +5,8 @@ mod features;
 mod heads;
 mod knn;
 mod linear;
+mod neighbours;
 mod rankme;
 mod sgd;
+mod sketch;
 mod softmax;

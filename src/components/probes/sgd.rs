@@ -5,9 +5,9 @@
 
 use rayon::prelude::*;
 
-use super::dense::{Onto, View, matmul};
 use super::heads::{Heads, Samples, gather};
 use super::softmax::softmax_slopes;
+use crate::kernels::{Packed, Start, product_of_columns};
 
 /// Images of a batch that one task handles.
 const ROWS: usize = 64;
@@ -92,14 +92,15 @@ impl Sgd {
         let shared = batch.len() * dim * cols >= WORTH_SHARING;
         let x = &mut self.x[..batch.len() * dim];
         let slopes = &mut self.slopes[..batch.len() * cols];
+        let weights = heads.packed();
         let pieces = x.chunks_mut(ROWS * dim).zip(slopes.chunks_mut(ROWS * cols)).zip(batch.chunks(ROWS));
         each(shared, pieces.collect(), |((x, slopes), rows)| {
             gather(data.x, dim, rows, x);
-            heads.logits(x, slopes);
+            heads.logits(&weights, x, slopes);
             let labels = rows.iter().map(|&row| data.labels[row as usize]);
             softmax_slopes(slopes, cols, heads.classes, labels, 1.0 / batch.len() as f32);
         });
-        let (x, slopes) = (View::new(&*x, dim), View::new(&*slopes, cols));
+        let (x, slopes) = (&*x, Packed::new(slopes, batch.len(), cols));
         let (rates, decays, momentum) = (&self.rates, &self.decays, self.momentum);
         let update = |w: &mut [f32], v: &mut [f32], g: &[f32], decay: f32| {
             let columns = w.iter_mut().zip(v).zip(g).zip(rates).zip(decays);
@@ -112,7 +113,7 @@ impl Sgd {
         let weights = heads.weights.chunks_mut(size).zip(self.velocity.chunks_mut(size));
         let pieces = weights.zip(self.gradient.chunks_mut(size)).enumerate();
         each(shared, pieces.collect(), |(i, ((w, v), g))| {
-            matmul(x.t().rows(i * DIMS..i * DIMS + g.len() / cols), slopes, Onto::Nothing, g);
+            product_of_columns(g, Start::Zero, x, i * DIMS..i * DIMS + g.len() / cols, &slopes);
             let rows = w.chunks_exact_mut(cols).zip(v.chunks_exact_mut(cols)).zip(g.chunks_exact(cols));
             rows.for_each(|((w, v), g)| update(w, v, g, 1.0));
         });
@@ -194,7 +195,7 @@ mod tests {
 
         let (x, y) = (f32s(&file, "test_x"), integers(&file, "test_y"));
         let mut logits = vec![0.0; y.len() * classes];
-        heads.logits(&x, &mut logits);
+        heads.logits(&heads.packed(), &x, &mut logits);
         assert_close("test logits", &logits, &f32s(&file, "test_logits"), 1e-3);
         let all = |n: usize| (0..n as u32).collect::<Vec<_>>();
         let test = Samples { x: &x, labels: &y };
