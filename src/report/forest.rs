@@ -18,7 +18,7 @@ const FOOT: f64 = 34.0;
 /// Intervals longer than this many times the range of the differences are cut.
 const REACH: f64 = 3.0;
 /// Room for the numbers and the verdict on the right.
-const WORDS: f64 = 270.0;
+const WORDS: f64 = 290.0;
 
 /// The forest plot; none without a difference to show.
 pub(super) fn forest(material: &Material) -> Option<Figure> {

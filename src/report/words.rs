@@ -9,7 +9,7 @@ use super::{
 use crate::analysis::{Contrast, Report, Verdict};
 
 /// Arms named in a sentence; the others are counted.
-const NAMED: usize = 4;
+const NAMED: usize = 3;
 
 /// The verdict, in the first sentence of a report.
 pub(super) fn verdict(report: &Report) -> Markup {
