@@ -25,6 +25,7 @@ pub mod launch;
 pub mod run;
 
 pub mod bench;
+pub mod doctor;
 
 pub mod cli;
 

@@ -1,5 +1,7 @@
 //! One experiment from its configuration to a finished run folder.
 
+mod device;
+
 use std::{
     io,
     path::PathBuf,
@@ -22,6 +24,7 @@ use crate::{
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
     train::{RunPlan, Session, TrainError, Until, run},
 };
+use device::Place;
 
 /// How to run, apart from what.
 #[derive(Clone, Debug)]
@@ -82,7 +85,7 @@ pub fn run_experiment(
     options: &RunOptions,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    check_device(experiment.device)?;
+    let place = device::choose(experiment.device)?;
     let folder = RunFolder::open(&options.output.join(experiment.run_folder_name()))?;
     if options.force && folder.is_used() {
         folder.set_aside()?;
@@ -92,23 +95,21 @@ pub fn run_experiment(
     }
     start_threads(options.threads);
     let mut progress = Progress::new(options.verbosity);
+    if let Some(warning) = device::warning(experiment.device) {
+        progress.note(&warning);
+    }
     let data = Arc::new(load(&experiment, &mut progress)?);
     check_data(&experiment, &data)?;
     let until = Until { stop, epoch: options.until_epoch };
-    match experiment.device {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => {
-            let name = format!("cuda:{ordinal}");
-            run_on(experiment, data, folder, progress, &gpu(ordinal)?, &name, until)
+    let name = place.to_string();
+    match place {
+        #[cfg(feature = "cuda-base")]
+        Place::Cuda(ordinal, _) => {
+            let gpu = device::open(ordinal, experiment.train.matmul)?;
+            run_on(experiment, data, folder, progress, &gpu, &name, until)
         }
-        _ => run_on(experiment, data, folder, progress, &Cpu::default(), "cpu", until),
+        Place::Cpu => run_on(experiment, data, folder, progress, &Cpu::default(), &name, until),
     }
-}
-
-#[cfg(feature = "cuda")]
-fn gpu(ordinal: usize) -> Result<dfdx::prelude::Cuda, RunError> {
-    let failed = |e| RunError::Config(format!("device: GPU {ordinal} cannot be used: {e:?}"));
-    dfdx::prelude::Cuda::try_build(ordinal, 0).map_err(failed)
 }
 
 fn run_on<D: BuildDevice>(
@@ -180,6 +181,11 @@ fn already_finished(folder: &RunFolder) -> Option<Finished> {
     Some(Finished { folder: folder.path().to_path_buf(), outcome, reused: true })
 }
 
+/// The name of the device that `wanted` leads to on this machine.
+pub fn device_for(wanted: Device) -> Result<String, RunError> {
+    device::choose(wanted).map(|place| place.to_string())
+}
+
 /// Sizes the compute pool. A second call in one process keeps the first size.
 pub(crate) fn start_threads(threads: Option<usize>) {
     kernels::keep_memory();
@@ -211,13 +217,4 @@ pub(crate) fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn check_device(device: Device) -> Result<(), RunError> {
-    match device {
-        Device::Cuda(_) if !cfg!(feature = "cuda") => Err(RunError::Config(
-            "device: this program was built without the feature `cuda`; write `cpu` or `auto`".into(),
-        )),
-        _ => Ok(()),
-    }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compare;
 mod components;
+mod doctor;
 mod files;
 mod lookup;
 mod ls;
@@ -68,6 +69,7 @@ Examples:
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
   ijepa-run show 001765f2                                   one run: settings, state, numbers, files
   ijepa-run bench                                           speed on this machine, time of the recipe
+  ijepa-run doctor                                          what this machine offers, what is missing
 
 Exit codes:
     0  done, or reused
@@ -100,6 +102,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// List components, or explain one.
     Components(components::ComponentsArgs),
+    /// Say what this machine offers a run: processor, memory, GPUs, data, and what is missing.
+    Doctor(doctor::DoctorArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
     /// Write the report of a sweep: one HTML file with figures, verdicts, masks and every run.
@@ -188,6 +192,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
+        Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),
         Some(Command::Schema(args)) => schema::schema(&args).into(),

@@ -16,7 +16,7 @@ mod block;
 mod block_backward;
 mod check;
 mod cpu;
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-base")]
 mod cuda;
 mod elementwise;
 mod gather;
@@ -41,13 +41,15 @@ use ijepa_registry::tensor::{
 };
 
 use check::ensure;
+#[cfg(feature = "cuda-base")]
+pub use cuda::{Drivers, GpuInfo, Unusable, drivers, open};
 pub use elementwise::{dot, positions_above};
 pub use gemm::{Packed, product, product_of_columns};
 pub use memory::keep_memory;
 #[doc(hidden)]
-pub use simd::{Level, limit_level};
+pub use simd::{Level, limit_level, widest_level};
 pub use tile::Start;
-pub use types::{AdamWStep, BlockParams, RowLoss, TableTerm};
+pub use types::{AdamWStep, AdamWUpdate, BlockParams, Rounding, RowLoss, TableTerm};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -131,6 +133,21 @@ pub trait Backend: Device<f32> {
 
     /// `teacher = momentum * teacher + (1 - momentum) * student`.
     fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()>;
+
+    /// [`Backend::adamw`] on many parameters; one launch where launches cost time.
+    fn adamw_all(updates: &mut [AdamWUpdate<'_, Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
+        updates.iter_mut().try_for_each(|u| Self::adamw(u.param, u.m, u.v, gradients, &u.step))
+    }
+
+    /// [`Backend::grad_sq_norm`] of many parameters together.
+    fn grad_sq_norm_all(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<f64> {
+        params.iter().map(|p| Self::grad_sq_norm(p, gradients)).sum()
+    }
+
+    /// [`Backend::ema`] on many pairs of teacher and student.
+    fn ema_all(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
+        pairs.iter_mut().try_for_each(|(teacher, student)| Self::ema(teacher, student, momentum))
+    }
 }
 
 /// The values, row-major.

@@ -40,6 +40,18 @@ impl Level {
     }
 }
 
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Level::Portable => "any processor (slow)",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "AVX-512",
+        })
+    }
+}
+
 /// The level in use, as its number plus one; 0 until it is first asked for.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
@@ -54,13 +66,13 @@ pub fn level() -> Level {
 
 /// Uses no wider level than `limit` from now on; returns the one in use. For tests.
 pub fn limit_level(limit: Level) -> Level {
-    let level = detect().min(limit);
+    let level = widest_level().min(limit);
     LEVEL.store(level as u8 + 1, Ordering::Relaxed);
     level
 }
 
 /// The widest level that this machine runs.
-fn detect() -> Level {
+pub fn widest_level() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2")

@@ -109,6 +109,18 @@ pub struct TableTerm<'a, D: Device<f32>> {
     pub trained: bool,
 }
 
+/// How a GPU rounds the inputs of matrix products; sums are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To TF32: 11 significant bits.
+    Tf32,
+    /// To bfloat16: 8 significant bits.
+    Bf16,
+}
+
 /// A loss between predicted and target rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RowLoss {
@@ -140,6 +152,19 @@ pub struct AdamWStep {
     pub step: u64,
     /// Factor on the gradient, for clipping.
     pub grad_scale: f64,
+}
+
+/// What one AdamW step changes of one parameter.
+#[derive(Debug)]
+pub struct AdamWUpdate<'a, D: Device<f32>> {
+    /// The parameter.
+    pub param: &'a mut Flat<D>,
+    /// First moment.
+    pub m: &'a mut Flat<D>,
+    /// Second moment.
+    pub v: &'a mut Flat<D>,
+    /// The step.
+    pub step: AdamWStep,
 }
 
 impl AdamWStep {

@@ -70,7 +70,7 @@ macro_rules! build_on {
 
 // Enough groups of tokens for a few dozen threads.
 build_on!(Cpu, cpu, 4096);
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-base")]
 build_on!(dfdx::prelude::Cuda, cuda, usize::MAX);
 
 impl Builder {

@@ -92,12 +92,10 @@ impl<D: Backend> Jepa<D> {
     /// Moves the target encoder: `teacher = momentum * teacher + (1 - momentum) * student`.
     pub fn update_teacher(&mut self, momentum: f64) -> Result<(), ModelError> {
         let student = self.context_encoder.params();
-        for (teacher, student) in self.target_encoder.params_mut().into_iter().zip(student) {
-            if teacher.trainable {
-                D::ema(&mut teacher.data, &student.data, momentum)?;
-            }
-        }
-        Ok(())
+        let pairs = self.target_encoder.params_mut().into_iter().zip(student);
+        let moved = pairs.filter(|(teacher, _)| teacher.trainable);
+        let mut moved: Vec<_> = moved.map(|(t, s)| (&mut t.data, &s.data)).collect();
+        D::ema_all(&mut moved, momentum)
     }
 
     /// Mean over the patches of the last layer, `(image, dim)`: what probes see.

@@ -83,6 +83,13 @@ impl Progress {
         }
     }
 
+    /// Says something that a person should know.
+    pub fn note(&self, line: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.say(line);
+        }
+    }
+
     fn new_bar(&self, total: u64, template: &str) -> ProgressBar {
         if !self.terminal {
             return ProgressBar::hidden();

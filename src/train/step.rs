@@ -21,6 +21,13 @@ pub struct StepResult {
     pub details: Option<MetricsRow>,
 }
 
+/// What all parts of a batch give together.
+struct Passes<D: BuildDevice> {
+    loss: f64,
+    gradients: Gradients<f32, D>,
+    outputs: Option<Outputs>,
+}
+
 impl<D: BuildDevice> Session<D> {
     /// Masks, forward, backward, optimizer, then EMA: the order of the published recipes. Returns
     /// without an update if the loss or the gradient is not finite.
@@ -37,7 +44,7 @@ impl<D: BuildDevice> Session<D> {
     ) -> Result<StepResult, TrainError> {
         let step = self.progress.step;
         let masks = self.masks(batch);
-        let (loss, mut gradients, outputs) =
+        let Passes { loss, mut gradients, outputs } =
             self.passes(batch, &masks.plans, D::PART_TOKENS, detailed, mark)?;
         let mut result = StepResult { loss, gradient_norm: 0.0, redraws: masks.redraws, details: None };
         result.details = outputs.map(|outputs| self.details(&outputs, &masks));
@@ -52,8 +59,7 @@ impl<D: BuildDevice> Session<D> {
         Ok(result)
     }
 
-    /// Forward and backward in parts of at most `part_tokens` patches: the loss, its gradients, and what
-    /// was predicted if asked for. Stops at a part whose loss is not finite.
+    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for. Stops after a part whose loss is not finite.
     fn passes(
         &self,
         batch: &Batch,
@@ -61,7 +67,7 @@ impl<D: BuildDevice> Session<D> {
         part_tokens: usize,
         detailed: bool,
         mark: &mut Mark,
-    ) -> Result<(f64, Gradients<f32, D>, Option<Outputs>), TrainError> {
+    ) -> Result<Passes<D>, TrainError> {
         let (jepa, length) = (&self.jepa, self.jepa.geometry.image.len());
         let total = predicted_rows(plans) as f64;
         let (mut loss, mut gradients) = (0.0, Gradients::leaky());
@@ -70,17 +76,19 @@ impl<D: BuildDevice> Session<D> {
             let images = &batch.images[part.start * length..part.end * length];
             let pass = jepa.forward_marked(images, &plans[part.clone()], mark)?;
             let share = predicted_rows(&plans[part]) as f64 / total;
-            loss += share * f64::from(pass.loss.as_vec()[0]);
             if let Some(outputs) = &mut outputs {
                 outputs.add(&pass, jepa.geometry.grid())?;
             }
+            let value = pass.loss.retaped::<NoneTape>();
+            gradients = pass.backward(share, gradients)?;
+            // Reading a number waits for a GPU: only now, when it has the whole backward pass to do.
+            loss += share * f64::from(value.as_vec()[0]);
+            mark(Phase::Backward);
             if !loss.is_finite() {
                 break;
             }
-            gradients = pass.backward(share, gradients)?;
-            mark(Phase::Backward);
         }
-        Ok((loss, gradients, outputs))
+        Ok(Passes { loss, gradients, outputs })
     }
 
     /// The masks of a batch: a function of the seed and the batch's place in the run alone.

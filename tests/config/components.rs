@@ -113,6 +113,13 @@ impl EncoderSettings for Vit {
     fn cpu(&self, _: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError> {
         Err(ModelError("a test builds no model".into()))
     }
+    #[cfg(feature = "cuda-base")]
+    fn cuda(
+        &self,
+        _: &EncoderContext<dfdx::prelude::Cuda>,
+    ) -> Result<Box<dyn Encoder<dfdx::prelude::Cuda>>, ModelError> {
+        Err(ModelError("a test builds no model".into()))
+    }
 }
 
 /// Settings of the predictor.
@@ -135,6 +142,13 @@ impl PredictorSettings for Narrow {
         wide.then(|| Problem::new("dim", message())).into_iter().collect()
     }
     fn cpu(&self, _: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError> {
+        Err(ModelError("a test builds no model".into()))
+    }
+    #[cfg(feature = "cuda-base")]
+    fn cuda(
+        &self,
+        _: &PredictorContext<dfdx::prelude::Cuda>,
+    ) -> Result<Box<dyn Predictor<dfdx::prelude::Cuda>>, ModelError> {
         Err(ModelError("a test builds no model".into()))
     }
 }
@@ -208,6 +222,10 @@ impl LossSettings for NoLoss {
     fn cpu(&self) -> Box<dyn Loss<Cpu>> {
         unimplemented!("a test builds no model")
     }
+    #[cfg(feature = "cuda-base")]
+    fn cuda(&self) -> Box<dyn Loss<dfdx::prelude::Cuda>> {
+        unimplemented!("a test builds no model")
+    }
 }
 
 /// No settings.
@@ -225,6 +243,10 @@ impl OptimizerSettings for NoStep {
         Vec::new()
     }
     fn cpu(&self) -> Box<dyn Optimizer<Cpu>> {
+        unimplemented!("a test builds no model")
+    }
+    #[cfg(feature = "cuda-base")]
+    fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>> {
         unimplemented!("a test builds no model")
     }
 }

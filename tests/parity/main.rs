@@ -2,33 +2,46 @@
 //! tensor. Tolerances are the ones `shared/fixtures/README.md` derives from f32 against f64.
 
 mod compare;
+#[cfg(feature = "cuda-base")]
+#[path = "../cuda/emulator.rs"]
+#[allow(dead_code)]
+mod emulator;
 mod fixture;
 mod initial;
 mod model;
 
 use compare::{Tolerance, compare};
 use fixture::Fixture;
-use ijepa_run::{data::patchify_into, kernels, registry::prelude::*};
+use ijepa_run::{data::patchify_into, kernels, model::BuildDevice, registry::prelude::*};
 use model::{Reference, Replica};
 
 #[test]
 fn seed_cases() {
-    let Some(folder) = fixture::folder() else { return };
-    let cases = fixture::cases(&folder, "seed");
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| check(case, Reference::Seed));
+    check_all(&Cpu::default(), Reference::Seed);
 }
 
 #[test]
 fn meta_cases() {
-    let Some(folder) = fixture::folder() else { return };
-    let cases = fixture::cases(&folder, "meta");
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| check(case, Reference::Meta));
+    check_all(&Cpu::default(), Reference::Meta);
 }
 
-fn check(case: &Fixture, reference: Reference) {
-    let mut replica = Replica::new(case, reference);
+#[cfg(feature = "cuda-base")]
+#[test]
+fn cases_on_the_gpu() {
+    let Some(turn) = emulator::computing_device() else { return };
+    check_all(&turn.cuda, Reference::Seed);
+    check_all(&turn.cuda, Reference::Meta);
+}
+
+fn check_all<D: BuildDevice>(device: &D, reference: Reference) {
+    let Some(folder) = fixture::folder() else { return };
+    let cases = fixture::cases(&folder, if reference == Reference::Seed { "seed" } else { "meta" });
+    assert!(!cases.is_empty());
+    cases.iter().for_each(|case| check(device, case, reference));
+}
+
+fn check<D: BuildDevice>(device: &D, case: &Fixture, reference: Reference) {
+    let mut replica = Replica::new(device, case, reference);
     replica.check_schedules(case);
     check_forward(case, &replica);
     let steps = case.shape("images")[0];
@@ -38,7 +51,7 @@ fn check(case: &Fixture, reference: Reference) {
 }
 
 /// Activations of step 0.
-fn check_forward(case: &Fixture, replica: &Replica) {
+fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
     let jepa = &replica.jepa;
     let (image, patch) = (jepa.geometry.image, jepa.geometry.patch);
     let batch = case.shape("images")[1];
@@ -55,15 +68,14 @@ fn check_forward(case: &Fixture, replica: &Replica) {
         let pixels = kernels::from_host(&jepa.device, pixels, rows, image.channels * patch * patch).unwrap();
         PatchBatch { pixels, layout }
     };
-    let host = |rows: Rows<Cpu>| kernels::to_host(&rows).unwrap();
+    let host = |rows: Rows<D>| kernels::to_host(&rows).unwrap();
     let everything: Vec<u32> = (0..jepa.geometry.grid().len() as u32).collect();
     let full = packed(&(0..batch).map(|i| (i, everything.clone())).collect::<Vec<_>>());
 
     let params = jepa.context_encoder.params();
     let embed =
         |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
-    let embedded =
-        <Cpu as kernels::Backend>::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
+    let embedded = D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
     compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
 
     let context = packed(&replica.contexts(case, 0));

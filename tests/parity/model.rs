@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ijepa_run::{
-    model::{Builder, Geometry, Jepa},
+    model::{BuildDevice, Builder, Geometry, Jepa},
     registry::{catalogue, entry::Kind, prelude::*},
 };
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ pub enum Reference {
 }
 
 /// Model and optimizer of a case, loaded with its first weights.
-pub struct Replica {
-    pub jepa: Jepa<Cpu>,
-    optimizer: Box<dyn Optimizer<Cpu>>,
+pub struct Replica<D: BuildDevice> {
+    pub jepa: Jepa<D>,
+    optimizer: Box<dyn Optimizer<D>>,
     reference: Reference,
 }
 
@@ -33,8 +33,8 @@ pub fn built<K: Kind + ?Sized>(name: &str, settings: Value) -> Box<K> {
     (entry.build)(&settings).unwrap().1
 }
 
-impl Replica {
-    pub fn new(case: &Fixture, reference: Reference) -> Self {
+impl<D: BuildDevice> Replica<D> {
+    pub fn new(device: &D, case: &Fixture, reference: Reference) -> Self {
         let seed = reference == Reference::Seed;
         let (positions, eps) = if seed { ("learned", 1e-5) } else { ("sincos2d", 1e-6) };
         let image = case.size("img");
@@ -58,7 +58,7 @@ impl Replica {
         assert!(encoder.check(shape).is_empty() && predictor.check(case.size("dim")).is_empty());
         let geometry = Geometry { image: shape, patch: case.size("patch"), dim: case.size("dim") };
         let builder = Builder { seed: 0, geometry, encoder, predictor, loss, optimizer };
-        let jepa = builder.model(&Cpu::default()).unwrap();
+        let jepa = builder.model(device).unwrap();
         let mut replica = Replica { jepa, optimizer: builder.optimizer(), reference };
         replica.load(case);
         replica
@@ -122,7 +122,7 @@ impl Replica {
         if step == 0 {
             self.check_predictions(case, &plans, &pass);
         }
-        let mut gradients = pass.loss.backward();
+        let mut gradients = pass.loss.try_backward().map_err(ModelError::from_debug).unwrap();
         if step == 0 {
             self.check_gradients(case, &gradients);
         }
@@ -143,7 +143,7 @@ impl Replica {
     }
 
     /// Predictions and targets; ours go image by image, theirs block by block.
-    fn check_predictions(&self, case: &Fixture, plans: &[MaskPlan], pass: &ijepa_run::model::Pass<Cpu>) {
+    fn check_predictions(&self, case: &Fixture, plans: &[MaskPlan], pass: &ijepa_run::model::Pass<D>) {
         let dim = self.jepa.geometry.dim;
         let prediction = ijepa_run::kernels::to_host(&pass.prediction).unwrap();
         let distinct = ijepa_run::kernels::to_host(&pass.targets).unwrap();
@@ -183,7 +183,7 @@ impl Replica {
         }
     }
 
-    fn check_gradients(&self, case: &Fixture, gradients: &Gradients<f32, Cpu>) {
+    fn check_gradients(&self, case: &Fixture, gradients: &Gradients<f32, D>) {
         let mut seen = 0;
         for (name, param) in self.jepa.trained_params().into_iter().filter(|(_, p)| p.trainable) {
             let theirs = format!("step0/grad/{}", their_name(&name, self.reference));

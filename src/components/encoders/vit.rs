@@ -163,7 +163,7 @@ impl EncoderSettings for Vit {
     fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError> {
         Ok(self.build(context))
     }
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-base")]
     fn cuda(
         &self,
         context: &EncoderContext<dfdx::prelude::Cuda>,

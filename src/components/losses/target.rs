@@ -50,7 +50,7 @@ macro_rules! distance_loss {
             fn cpu(&self) -> Box<dyn Loss<Cpu>> {
                 Box::new(DistanceLoss { transform: self.target, distance: self.distance() })
             }
-            #[cfg(feature = "cuda")]
+            #[cfg(feature = "cuda-base")]
             fn cuda(&self) -> Box<dyn Loss<dfdx::prelude::Cuda>> {
                 Box::new(DistanceLoss { transform: self.target, distance: self.distance() })
             }

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use crate::kernels::{AdamWStep, Backend};
+use crate::kernels::{AdamWStep, AdamWUpdate, Backend};
 
 component! {
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), in PyTorch's order.
@@ -46,7 +46,7 @@ impl OptimizerSettings for AdamW {
     fn cpu(&self) -> Box<dyn Optimizer<Cpu>> {
         Box::new(AdamWState::new(self))
     }
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-base")]
     fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>> {
         Box::new(AdamWState::new(self))
     }
@@ -113,17 +113,18 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
     ) -> Result<StepReport, ModelError> {
         self.ensure_moments(params);
         self.steps += 1;
-        let mut squares = 0.0;
-        for (_, param) in params.iter().filter(|(_, p)| p.trainable) {
-            squares += D::grad_sq_norm(&param.data, gradients)?;
-        }
-        let norm = squares.sqrt();
+        let trained: Vec<_> = params.iter().filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect();
+        let norm = D::grad_sq_norm_all(&trained, gradients)?.sqrt();
         let scale = clip_factor(norm, self.settings.clip);
-        for (i, (_, param)) in params.iter_mut().enumerate().filter(|(_, (_, p))| p.trainable) {
-            let step = self.step_of(rates, param, scale);
-            let moments = &mut self.moments[i];
-            D::adamw(&mut param.data, &mut moments.first, &mut moments.second, gradients, &step)?;
+        let steps: Vec<AdamWStep> = params.iter().map(|(_, p)| self.step_of(rates, p, scale)).collect();
+        let mut updates = Vec::new();
+        for (((_, param), moments), step) in params.iter_mut().zip(&mut self.moments).zip(steps) {
+            let (m, v) = (&mut moments.first, &mut moments.second);
+            if param.trainable {
+                updates.push(AdamWUpdate { param: &mut param.data, m, v, step });
+            }
         }
+        D::adamw_all(&mut updates, gradients)?;
         Ok(StepReport { gradient_norm: norm })
     }
 

@@ -86,7 +86,7 @@ impl PredictorSettings for VitPredictorSettings {
     fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError> {
         Ok(self.build(context))
     }
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-base")]
     fn cuda(
         &self,
         context: &PredictorContext<dfdx::prelude::Cuda>,

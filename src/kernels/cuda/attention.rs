@@ -1,0 +1,190 @@
+//! Softmax attention inside each sequence: the host side of `device/attention.cu`.
+
+use cudarc::driver::{CudaSlice, DriverError, sys::CUresult};
+use ijepa_registry::tensor::Segments;
+
+use super::address::At;
+use super::gpu::{Done, Gpu};
+use super::launch::{Grid, args};
+
+/// Rows of a tile, and threads of a block.
+const TILE: usize = 32;
+const THREADS: usize = 128;
+
+/// Head sizes for which there are kernels; a head is padded to the next one.
+const SIZES: [usize; 4] = [16, 32, 64, 96];
+
+/// The largest head that attention takes.
+pub const LARGEST_HEAD: usize = SIZES[SIZES.len() - 1];
+
+/// Heads of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// How many.
+    pub count: usize,
+    /// Columns of each.
+    pub size: usize,
+}
+
+impl Heads {
+    fn padded(self) -> Done<usize> {
+        let found = SIZES.into_iter().find(|s| self.size <= *s);
+        found.ok_or_else(|| DriverError(CUresult::CUDA_ERROR_INVALID_VALUE).into())
+    }
+    fn scale(self) -> f32 {
+        1.0 / (self.size as f32).sqrt()
+    }
+}
+
+/// Rows of queries, keys and values of every sequence, on the device.
+pub struct Sequences {
+    table: CudaSlice<i32>,
+    count: usize,
+    /// Rows of queries in all.
+    pub rows: usize,
+    /// Tiles of the longest sequence: of queries, of keys.
+    tiles: [usize; 2],
+}
+
+impl Sequences {
+    /// Sequences whose queries are the `keep` tokens, sorted, or all of them.
+    pub fn new(gpu: &Gpu, segments: &Segments, keep: Option<&[u32]>) -> Done<Sequences> {
+        let before = |token: usize| keep.map_or(token, |k| k.partition_point(|i| (*i as usize) < token));
+        let mut longest = [0, 0];
+        let mut table = Vec::with_capacity(4 * segments.len());
+        for keys in segments.ranges() {
+            let queries = before(keys.start)..before(keys.end);
+            longest = [longest[0].max(queries.len()), longest[1].max(keys.len())];
+            table.extend([queries.start, queries.len(), keys.start, keys.len()].map(|n| n as i32));
+        }
+        Ok(Sequences {
+            table: gpu.upload(table)?,
+            count: segments.len(),
+            rows: before(segments.rows()),
+            tiles: longest.map(|n| n.div_ceil(TILE)),
+        })
+    }
+}
+
+/// Queries, keys and values with their biases; rows are `strides` apart (queries; keys and values).
+#[derive(Clone, Copy, Debug)]
+pub struct Operands {
+    pub q: At,
+    pub k: At,
+    pub v: At,
+    pub biases: [At; 3],
+    pub strides: [usize; 2],
+}
+
+/// What forward leaves for backward: the output (rows, d) and the logarithms (heads, rows).
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    pub o: At,
+    pub lse: At,
+}
+
+/// Where gradients go; strides as in [`Operands`]. They are overwritten.
+#[derive(Clone, Copy, Debug)]
+pub struct Slopes {
+    pub q: At,
+    pub k: At,
+    pub v: At,
+}
+
+impl Gpu {
+    /// `o = softmax(q k' / sqrt(size)) v`.
+    pub fn attention(&self, heads: Heads, s: &Sequences, x: Operands, to: Output) -> Done<()> {
+        let tiles = s.tiles[0];
+        let [qb, kb, vb] = x.biases;
+        let [q_stride, kv_stride] = x.strides;
+        self.launch(
+            &format!("attention_forward_{}", heads.padded()?),
+            Grid::blocks(s.count * tiles, heads.count, THREADS),
+            &args![
+                x.q,
+                qb,
+                q_stride,
+                x.k,
+                x.v,
+                kb,
+                vb,
+                kv_stride,
+                &s.table,
+                to.o,
+                to.lse,
+                s.rows,
+                tiles,
+                heads.size,
+                heads.scale()
+            ],
+        )
+    }
+
+    /// Gradients of queries, keys and values from that of the output, `d_o` (rows, d).
+    pub fn attention_back(
+        &self,
+        heads: Heads,
+        s: &Sequences,
+        x: Operands,
+        from: Output,
+        d_o: At,
+        to: Slopes,
+    ) -> Done<()> {
+        let delta = self.floats(heads.count * s.rows)?;
+        let (size, padded) = (heads.size, heads.padded()?);
+        let grid = Grid::warps(s.rows).times(heads.count);
+        self.launch("attention_delta", grid, &args![d_o, from.o, &delta, s.rows, heads.count, size])?;
+        let [qb, kb, vb] = x.biases;
+        let [q_stride, kv_stride] = x.strides;
+        let [q_tiles, k_tiles] = s.tiles;
+        self.launch(
+            &format!("attention_queries_{padded}"),
+            Grid::blocks(s.count * q_tiles, heads.count, THREADS),
+            &args![
+                x.q,
+                qb,
+                q_stride,
+                x.k,
+                x.v,
+                kb,
+                vb,
+                kv_stride,
+                &s.table,
+                d_o,
+                from.lse,
+                &delta,
+                to.q,
+                q_stride,
+                s.rows,
+                q_tiles,
+                size,
+                heads.scale()
+            ],
+        )?;
+        self.launch(
+            &format!("attention_keys_{padded}"),
+            Grid::blocks(s.count * k_tiles, heads.count, THREADS),
+            &args![
+                x.q,
+                qb,
+                q_stride,
+                x.k,
+                x.v,
+                kb,
+                vb,
+                kv_stride,
+                &s.table,
+                d_o,
+                from.lse,
+                &delta,
+                to.k,
+                to.v,
+                kv_stride,
+                s.rows,
+                k_tiles,
+                size,
+                heads.scale()
+            ],
+        )
+    }
+}

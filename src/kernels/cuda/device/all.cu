@@ -1,0 +1,8 @@
+// Every kernel of the program: one module, compiled to ../kernels.ptx by scripts/ptx.sh.
+#include "attention.cu"
+#include "gelu.cu"
+#include "loss.cu"
+#include "norm.cu"
+#include "rows.cu"
+#include "sums.cu"
+#include "update.cu"

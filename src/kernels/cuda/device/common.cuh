@@ -1,0 +1,19 @@
+// What the kernels share. They are deterministic: no atomics, every sum in an order that depends on
+// sizes alone. Matrices are row-major; `long long` where rows times columns may pass 2^31.
+#pragma once
+
+// Threads of a warp, and a mask that names them all.
+#define WARP 32
+#define FULL 0xffffffffu
+
+// The sum over the warp, in every lane.
+__device__ __forceinline__ float warp_sum(float v) {
+    for (int o = WARP / 2; o > 0; o >>= 1) v += __shfl_xor_sync(FULL, v, o);
+    return v;
+}
+
+// One warp per row: the row of this thread.
+__device__ __forceinline__ int warp_row() { return (int)(((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP); }
+
+// One thread per element: the element of this thread.
+__device__ __forceinline__ long long element() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }

@@ -1,0 +1,78 @@
+// Updates of all parameters at once. A table lists the tensors; each owns a run of blocks.
+#include "common.cuh"
+
+#define BLOCK 256
+// Values per block.
+#define SPAN 4096
+
+// One tensor. `first` is its first block; `decay` is AdamW's factor 1 - rate * weight decay.
+struct Entry {
+    float *p, *g, *m, *v;
+    unsigned n, first;
+    float decay, unused;
+};
+
+// The tensor of this block, and its values from..to.
+__device__ Entry find(const Entry *table, int count, unsigned *from, unsigned *to) {
+    int low = 0, high = count - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (table[middle].first <= blockIdx.x) low = middle;
+        else high = middle - 1;
+    }
+    Entry e = table[low];
+    *from = (blockIdx.x - e.first) * SPAN;
+    *to = *from + SPAN < e.n ? *from + SPAN : e.n;
+    return e;
+}
+
+// The sum over a block, in thread 0.
+__device__ double block_sum(double sum) {
+    __shared__ double sums[BLOCK];
+    sums[threadIdx.x] = sum;
+    for (int half = BLOCK / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    return sums[0];
+}
+
+// part (blocks): sums of squares of g.
+extern "C" __global__ void square_sums(const Entry *table, int count, double *part) {
+    unsigned from, to;
+    Entry e = find(table, count, &from, &to);
+    double sum = 0.0;
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) sum += (double)e.g[i] * e.g[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) part[blockIdx.x] = sum;
+}
+
+// out = sum of n parts; one block.
+extern "C" __global__ void sum_parts(const double *part, double *out, int n) {
+    double sum = 0.0;
+    for (int i = threadIdx.x; i < n; i += BLOCK) sum += part[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[0] = sum;
+}
+
+// `lerp` and `addcmul` of PyTorch's single-tensor AdamW.
+extern "C" __global__ void adamw(const Entry *table, int count, float take1, float beta2, float take2,
+                                 float step_size, float root_scale, float eps, float grad_scale) {
+    unsigned from, to;
+    Entry e = find(table, count, &from, &to);
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) {
+        float g = e.g[i] * grad_scale;
+        float m = e.m[i] + take1 * (g - e.m[i]);
+        float v = beta2 * e.v[i] + take2 * g * g;
+        e.m[i] = m;
+        e.v[i] = v;
+        e.p[i] = e.p[i] * e.decay - step_size * m / (sqrtf(v) * root_scale + eps);
+    }
+}
+
+// p = keep * p + take * g: a teacher's tensors p follow a student's g.
+extern "C" __global__ void ema(const Entry *table, int count, float keep, float take) {
+    unsigned from, to;
+    Entry e = find(table, count, &from, &to);
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) e.p[i] = keep * e.p[i] + take * e.g[i];
+}

@@ -1,0 +1,163 @@
+//! What the operators need of a device: its stream, our kernels, cuBLAS.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_void};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::cublas::CudaBlas;
+use cudarc::driver::{CudaDevice, CudaSlice, DeviceRepr, DriverError, result, sys};
+use dfdx::prelude::{Cuda, CudaError, Storage};
+
+use super::super::Rounding;
+
+/// What the functions below the nodes return: the error of dfdx's device, which the tape carries.
+pub type Done<T> = Result<T, CudaError>;
+
+/// The kernels, from `device/all.cu` by `scripts/ptx.sh`.
+const PTX: &str = include_str!("kernels.ptx");
+
+/// Opened devices: one entry per ordinal for the life of the process, as the driver keeps one primary
+/// context per device.
+static OPENED: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
+
+/// A device with our kernels loaded.
+pub struct Gpu {
+    /// cudarc's view of the device that dfdx works on.
+    pub driver: Arc<CudaDevice>,
+    /// Matrix products on the device's stream.
+    pub blas: CudaBlas,
+    functions: BTreeMap<String, sys::CUfunction>,
+    /// The [`Rounding`] of matrix products, as its number.
+    rounding: AtomicU8,
+}
+
+// SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
+unsafe impl Send for Gpu {}
+// SAFETY: as above; nothing is changed after construction.
+unsafe impl Sync for Gpu {}
+
+impl Gpu {
+    /// The entry of a device; loads the kernels the first time.
+    pub fn of(device: &Cuda) -> Done<Arc<Gpu>> {
+        // An allocation of nothing, which does not reach the driver, knows its device.
+        let driver = Storage::<f32>::try_alloc_len(device, 0)?.device();
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gpu) = opened.iter().find(|g| g.driver.ordinal() == driver.ordinal()) {
+            return Ok(gpu.clone());
+        }
+        let gpu = Arc::new(Gpu::new(driver)?);
+        opened.push(gpu.clone());
+        Ok(gpu)
+    }
+
+    fn new(driver: Arc<CudaDevice>) -> Done<Gpu> {
+        driver.bind_to_thread()?;
+        keep_freed_memory(&driver)?;
+        let (blas, functions) = (CudaBlas::new(driver.clone())?, load(PTX)?);
+        Ok(Gpu { driver, blas, functions, rounding: AtomicU8::new(Rounding::F32 as u8) })
+    }
+
+    /// Sets how matrix products round their inputs from now on.
+    pub fn round_products(&self, rounding: Rounding) {
+        self.rounding.store(rounding as u8, Ordering::Relaxed);
+    }
+
+    /// How matrix products round their inputs.
+    pub fn rounding(&self) -> Rounding {
+        let set = self.rounding.load(Ordering::Relaxed);
+        let all = [Rounding::F32, Rounding::Tf32, Rounding::Bf16];
+        all.into_iter().find(|r| *r as u8 == set).unwrap_or_default()
+    }
+
+    /// A kernel by name.
+    pub fn function(&self, name: &str) -> Result<sys::CUfunction, DriverError> {
+        self.functions.get(name).copied().ok_or(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND))
+    }
+
+    /// Memory for `len` values, which hold anything.
+    pub fn floats(&self, len: usize) -> Done<CudaSlice<f32>> {
+        // SAFETY: every kernel that gets the block first writes all of it, and any bits are a float.
+        Ok(unsafe { self.driver.alloc(len) }?)
+    }
+
+    /// A copy of host values on the device.
+    pub fn upload<E: DeviceRepr + Unpin>(&self, values: Vec<E>) -> Done<CudaSlice<E>> {
+        Ok(self.driver.htod_copy(values)?)
+    }
+}
+
+/// Loads a module and looks up every kernel in it. The module stays loaded.
+fn load(ptx: &str) -> Result<BTreeMap<String, sys::CUfunction>, DriverError> {
+    let text = CString::new(ptx).expect("PTX holds no zero byte");
+    // SAFETY: the image is PTX that ends with a zero byte.
+    let module = unsafe { result::module::load_data(text.as_ptr().cast::<c_void>()) }?;
+    let find = |name: &str| {
+        let c_name = CString::new(name).expect("a name holds no zero byte");
+        // SAFETY: the module was loaded above.
+        let function = unsafe { result::module::get_function(module, c_name) }?;
+        Ok((name.to_string(), function))
+    };
+    kernel_names(ptx).map(find).collect()
+}
+
+/// The entry points of PTX.
+fn kernel_names(ptx: &str) -> impl Iterator<Item = &str> {
+    ptx.split(".entry ").skip(1).filter_map(|after| after.split('(').next())
+}
+
+/// Lets the memory pool keep what is freed: by default it returns everything to the system whenever
+/// the host waits for the device, and allocating it again costs more than the kernels do. A device
+/// without pools is left as it is.
+fn keep_freed_memory(driver: &CudaDevice) -> Result<(), DriverError> {
+    let pools = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
+    if driver.attribute(pools)? == 0 {
+        return Ok(());
+    }
+    let everything = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    let mut pool = std::ptr::null_mut();
+    // SAFETY: `pool` can be written, and the attribute's value is a 64-bit number.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&mut pool, *driver.cu_device()).result()?;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw const everything).cast_mut().cast()).result()
+    }
+}
+
+/// The name of a device, as the driver tells it.
+pub fn device_name(device: sys::CUdevice) -> Result<String, DriverError> {
+    let mut text = [0u8; 128];
+    // SAFETY: the driver writes at most the given length, zero-terminated.
+    unsafe { sys::cuDeviceGetName(text.as_mut_ptr().cast(), text.len() as i32, device).result()? };
+    Ok(CStr::from_bytes_until_nul(&text).map_or(String::new(), |name| name.to_string_lossy().into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ptx_is_that_of_the_sources_beside_it() {
+        let sources = [
+            include_str!("device/all.cu"),
+            include_str!("device/attention.cu"),
+            include_str!("device/common.cuh"),
+            include_str!("device/gelu.cu"),
+            include_str!("device/loss.cu"),
+            include_str!("device/norm.cu"),
+            include_str!("device/rows.cu"),
+            include_str!("device/sums.cu"),
+            include_str!("device/update.cu"),
+        ];
+        let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+        sources.iter().for_each(|s| sha2::Digest::update(&mut hash, s.as_bytes()));
+        let hash: String = sha2::Digest::finalize(hash).iter().map(|b| format!("{b:02x}")).collect();
+        let first = PTX.lines().next().unwrap();
+        assert_eq!(
+            first,
+            format!("// sha256 of device/: {hash}"),
+            "run scripts/ptx.sh after changing a kernel"
+        );
+        assert!(kernel_names(PTX).count() > 20);
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Backend`] for dfdx's CUDA device: kernels of our own and cuBLAS, no kernel of dfdx.
+//!
+//! dfdx supplies the device, its stream, tensors, the tape and gradients. Every operator is one node of
+//! the tape, whose work is a few launches on the device's stream: a launch returns at once, and the
+//! stream keeps the order. The kernels are in `device/`; `kernels.ptx` is compiled from them by
+//! `scripts/ptx.sh` and runs on every driver from CUDA 11.8 and every GPU from capability 8.0 on.
+//!
+//! The mathematics is that of the fused CPU operators. All sums are in an order that sizes alone
+//! decide, so that a run on one GPU repeats to the last bit.
+
+mod address;
+mod attention;
+mod block;
+mod block_backward;
+mod gpu;
+mod launch;
+mod nodes;
+mod open;
+mod product;
+mod scatter;
+mod stack;
+mod sums;
+mod update;
+
+use dfdx::prelude::Cuda;
+use ijepa_registry::tensor::{Flat, Gradients, Rows, Segments, Tape, TapedRows, TapedScalar};
+
+use super::{AdamWStep, AdamWUpdate, Backend, BlockParams, Result, RowLoss, TableTerm};
+pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
+
+impl Backend for Cuda {
+    fn linear<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        weight: &Flat<Self>,
+        bias: &Flat<Self>,
+    ) -> Result<Rows<Self, T>> {
+        let (x, tape) = nodes::split(x)?;
+        nodes::linear(x, weight, bias, tape, true)
+    }
+
+    fn linear_of_input<T: Tape<f32, Self>>(
+        x: &Rows<Self>,
+        weight: &Flat<Self>,
+        bias: &Flat<Self>,
+        tape: T,
+    ) -> Result<Rows<Self, T>> {
+        nodes::linear(nodes::split(x.clone())?.0, weight, bias, tape, false)
+    }
+
+    fn layer_norm<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        gain: &Flat<Self>,
+        bias: &Flat<Self>,
+        eps: f32,
+    ) -> Result<Rows<Self, T>> {
+        nodes::layer_norm(x, gain, bias, eps)
+    }
+
+    fn standardize(x: &Rows<Self>, eps: f32) -> Result<Rows<Self>> {
+        nodes::standardize(x, eps)
+    }
+
+    fn blocks<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        blocks: &[BlockParams<Self>],
+        segments: &Segments,
+        keep: Option<&[u32]>,
+    ) -> Result<Rows<Self, T>> {
+        stack::blocks(x, blocks, segments, keep)
+    }
+
+    fn gather_sum<T: Tape<f32, Self>>(
+        x: Rows<Self, T>,
+        index: &[u32],
+        tables: &[TableTerm<'_, Self>],
+    ) -> Result<Rows<Self, T>> {
+        nodes::gather_sum(x, index, tables)
+    }
+
+    fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {
+        nodes::loss(loss, prediction, target)
+    }
+
+    fn adamw(
+        param: &mut Flat<Self>,
+        m: &mut Flat<Self>,
+        v: &mut Flat<Self>,
+        gradients: &mut Gradients<f32, Self>,
+        step: &AdamWStep,
+    ) -> Result<()> {
+        Self::adamw_all(&mut [AdamWUpdate { param, m, v, step: *step }], gradients)
+    }
+
+    fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64> {
+        update::grad_sq_norm(&[param], gradients)
+    }
+
+    fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()> {
+        update::ema(&mut [(teacher, student)], momentum)
+    }
+
+    fn adamw_all(updates: &mut [AdamWUpdate<'_, Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
+        update::adamw(updates, gradients)
+    }
+
+    fn grad_sq_norm_all(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<f64> {
+        update::grad_sq_norm(params, gradients)
+    }
+
+    fn ema_all(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
+        update::ema(pairs, momentum)
+    }
+}

@@ -1,0 +1,99 @@
+//! Matrix products by cuBLAS on row-major matrices.
+//!
+//! cuBLAS reads column-major: to it a row-major matrix is its transpose, hence the order of operands.
+
+use std::ffi::c_void;
+
+use cudarc::cublas::sys::{self, cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType};
+
+use super::super::Rounding;
+
+use super::address::At;
+use super::gpu::{Done, Gpu};
+
+const PLAIN: cublasOperation_t = cublasOperation_t::CUBLAS_OP_N;
+const TRANSPOSED: cublasOperation_t = cublasOperation_t::CUBLAS_OP_T;
+
+/// Sizes of a linear map: rows of activations, columns before and after.
+#[derive(Clone, Copy, Debug)]
+pub struct Map {
+    /// Rows of activations.
+    pub rows: usize,
+    /// Columns before the map.
+    pub inputs: usize,
+    /// Columns after it.
+    pub outputs: usize,
+}
+
+impl Gpu {
+    /// `y = x w'`: x (rows, inputs), w (outputs, inputs), y (rows, outputs).
+    pub fn map(&self, m: Map, x: At, w: At, y: At) -> Done<()> {
+        let sizes = [m.outputs, m.rows, m.inputs];
+        self.gemm([TRANSPOSED, PLAIN], sizes, (w, m.inputs), (x, m.inputs), 0.0, (y, m.outputs))
+    }
+
+    /// `dx = dy w`, or `dx += dy w`.
+    pub fn map_back(&self, m: Map, dy: At, w: At, dx: At, accumulate: bool) -> Done<()> {
+        let sizes = [m.inputs, m.rows, m.outputs];
+        let beta = if accumulate { 1.0 } else { 0.0 };
+        self.gemm([PLAIN, PLAIN], sizes, (w, m.inputs), (dy, m.outputs), beta, (dx, m.inputs))
+    }
+
+    /// `dw += dy' x`.
+    pub fn map_weight(&self, m: Map, dy: At, x: At, dw: At) -> Done<()> {
+        let sizes = [m.inputs, m.outputs, m.rows];
+        self.gemm([PLAIN, TRANSPOSED], sizes, (x, m.inputs), (dy, m.outputs), 1.0, (dw, m.inputs))
+    }
+
+    /// `c = op(a) op(b) + beta c` for column-major matrices with their leading dimensions; `c` is
+    /// m x n, the inner dimension k.
+    fn gemm(
+        &self,
+        [op_a, op_b]: [cublasOperation_t; 2],
+        [m, n, k]: [usize; 3],
+        (a, lda): (At, usize),
+        (b, ldb): (At, usize),
+        beta: f32,
+        (c, ldc): (At, usize),
+    ) -> Done<()> {
+        if m * n * k == 0 {
+            return Ok(());
+        }
+        let (one, int) = (1.0f32, |n: usize| n as i32);
+        let at = |address: At| address as *const c_void;
+        let number = |value: &f32| (value as *const f32).cast();
+        let float = cudaDataType::CUDA_R_32F;
+        // Inputs and outputs are f32 in memory; cuBLAS rounds inputs on their way to tensor cores.
+        let compute = match self.rounding() {
+            Rounding::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            Rounding::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Rounding::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        };
+        self.driver.bind_to_thread()?;
+        // SAFETY: a live handle on the current context; the addresses hold matrices of these sizes.
+        let status = unsafe {
+            sys::cublasGemmEx(
+                *self.blas.handle(),
+                op_a,
+                op_b,
+                int(m),
+                int(n),
+                int(k),
+                number(&one),
+                at(a),
+                float,
+                int(lda),
+                at(b),
+                float,
+                int(ldb),
+                number(&beta),
+                at(c).cast_mut(),
+                float,
+                int(ldc),
+                compute,
+                cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        Ok(status.result()?)
+    }
+}

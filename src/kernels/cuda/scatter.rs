@@ -1,0 +1,137 @@
+//! Adding rows where indices say, in a fixed order: the backward of a gather.
+//!
+//! Thousands of rows can go to one (a mask token), so the host plans a tree: rows are first added in
+//! lists of at most [`LONGEST`], then those sums, until one list per row is left.
+
+use super::super::NONE;
+use super::address::At;
+use super::gpu::{Done, Gpu};
+use super::launch::{Arg, Grid, args};
+
+/// Rows that one sum adds.
+const LONGEST: usize = 64;
+
+/// Threads of a block that adds rows; it strides over the columns.
+const THREADS: usize = 128;
+
+/// One stage: output `map[l]` is the sum of the inputs `list[starts[l]..starts[l + 1]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stage {
+    starts: Vec<u32>,
+    list: Vec<u32>,
+    map: Vec<u32>,
+}
+
+impl Stage {
+    fn new(lists: &[Vec<u32>], map: Vec<u32>) -> Stage {
+        let mut starts = vec![0];
+        starts.extend(lists.iter().scan(0, |n, l| {
+            *n += l.len() as u32;
+            Some(*n)
+        }));
+        Stage { starts, list: lists.concat(), map }
+    }
+}
+
+/// The stages that send row `i` to `index[i]`; rows of index [`NONE`] go nowhere.
+fn plan(index: &[u32]) -> Vec<Stage> {
+    let mut order: Vec<u32> = (0..index.len() as u32).filter(|i| index[*i as usize] != NONE).collect();
+    order.sort_by_key(|i| index[*i as usize]);
+    let group = |order: &[u32]| -> Vec<(u32, Vec<u32>)> {
+        let groups = order.chunk_by(|a, b| index[*a as usize] == index[*b as usize]);
+        groups.map(|g| (index[g[0] as usize], g.to_vec())).collect()
+    };
+    let mut groups = group(&order);
+    let mut stages = Vec::new();
+    while groups.iter().any(|(_, list)| list.len() > LONGEST) {
+        let mut lists = Vec::new();
+        for (_, list) in &mut groups {
+            let parts: Vec<Vec<u32>> = list.chunks(LONGEST).map(<[u32]>::to_vec).collect();
+            *list = (lists.len() as u32..(lists.len() + parts.len()) as u32).collect();
+            lists.extend(parts);
+        }
+        let count = lists.len() as u32;
+        stages.push(Stage::new(&lists, (0..count).collect()));
+    }
+    let (map, lists): (Vec<u32>, Vec<Vec<u32>>) = groups.into_iter().unzip();
+    stages.push(Stage::new(&lists, map));
+    stages
+}
+
+impl Gpu {
+    /// `to[index[i]] += from[i]` for rows of d values.
+    pub fn scatter_add(&self, from: At, index: &[u32], to: At, d: usize) -> Done<()> {
+        let stages = plan(index);
+        let mut input = Arg::from(from);
+        // Sums of earlier stages, alive until the stream has read them.
+        let mut sums = Vec::new();
+        for (i, stage) in stages.iter().enumerate() {
+            let last = i + 1 == stages.len();
+            let outputs = stage.map.len();
+            let output = if last {
+                to.into()
+            } else {
+                let sum = self.floats(outputs * d)?;
+                let at = Arg::from(&sum);
+                sums.push(sum);
+                at
+            };
+            let numbers = self.upload([&stage.starts[..], &stage.list, &stage.map].concat())?;
+            let start = |n: usize| match Arg::from(&numbers) {
+                Arg::At(at) => Arg::At(at + 4 * n as u64),
+                other => other,
+            };
+            let (list, map) = (start(stage.starts.len()), start(stage.starts.len() + stage.list.len()));
+            let args = [input, start(0), list, map, output, d.into(), last.into()];
+            self.launch("sum_rows", Grid::blocks(outputs, 1, THREADS), &args)?;
+            input = output;
+        }
+        Ok(())
+    }
+
+    /// `out[i] = x[index[i]]`, or `+=`, for rows of d values.
+    pub fn gather(&self, x: At, index: &[u32], out: At, d: usize, accumulate: bool) -> Done<()> {
+        let count = index.len() * d;
+        let index = self.upload(index.to_vec())?;
+        let args = args![x, &index, out, Arg::Long(count as i64), d, accumulate];
+        self.launch("gather_rows", Grid::elements(count), &args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Carries out the stages on numbers.
+    fn apply(stages: &[Stage], values: &[f64], rows: usize) -> Vec<f64> {
+        let mut input = values.to_vec();
+        for (i, stage) in stages.iter().enumerate() {
+            let length = if i + 1 == stages.len() { rows } else { stage.map.len() };
+            let mut output = vec![0.0; length];
+            for (l, to) in stage.map.iter().enumerate() {
+                let list = &stage.list[stage.starts[l] as usize..stage.starts[l + 1] as usize];
+                assert!(list.len() <= LONGEST);
+                output[*to as usize] = list.iter().map(|i| input[*i as usize]).sum();
+            }
+            input = output;
+        }
+        input
+    }
+
+    #[test]
+    fn every_row_arrives_once() {
+        let index: Vec<u32> = (0..9000u32).map(|i| if i % 3 == 0 { 2 } else { i % 5 }).collect();
+        let values: Vec<f64> = (0..9000).map(f64::from).collect();
+        let mut wanted = vec![0.0; 5];
+        index.iter().zip(&values).for_each(|(i, v)| wanted[*i as usize] += v);
+        let stages = plan(&index);
+        assert_eq!(stages.len(), 3);
+        assert_eq!(apply(&stages, &values, 5), wanted);
+    }
+
+    #[test]
+    fn nothing_and_distinct_rows_take_one_stage() {
+        assert_eq!(plan(&[NONE, NONE]), [Stage { starts: vec![0], list: vec![], map: vec![] }]);
+        assert_eq!(apply(&plan(&[3, NONE, 1]), &[1.0, 2.0, 4.0], 4), [0.0, 4.0, 0.0, 1.0]);
+    }
+}

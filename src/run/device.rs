@@ -1,0 +1,100 @@
+//! Which device a run computes on.
+
+use super::RunError;
+use crate::config::Device;
+#[cfg(feature = "cuda-base")]
+use crate::{
+    config::MatMul,
+    kernels::{self, Rounding},
+};
+
+/// A device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The processor.
+    Cpu,
+    /// A GPU by ordinal, and its name.
+    #[cfg(feature = "cuda-base")]
+    Cuda(usize, String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Cpu => write!(f, "cpu"),
+            #[cfg(feature = "cuda-base")]
+            Place::Cuda(ordinal, name) => write!(f, "cuda:{ordinal} ({name})"),
+        }
+    }
+}
+
+/// Where `wanted` leads here. `auto` takes the first GPU if there is one that can be used, and the
+/// processor otherwise; a GPU that is asked for and cannot be used is an error.
+pub fn choose(wanted: Device) -> Result<Place, RunError> {
+    match wanted {
+        Device::Cpu => Ok(Place::Cpu),
+        Device::Auto => Ok(gpu(0).unwrap_or(Place::Cpu)),
+        Device::Cuda(ordinal) => gpu(ordinal).map_err(|refusal| {
+            let cause = refusal.cause;
+            RunError::Config(format!("device: GPU {ordinal} cannot be used: {cause}; write `cpu` or `auto`"))
+        }),
+    }
+}
+
+/// What a person should know who leaves the choice to the program: a GPU seems to be there, and is not
+/// used.
+pub fn warning(wanted: Device) -> Option<String> {
+    let refusal = gpu(0).err().filter(|r| wanted == Device::Auto && r.surprising)?;
+    Some(format!("device: auto takes the processor, because a GPU cannot be used: {}", refusal.cause))
+}
+
+/// Why a GPU cannot be used.
+struct Refusal {
+    cause: String,
+    /// Whether it seems to be there all the same.
+    surprising: bool,
+}
+
+/// The GPU of this ordinal, ready to compute.
+#[cfg(feature = "cuda-base")]
+pub fn open(ordinal: usize, matmul: MatMul) -> Result<dfdx::prelude::Cuda, RunError> {
+    let rounding = match matmul {
+        MatMul::F32 => Rounding::F32,
+        MatMul::Tf32 => Rounding::Tf32,
+        MatMul::Bf16 => Rounding::Bf16,
+    };
+    let failed = |e| RunError::Config(format!("device: GPU {ordinal} cannot be used: {e}; write device=cpu"));
+    kernels::open(ordinal, rounding).map_err(failed)
+}
+
+#[cfg(feature = "cuda-base")]
+fn gpu(ordinal: usize) -> Result<Place, Refusal> {
+    let found = kernels::drivers().and_then(|d| d.usable(ordinal).cloned());
+    found
+        .map(|gpu| Place::Cuda(ordinal, gpu.name))
+        .map_err(|e| Refusal { cause: e.to_string(), surprising: matches!(e, kernels::Unusable::Broken(_)) })
+}
+
+#[cfg(not(feature = "cuda-base"))]
+fn gpu(_ordinal: usize) -> Result<Place, Refusal> {
+    let cause = "this program was built without the feature `cuda`".into();
+    Err(Refusal { cause, surprising: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_is_always_there() {
+        assert_eq!(choose(Device::Cpu).unwrap(), Place::Cpu);
+        assert!(choose(Device::Auto).is_ok());
+        assert_eq!(warning(Device::Cpu), None);
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error() {
+        let error = choose(Device::Cuda(9999)).unwrap_err().to_string();
+        assert!(error.contains("GPU 9999") && error.contains("`auto`"), "{error}");
+    }
+}

@@ -1,0 +1,78 @@
+//! What a training step asks of the driver, pinned: every launch costs time on the host.
+
+use std::collections::BTreeMap;
+
+use cuda_shim::null::{Counts, take_counts};
+use ijepa_run::{
+    data::{Loader, LoaderPlan},
+    train::Session,
+};
+
+use crate::emulator::device;
+use crate::training::session;
+
+/// Launches of the second step of the tiny model, in which five blocks go forward (two of the target
+/// encoder, two of the context encoder, one of the predictor) and three backward. `sum_rows` depends
+/// on how many rows go to one, hence on the masks.
+const LAUNCHES: [(&str, usize); 20] = [
+    ("adamw", 1),
+    ("add_chunks", 8),
+    ("attention_delta", 3),
+    ("attention_forward_16", 5),
+    ("attention_keys_16", 3),
+    ("attention_queries_16", 3),
+    ("column_sums", 13),
+    ("ema", 1),
+    ("gather_rows", 10),
+    ("gelu_backward", 3),
+    ("gelu_forward", 5),
+    ("loss_backward", 1),
+    ("loss_rows", 1),
+    ("norm_backward", 8),
+    ("norm_sums", 8),
+    ("residual_norm", 21),
+    ("square_sums", 1),
+    ("sum_parts", 1),
+    ("sum_rows", 7),
+    ("weighted_sum", 1),
+];
+
+/// Counts of the second step, when nothing is set up any more.
+fn counts_of_a_step(session: &mut Session<dfdx::prelude::Cuda>) -> Counts {
+    let plan = LoaderPlan::new(session.plan.seed, session.plan.batch_size, 1);
+    let mut batches = Loader::start(session.plan.data.clone(), session.plan.pipeline.clone(), &plan);
+    session.step(&batches.next().unwrap(), false).unwrap();
+    let _ = take_counts();
+    session.step(&batches.next().unwrap(), false).unwrap();
+    take_counts()
+}
+
+#[test]
+fn launches_of_a_step() {
+    let turn = device();
+    if turn.gpu {
+        return;
+    }
+    let counts = counts_of_a_step(&mut session(&turn.cuda));
+    let expected: BTreeMap<String, usize> = LAUNCHES.iter().map(|(k, n)| (k.to_string(), *n)).collect();
+    assert_eq!(counts.launches, expected, "{} kernels", counts.kernels());
+    assert_eq!(counts.products, 57, "matrix products");
+    // The loss and the gradient norm: the host waits for the device twice.
+    assert_eq!(counts.downloads, 2, "copies to the host");
+    assert_eq!(counts.copies, 0, "copies on the device");
+    let uploads_and_fills = (counts.uploads, counts.fills);
+    assert!(counts.uploads <= 32 && counts.fills <= 75, "uploads and fills: {uploads_and_fills:?}");
+}
+
+#[test]
+fn dfdx_has_no_kernels_in_this_build() {
+    use dfdx::prelude::{SumTo, ZerosTensor};
+    let turn = device();
+    if turn.gpu || cfg!(feature = "cuda-toolkit") {
+        return;
+    }
+    // What a component that needs `cuda-toolkit` gets: an error, not a crash.
+    let x: ijepa_run::registry::tensor::Rows<_> = turn.cuda.zeros_like(&(2usize, 3usize));
+    let sum: Result<dfdx::prelude::Tensor<(), f32, _>, _> = x.try_sum();
+    assert!(format!("{:?}", sum.unwrap_err()).contains("CUDA_ERROR_INVALID_PTX"));
+}

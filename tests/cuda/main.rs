@@ -1,0 +1,12 @@
+//! The CUDA path: its kernels against the CPU's, its launches, whole runs.
+//!
+//! Without a GPU the kernels are emulated (see `emulator`), so that mathematics, host code and counts
+//! are checked on every machine; `scripts/gpu-check.sh` runs the same tests on a GPU.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod emulator;
+mod gradients;
+mod launches;
+mod operators;
+mod training;

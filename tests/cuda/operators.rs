@@ -1,0 +1,273 @@
+//! Every operator on the device against the CPU's, values and gradients.
+//!
+//! Both are f32 and add in different orders; over sums of a few hundred terms results of size one
+//! differ by about 1e-6, so that 5e-5 of the largest value leaves room for chains of operators.
+
+use dfdx::prelude::*;
+use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
+use ijepa_run::kernels::{AdamWStep, Backend, BlockParams, NONE, RowLoss, TableTerm, from_host, to_host};
+
+use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
+use crate::emulator::{computing_device, run_backwards};
+
+const TOLERANCE: f32 = 5e-5;
+
+/// Named values.
+type Values = Vec<(String, Vec<f32>)>;
+
+/// Inputs made of the same numbers on any device.
+struct Inputs<D: Backend> {
+    device: D,
+    random: Random,
+}
+
+impl<D: Backend> Inputs<D> {
+    fn new(device: &D, seed: u64) -> Self {
+        Inputs { device: device.clone(), random: Random::new(seed) }
+    }
+    fn rows(&mut self, n: usize, d: usize) -> Rows<D> {
+        from_host(&self.device, self.random.values(n * d, 1.0), n, d).unwrap()
+    }
+    fn flat(&mut self, n: usize, size: f32) -> Flat<D> {
+        let values = self.random.values(n, size);
+        self.device.tensor_from_vec(values, (n,))
+    }
+    fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<D> {
+        let block = self.random.block(d, heads, hidden);
+        let here = |t: &Flat<Cpu>| self.device.tensor_from_vec(t.as_vec(), (t.shape().0,));
+        BlockParams::from_tensors(heads, 1e-6, block.tensors().map(here))
+    }
+    /// Output values and, of a squared distance to some target, the gradients of the tensors.
+    fn outcome(&mut self, y: TapedRows<D>, x: &Rows<D>, params: &[&Flat<D>]) -> Values {
+        let (n, d) = *y.shape();
+        let mut values = vec![("y".to_string(), to_host(&y).unwrap())];
+        let target = self.rows(n, d);
+        let loss = D::loss(RowLoss::L2, y, &target).unwrap();
+        let mut gradients = loss.try_backward().map_err(ModelError::from_debug).unwrap();
+        values.push(("gradient of x".into(), gradient(&mut gradients, x)));
+        for (i, p) in params.iter().enumerate() {
+            values.push((format!("gradient of parameter {i}"), gradient(&mut gradients, *p)));
+        }
+        values
+    }
+}
+
+/// Zeros if nothing reached the tensor.
+fn gradient<S: Shape, D: Backend>(g: &mut Gradients<f32, D>, t: &Tensor<S, f32, D>) -> Vec<f32> {
+    g.try_alloc_for(t).map_err(ModelError::from_debug).unwrap();
+    g.get(t).as_vec()
+}
+
+fn assert_same(what: &str, found: &Values, expected: &Values) {
+    for ((name, f), (_, e)) in found.iter().zip(expected) {
+        assert_close(&format!("{what}: {name}"), f, e, TOLERANCE);
+    }
+}
+
+fn linear<D: Backend>(device: &D, (n, inputs, outputs): (usize, usize, usize)) -> Values {
+    let mut r = Inputs::new(device, 1);
+    let (x, w, b) = (r.rows(n, inputs), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
+    let y = D::linear(x.leaky_trace(), &w, &b).unwrap();
+    let mut values = r.outcome(y, &x, &[&w, &b]);
+    let y = D::linear_of_input(&x, &w, &b, OwnedTape::default()).unwrap();
+    values.extend(r.outcome(y, &x, &[&w, &b]));
+    values
+}
+
+#[test]
+fn linear_is_that_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    for sizes in [(1, 1, 1), (1, 5, 3), (70, 48, 20), (33, 17, 96), (300, 12, 40)] {
+        assert_same(
+            &format!("linear {sizes:?}"),
+            &linear(&turn.cuda, sizes),
+            &linear(&Cpu::default(), sizes),
+        );
+    }
+}
+
+fn norm<D: Backend>(device: &D, (n, d): (usize, usize)) -> Values {
+    let mut r = Inputs::new(device, 2);
+    let (x, g, b) = (r.rows(n, d), r.flat(d, 1.0), r.flat(d, 1.0));
+    let plain = to_host(&D::standardize(&x, 1e-5).unwrap()).unwrap();
+    let y = D::layer_norm(x.leaky_trace(), &g, &b, 1e-6).unwrap();
+    let mut values = r.outcome(y, &x, &[&g, &b]);
+    values.push(("standardized".into(), plain));
+    values
+}
+
+#[test]
+fn layer_norm_is_that_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    for sizes in [(1, 8), (5, 30), (200, 33), (3, 192)] {
+        assert_same(
+            &format!("layer norm {sizes:?}"),
+            &norm(&turn.cuda, sizes),
+            &norm(&Cpu::default(), sizes),
+        );
+    }
+}
+
+fn blocks<D: Backend>(device: &D, (lengths, d, heads, hidden, keep): &BlockCase, depth: usize) -> Values {
+    let mut r = Inputs::new(device, 3);
+    let segments = segments(lengths);
+    let x = r.rows(segments.rows(), *d);
+    let blocks: Vec<_> = (0..depth).map(|_| r.block(*d, *heads, *hidden)).collect();
+    let untaped = D::blocks(x.clone(), &blocks, &segments, keep.as_deref()).unwrap();
+    let y = D::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
+    let params: Vec<_> = blocks.iter().flat_map(|b| b.tensors()).collect();
+    let mut values = r.outcome(y, &x, &params);
+    values.push(("without a tape".into(), to_host(&untaped).unwrap()));
+    values
+}
+
+#[test]
+fn blocks_are_those_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    let mut cases = block_cases();
+    // Every size of head that has kernels of its own, and sizes between.
+    cases.push((vec![40, 3], 128, 2, 64, Some(vec![1, 2, 39, 42])));
+    cases.push((vec![33], 96, 1, 32, None));
+    cases.push((vec![65], 80, 1, 32, None));
+    for case in &cases {
+        for depth in 1..=2 {
+            let what = format!("{depth} blocks {case:?}");
+            assert_same(&what, &blocks(&turn.cuda, case, depth), &blocks(&Cpu::default(), case, depth));
+        }
+    }
+}
+
+#[test]
+fn heads_that_are_too_large_are_refused() {
+    let turn = crate::emulator::device();
+    let mut r = Inputs::new(&turn.cuda, 4);
+    let (x, block) = (r.rows(3, 128), r.block(128, 1, 8));
+    let error = Cuda::block(x, &block, &segments(&[3]), None).unwrap_err().to_string();
+    assert!(error.contains("heads of 128 columns") && error.contains("96"), "{error}");
+}
+
+#[test]
+fn no_rows_at_all() {
+    let turn = crate::emulator::device();
+    let mut r = Inputs::new(&turn.cuda, 5);
+    let (x, block) = (r.rows(9, 16), r.block(16, 2, 32));
+    let none = Cuda::block(x.leaky_trace(), &block, &segments(&[4, 5]), Some(&[])).unwrap();
+    assert_eq!(*none.shape(), (0, 16));
+    let y = Cuda::gather_sum(none, &[NONE], &[]).unwrap();
+    let values = r.outcome(y, &x, &block.tensors());
+    assert!(values[1..].iter().all(|(_, g)| g.iter().all(|v| *v == 0.0)));
+    let empty = r.rows(0, 16);
+    let y = Cuda::block(empty, &block, &segments(&[]), None).unwrap();
+    assert_eq!(*y.shape(), (0, 16));
+}
+
+fn gather<D: Backend>(device: &D, (n, d, out): (usize, usize, usize)) -> Values {
+    let mut r = Inputs::new(device, 6);
+    let (x, table, mask, fixed) = (r.rows(n, d), r.flat(64 * d, 1.0), r.flat(d, 1.0), r.flat(9 * d, 1.0));
+    // One in four adds nothing; thousands go to the mask's only row.
+    let mut index = |end: usize| -> Vec<u32> {
+        let pick = |r: &mut Random| if r.below(4) == 0 { NONE } else { r.below(end) as u32 };
+        (0..out).map(|_| pick(&mut r.random)).collect()
+    };
+    let indices = [index(n), index(64), index(1), index(9)];
+    let term = |table, i: usize, trained| TableTerm { table, index: &indices[i], trained };
+    let tables = [term(&table, 1, true), term(&mask, 2, true), term(&fixed, 3, false)];
+    let y = D::gather_sum(x.leaky_trace(), &indices[0], &tables).unwrap();
+    r.outcome(y, &x, &[&table, &mask])
+}
+
+#[test]
+fn gather_is_that_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    for sizes in [(1, 3, 1), (20, 16, 700), (900, 10, 5000)] {
+        assert_same(
+            &format!("gather {sizes:?}"),
+            &gather(&turn.cuda, sizes),
+            &gather(&Cpu::default(), sizes),
+        );
+    }
+}
+
+fn loss<D: Backend>(device: &D, (n, d): (usize, usize), loss: RowLoss) -> Values {
+    let mut r = Inputs::new(device, 7);
+    let (p, t) = (r.rows(n, d), r.rows(n, d));
+    let value = D::loss(loss, p.leaky_trace(), &t).unwrap();
+    let number = value.as_vec();
+    let mut gradients = value.try_backward().map_err(ModelError::from_debug).unwrap();
+    vec![("value".into(), number), ("gradient".into(), gradient(&mut gradients, &p))]
+}
+
+#[test]
+fn losses_are_those_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    let losses =
+        [RowLoss::L2, RowLoss::SmoothL1 { beta: 1.0 }, RowLoss::SmoothL1 { beta: 0.3 }, RowLoss::Cosine];
+    for sizes in [(1, 3), (19, 10), (1000, 24)] {
+        for kind in losses {
+            let what = format!("{kind:?} {sizes:?}");
+            assert_same(&what, &loss(&turn.cuda, sizes, kind), &loss(&Cpu::default(), sizes, kind));
+        }
+    }
+}
+
+fn updates<D: Backend>(device: &D) -> Values {
+    let mut r = Inputs::new(device, 8);
+    let mut values = Values::new();
+    for (i, n) in [1usize, 4095, 4096, 9000].into_iter().enumerate() {
+        let (mut p, mut m, mut v) = (r.flat(n, 1.0), r.flat(n, 0.0), r.flat(n, 0.0));
+        let mut teacher = r.flat(n, 1.0);
+        for step in 1..=3 {
+            // The gradient of a parameter through a table that is picked once.
+            let nothing = r.rows(1, n);
+            let table = TableTerm { table: &p, index: &[0], trained: true };
+            let y = D::gather_sum(nothing.leaky_trace(), &[0], &[table]).unwrap();
+            let target = r.rows(1, n);
+            let loss = D::loss(RowLoss::L2, y, &target).unwrap();
+            let mut g = loss.try_backward().map_err(ModelError::from_debug).unwrap();
+            let norm = D::grad_sq_norm(&p, &mut g).unwrap();
+            let (wd, scale) = (0.1 * i as f64, 0.5);
+            let step = AdamWStep {
+                lr: 0.01,
+                beta1: 0.9,
+                beta2: 0.99,
+                eps: 1e-8,
+                weight_decay: wd,
+                step,
+                grad_scale: scale,
+            };
+            D::adamw(&mut p, &mut m, &mut v, &mut g, &step).unwrap();
+            D::ema(&mut teacher, &p, 0.9).unwrap();
+            values.push((format!("norm of {n}"), vec![norm as f32]));
+        }
+        for (name, t) in [("parameter", &p), ("first", &m), ("second", &v), ("teacher", &teacher)] {
+            values.push((format!("{name} of {n}"), t.as_vec()));
+        }
+    }
+    values
+}
+
+#[test]
+fn updates_are_those_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    assert_same("updates", &updates(&turn.cuda), &updates(&Cpu::default()));
+}
+
+/// Also with the threads of every block in reverse, which would show a missing barrier.
+#[test]
+fn the_same_inputs_give_the_same_bits() {
+    let Some(turn) = computing_device() else { return };
+    let cases = block_cases();
+    let everything = || {
+        let mut all: Vec<Values> = cases.iter().map(|case| blocks(&turn.cuda, case, 2)).collect();
+        all.push(gather(&turn.cuda, (20, 16, 700)));
+        all.push(norm(&turn.cuda, (200, 33)));
+        all.push(loss(&turn.cuda, (300, 24), RowLoss::Cosine));
+        all.push(updates(&turn.cuda));
+        all
+    };
+    let forward = everything();
+    run_backwards(true);
+    let backward = everything();
+    run_backwards(false);
+    assert!(forward == backward);
+}
