@@ -57,6 +57,12 @@ pub fn device() -> Turn {
     Turn { cuda, computes, gpu, _turn: turn }
 }
 
+/// A device that carries nothing out, in a process that has no other: what remains is the host's work.
+pub fn idle_device() -> Cuda {
+    assert!(cuda_shim::null::install(None), "run this test alone");
+    ijepa_run::kernels::open(0, Rounding::F32).unwrap()
+}
+
 /// A device that computes; without one the test skips.
 pub fn computing_device() -> Option<Turn> {
     let turn = device();

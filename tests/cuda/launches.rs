@@ -8,8 +8,8 @@ use ijepa_run::{
     train::Session,
 };
 
-use crate::emulator::device;
-use crate::training::session;
+use crate::emulator::{device, idle_device};
+use crate::training::{session, session_of};
 
 /// Launches of the second step of the tiny model, in which five blocks go forward (two of the target
 /// encoder, two of the context encoder, one of the predictor) and three backward. `sum_rows` depends
@@ -75,4 +75,39 @@ fn dfdx_has_no_kernels_in_this_build() {
     let x: ijepa_run::registry::tensor::Rows<_> = turn.cuda.zeros_like(&(2usize, 3usize));
     let sum: Result<dfdx::prelude::Tensor<(), f32, _>, _> = x.try_sum();
     assert!(format!("{:?}", sum.unwrap_err()).contains("CUDA_ERROR_INVALID_PTX"));
+}
+
+/// Prints what the host does per step of the baseline: masks, patches, copies, launches.
+#[test]
+#[ignore = "measures; run it alone: --ignored --exact --nocapture launches::host_time_of_the_baseline"]
+fn host_time_of_the_baseline() {
+    let changes = ["dataset={kind: shapes, train: 8192, test: 64}", "learning_rate.warmup_epochs=1"];
+    let mut session = session_of(include_str!("../../experiments/baseline.yaml"), &changes, &idle_device());
+    let plan = LoaderPlan::new(session.plan.seed, session.plan.batch_size, 1);
+    let batches = Loader::start(session.plan.data.clone(), session.plan.pipeline.clone(), &plan);
+    let (mut whole, mut masks) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let start = std::time::Instant::now();
+        let drawn = session.masks(&batch);
+        masks.push(start.elapsed().as_secs_f64());
+        assert_eq!(drawn.plans.len(), 256);
+        let _ = take_counts();
+        let start = std::time::Instant::now();
+        session.step(&batch, false).unwrap();
+        whole.push(start.elapsed().as_secs_f64());
+    }
+    let counts = take_counts();
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        1e3 * times[times.len() / 2]
+    };
+    println!("host, per step: {:.1} ms, of which masks {:.1} ms", median(&mut whole), median(&mut masks));
+    println!(
+        "{} kernels, {} products, {} uploads, {} fills, {} allocations",
+        counts.kernels(),
+        counts.products,
+        counts.uploads,
+        counts.fills,
+        counts.allocations
+    );
 }

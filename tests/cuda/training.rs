@@ -38,7 +38,13 @@ const TOLERANCE: f64 = 2e-3;
 
 /// An untrained session of [`TINY`].
 pub fn session<D: BuildDevice>(device: &D) -> Session<D> {
-    let experiment = config::load("tiny.yaml", TINY, &[], &|_| Err("none".into())).unwrap();
+    session_of(TINY, &[], device)
+}
+
+/// An untrained session of an experiment with changes.
+pub fn session_of<D: BuildDevice>(text: &str, changes: &[&str], device: &D) -> Session<D> {
+    let changes: Vec<String> = changes.iter().map(|c| c.to_string()).collect();
+    let experiment = config::load("tiny.yaml", text, &changes, &|_| Err("none".into())).unwrap();
     let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent()).unwrap());
     let (plan, builder) = RunPlan::new(experiment, data);
     Session::new(plan, builder, device).unwrap()

@@ -9,7 +9,7 @@ use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid, args};
 
 /// Rows that one sum adds.
-const LONGEST: usize = 64;
+const LONGEST: u32 = 64;
 
 /// Threads of a block that adds rows; it strides over the columns.
 const THREADS: usize = 128;
@@ -22,40 +22,47 @@ struct Stage {
     map: Vec<u32>,
 }
 
-impl Stage {
-    fn new(lists: &[Vec<u32>], map: Vec<u32>) -> Stage {
-        let mut starts = vec![0];
-        starts.extend(lists.iter().scan(0, |n, l| {
-            *n += l.len() as u32;
-            Some(*n)
-        }));
-        Stage { starts, list: lists.concat(), map }
-    }
-}
-
 /// The stages that send row `i` to `index[i]`; rows of index [`NONE`] go nowhere.
 fn plan(index: &[u32]) -> Vec<Stage> {
-    let mut order: Vec<u32> = (0..index.len() as u32).filter(|i| index[*i as usize] != NONE).collect();
-    order.sort_by_key(|i| index[*i as usize]);
-    let group = |order: &[u32]| -> Vec<(u32, Vec<u32>)> {
-        let groups = order.chunk_by(|a, b| index[*a as usize] == index[*b as usize]);
-        groups.map(|g| (index[g[0] as usize], g.to_vec())).collect()
-    };
-    let mut groups = group(&order);
+    let (mut list, mut starts, map) = sorted(index);
     let mut stages = Vec::new();
-    while groups.iter().any(|(_, list)| list.len() > LONGEST) {
-        let mut lists = Vec::new();
-        for (_, list) in &mut groups {
-            let parts: Vec<Vec<u32>> = list.chunks(LONGEST).map(<[u32]>::to_vec).collect();
-            *list = (lists.len() as u32..(lists.len() + parts.len()) as u32).collect();
-            lists.extend(parts);
+    while starts.windows(2).any(|s| s[1] - s[0] > LONGEST) {
+        let mut parts = vec![0];
+        let mut firsts = vec![0];
+        for range in starts.windows(2) {
+            let ends =
+                (range[0]..range[1]).step_by(LONGEST as usize).map(|from| range[1].min(from + LONGEST));
+            parts.extend(ends);
+            firsts.push(parts.len() as u32 - 1);
         }
-        let count = lists.len() as u32;
-        stages.push(Stage::new(&lists, (0..count).collect()));
+        let sums = parts.len() as u32 - 1;
+        let every: Vec<u32> = (0..sums).collect();
+        stages.push(Stage { starts: parts, list, map: every.clone() });
+        (list, starts) = (every, firsts);
     }
-    let (map, lists): (Vec<u32>, Vec<Vec<u32>>) = groups.into_iter().unzip();
-    stages.push(Stage::new(&lists, map));
+    stages.push(Stage { starts, list, map });
     stages
+}
+
+/// Rows in the order of where they go, where each destination's rows start, and the destinations.
+fn sorted(index: &[u32]) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+    let kept = || index.iter().enumerate().filter(|(_, to)| **to != NONE);
+    let mut counts = vec![0u32; kept().map(|(_, to)| *to as usize + 1).max().unwrap_or(0)];
+    kept().for_each(|(_, to)| counts[*to as usize] += 1);
+    let map: Vec<u32> = (0..counts.len() as u32).filter(|to| counts[*to as usize] > 0).collect();
+    let (mut starts, mut next) = (vec![0], vec![0; counts.len()]);
+    for to in &map {
+        let start = starts[starts.len() - 1];
+        next[*to as usize] = start;
+        starts.push(start + counts[*to as usize]);
+    }
+    let mut list = vec![0; starts[starts.len() - 1] as usize];
+    for (row, to) in kept() {
+        let place = &mut next[*to as usize];
+        list[*place as usize] = row as u32;
+        *place += 1;
+    }
+    (list, starts, map)
 }
 
 impl Gpu {
@@ -110,7 +117,7 @@ mod tests {
             let mut output = vec![0.0; length];
             for (l, to) in stage.map.iter().enumerate() {
                 let list = &stage.list[stage.starts[l] as usize..stage.starts[l + 1] as usize];
-                assert!(list.len() <= LONGEST);
+                assert!(list.len() <= LONGEST as usize);
                 output[*to as usize] = list.iter().map(|i| input[*i as usize]).sum();
             }
             input = output;
