@@ -56,13 +56,13 @@ pub struct Measured {
     pub peak: f64,
     /// Images per step.
     pub batch_size: usize,
-    /// Median seconds of a training step, the wait for its images included.
+    /// Mean seconds of a training step, the wait for its images included; masks differ from step to step.
     pub step: f64,
-    /// Median seconds of that wait.
+    /// Mean seconds of that wait.
     pub wait: f64,
-    /// Useful operations of a step; none for a model of unknown sizes.
+    /// Useful operations of the same steps, on average; none for a model of unknown sizes.
     pub flop_per_step: Option<StepFlop>,
-    /// Median seconds of every phase of a step.
+    /// Mean seconds of every phase of a step.
     pub phases: [f64; Phase::ALL.len()],
     /// Feature extraction, images per second.
     pub features_per_second: f64,
@@ -117,7 +117,7 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, &Cpu::default()).map_err(RunError::from)?;
     let before = product_speeds()?;
-    let Steps { step, wait, phases } = steps(&mut session, options.steps)?;
+    let Steps { step, wait, phases, flop } = steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
     let after = product_speeds()?;
@@ -131,7 +131,7 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
         batch_size: session.plan.batch_size,
         step,
         wait,
-        flop_per_step: session.typical_flop(),
+        flop_per_step: flop,
         phases,
         features_per_second: 1.0 / features,
         flop_per_feature: size.map(|s| s.features()),
@@ -176,11 +176,12 @@ fn product_speed() -> Result<f64, ModelError> {
     Ok(linear(ROWS, DIM, DIM) / best)
 }
 
-/// Median seconds of a step, of the wait for data in it, and of its phases.
+/// Means over the timed steps.
 struct Steps {
     step: f64,
     wait: f64,
     phases: [f64; Phase::ALL.len()],
+    flop: Option<StepFlop>,
 }
 
 fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
@@ -189,7 +190,7 @@ fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
     // However short the experiment is, the loader goes on.
     let loader = LoaderPlan::new(plan.seed, plan.batch_size, u64::from(u32::MAX));
     let mut batches = Loader::start(data, pipeline, &loader);
-    let (mut times, mut waits) = (Vec::new(), Vec::new());
+    let (mut times, mut waits, mut flops) = (Vec::new(), Vec::new(), Vec::new());
     let mut phases = [const { Vec::new() }; Phase::ALL.len()];
     for i in 0..WARM_UP + count.max(1) {
         let start = Instant::now();
@@ -203,10 +204,12 @@ fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
         if i >= WARM_UP {
             times.push(start.elapsed().as_secs_f64());
             waits.push(wait);
+            flops.extend(session.jepa.size().map(|size| size.step(&session.masks(&batch).plans)));
             phases.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
         }
     }
-    Ok(Steps { step: median(times), wait: median(waits), phases: phases.map(median) })
+    let flop = (!flops.is_empty()).then(|| StepFlop::mean(&flops));
+    Ok(Steps { step: mean(times), wait: mean(waits), phases: phases.map(mean), flop })
 }
 
 /// Median seconds per image of feature extraction, as the probes do it.
@@ -237,6 +240,10 @@ fn feature_passes(plan: &RunPlan) -> u64 {
         u64::from(target) + u64::from(context) + u64::from(untrained)
     };
     (1..=plan.epochs).map(passes).sum()
+}
+
+fn mean(times: Vec<f64>) -> f64 {
+    times.iter().sum::<f64>() / times.len() as f64
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

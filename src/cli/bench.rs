@@ -83,7 +83,7 @@ fn table(m: &Measured, steps: u16) -> String {
         rows.push([format!("matrix product, {threads}"), giga(m.peak), "GFLOP/s".into()]);
     }
     let mut row = |name: &str, value: String, unit: &str| rows.push([name.into(), value, unit.into()]);
-    row("training step", format!("{:.1}", m.step * 1e3), &format!("ms, median of {steps}"));
+    row("training step", format!("{:.1}", m.step * 1e3), &format!("ms, mean of {steps}"));
     row("  waiting for data", format!("{:.1}", 100.0 * m.wait / m.step), "%");
     row("  images", format!("{:.0}", m.batch_size as f64 / m.step), "images/s");
     row("  work", known(m.flop_per_step.map(|f| f.total()), &giga), "GFLOP per step");

@@ -81,6 +81,16 @@ pub struct StepFlop {
 }
 
 impl StepFlop {
+    /// The mean of some steps.
+    pub fn mean(steps: &[StepFlop]) -> StepFlop {
+        let mean = |of: fn(&StepFlop) -> f64| steps.iter().map(of).sum::<f64>() / steps.len() as f64;
+        StepFlop {
+            target: mean(|s| s.target),
+            context: mean(|s| s.context),
+            predictor: mean(|s| s.predictor),
+            backward: mean(|s| s.backward),
+        }
+    }
     /// Of the whole step.
     pub fn total(&self) -> f64 {
         self.target + self.context + self.predictor + self.backward

@@ -157,7 +157,7 @@ fn started<D: BuildDevice>(session: &Session<D>) -> Started {
         steps: session.plan.horizon.steps,
         steps_per_epoch: session.plan.horizon.steps_per_epoch,
         batch_size: session.plan.batch_size as u64,
-        flop_per_step: session.typical_flop().map(|f| f.total()),
+        flop_per_step: session.typical_flop(),
     }
 }
 

@@ -6,8 +6,14 @@ use super::{Session, TrainError};
 use crate::{
     data::Batch,
     events::MetricsRow,
-    model::{BuildDevice, Mark, Outputs, Phase, flops::StepFlop},
+    model::{BuildDevice, Mark, Outputs, Phase},
 };
+
+/// Loss, gradients, and what was predicted if asked for.
+type Passes<D> = (f64, Gradients<f32, D>, Option<Outputs>);
+
+/// Steps whose masks [`Session::typical_flop`] averages over.
+const TYPICAL: u64 = 16;
 
 /// What one step measured.
 pub struct StepResult {
@@ -59,7 +65,8 @@ impl<D: BuildDevice> Session<D> {
         Ok(result)
     }
 
-    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for. Stops after a part whose loss is not finite.
+    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for. Stops after a
+    /// part whose loss is not finite.
     fn passes(
         &self,
         batch: &Batch,
@@ -102,12 +109,15 @@ impl<D: BuildDevice> Session<D> {
         self.plan.masking.sample(self.jepa.geometry.grid(), &draw)
     }
 
-    /// Useful operations of one step, counted on the masks of the first.
-    pub fn typical_flop(&self) -> Option<StepFlop> {
-        let images = (0..self.plan.batch_size as u64).collect();
-        let draw = BatchDraw { seed: self.plan.seed, epoch: 0, step: 0, images };
-        let masks = self.plan.masking.sample(self.jepa.geometry.grid(), &draw);
-        Some(self.jepa.size()?.step(&masks.plans))
+    /// Useful operations of one step with masks of the plan's strategy: a mean, since masks differ.
+    pub fn typical_flop(&self) -> Option<f64> {
+        let size = self.jepa.size()?;
+        let one = |step: u64| {
+            let images = (0..self.plan.batch_size as u64).collect();
+            let draw = BatchDraw { seed: self.plan.seed, epoch: 0, step, images };
+            size.step(&self.plan.masking.sample(self.jepa.geometry.grid(), &draw).plans).total()
+        };
+        Some((0..TYPICAL).map(one).sum::<f64>() / TYPICAL as f64)
     }
 
     fn details(&self, outputs: &Outputs, masks: &MaskBatch) -> MetricsRow {
@@ -174,10 +184,10 @@ mod tests {
         let plans = session.masks(&batch).plans;
         let patches = session.jepa.geometry.grid().len();
         let run = |tokens| session.passes(&batch, &plans, tokens, true, &mut |_| ()).unwrap();
-        let (loss, whole, outputs) = run(usize::MAX);
+        let Passes { loss, gradients: whole, outputs } = run(usize::MAX);
         let skill = outputs.unwrap().skill(32);
         for images in [1, 5, 15] {
-            let (part_loss, parts, outputs) = run(images * patches);
+            let Passes { loss: part_loss, gradients: parts, outputs } = run(images * patches);
             assert!((part_loss / loss - 1.0).abs() < 1e-6, "{images}: loss {part_loss}, not {loss}");
             assert!((outputs.unwrap().skill(32).explained - skill.explained).abs() < 1e-5);
             for (name, param) in session.jepa.trained_params().iter().filter(|(_, p)| p.trainable) {
