@@ -219,6 +219,11 @@ const MISTAKES: &[(&str, &str)] = &[
         "budget: { equal: steps }\narms: [{ name: a, set: { train.epochs: 5 } }]\n",
         "dir/s.yaml:3:40: train.epochs: the budget, equal steps, decides how many epochs an arm takes",
     ),
+    ("gpus: { slots: 2 }\narms: [{ name: a }]\n", "dir/s.yaml:2:1: gpus: names no device"),
+    (
+        "gpus: { devices: [0, 0] }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:22: gpus.devices.1: the device 0 is there twice",
+    ),
     // Found by building the points.
     (
         "parameters: { masking.targetz: [1, 2] }\n",

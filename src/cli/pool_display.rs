@@ -30,8 +30,14 @@ struct Bars {
 
 impl PoolDisplay {
     /// A display for `jobs` of `runs` runs; the others were finished before.
-    pub(crate) fn new(runs: usize, jobs: usize, until: Option<u64>, options: &RunOptions) -> Self {
-        let workers = usize::from(options.jobs).min(jobs);
+    pub(crate) fn new(
+        runs: usize,
+        jobs: usize,
+        until: Option<u64>,
+        workers: usize,
+        options: &RunOptions,
+    ) -> Self {
+        let workers = workers.min(jobs);
         let bars = (!options.quiet && shows_bars() && jobs > 0).then(|| Bars::new(workers, jobs));
         if !options.quiet {
             let ahead = until.map_or(String::new(), |epoch| format!(" up to epoch {epoch}"));

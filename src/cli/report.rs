@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{Exit, lookup, out};
 use crate::{
+    analysis::At,
     report::{ReportRequest, SweepReport, report as write_report},
     results::write_atomic,
 };
@@ -41,6 +42,10 @@ pub(crate) struct ReportArgs {
     /// Arm to compare the others with; by default the one that changes nothing, else the first.
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
+    /// Measurement of each run: last, best, or the one at a step; by default that of the sweep, else the
+    /// last.
+    #[arg(long, value_name = "last|best|STEP")]
+    at: Option<At>,
     /// Largest difference that does not matter; allows the verdict `equivalent`.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     margin: Option<f64>,
@@ -62,6 +67,7 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
             page: name,
             metric: args.metric.clone(),
             baseline: args.baseline.clone(),
+            at: args.at,
             margin: args.margin,
             images: !args.no_images,
         };

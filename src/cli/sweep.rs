@@ -26,6 +26,12 @@ pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
     if options.dry_run {
         return out::stdout(&summary::dry_run(plan, &judged_standings(plan, options), options));
     }
+    if plan.gpus.is_some() && !cfg!(feature = "cuda-base") {
+        out::stderr(
+            "gpus: this program was built without the feature `cuda`; build it with that, or leave out `gpus`",
+        );
+        return Exit::Config;
+    }
     match run(plan, options) {
         Ok(exit) => exit,
         Err(error) => {
@@ -166,9 +172,10 @@ struct Stage {
 fn pool(table: &mut Table, options: &RunOptions, stage: Stage, stop: &AtomicBool) -> io::Result<()> {
     let plan = table.plan;
     let jobs = jobs(table, options, stage)?;
-    let mut display = PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, options);
+    let mut display =
+        PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, workers(plan, options).len(), options);
     let mut written = Ok(());
-    run_all(&jobs, options.jobs.into(), stop, |event| {
+    run_all(&jobs, &workers(plan, options), stop, |event| {
         if let PoolEvent::Ended { index, ended, .. } = &event {
             table.runs[*index].1 = standing_after(&run_folder(&plan.runs[*index], options), ended);
             written = std::mem::replace(&mut written, Ok(())).and_then(|()| table.write());
@@ -202,11 +209,19 @@ fn jobs(table: &Table, options: &RunOptions, stage: Stage) -> io::Result<Vec<Job
     let job = |run: &PlannedRun| Job {
         index: run.index,
         program: program.clone(),
-        arguments: arguments(&table.folder.config(run.index), options, stage),
+        arguments: arguments(&table.folder.config(run.index), table.plan, options, stage),
         log: table.folder.log(run.index),
         folder: run_folder(run, options),
     };
     Ok(table.plan.runs.iter().filter(has_work).map(job).collect())
+}
+
+/// What each worker adds to the arguments of its runs: the device, where the sweep names GPUs.
+fn workers(plan: &Plan, options: &RunOptions) -> Vec<Vec<String>> {
+    match &plan.gpus {
+        Some(gpus) => gpus.places().map(|device| vec![format!("device=cuda:{device}")]).collect(),
+        None => vec![Vec::new(); options.jobs.into()],
+    }
 }
 
 /// Threads of this machine.
@@ -219,9 +234,9 @@ pub(super) fn threads_per_run(options: &RunOptions) -> usize {
     options.threads.map_or((cores() / usize::from(options.jobs)).max(1), usize::from)
 }
 
-fn arguments(config: &Path, options: &RunOptions, stage: Stage) -> Vec<String> {
+fn arguments(config: &Path, plan: &Plan, options: &RunOptions, stage: Stage) -> Vec<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let threads = threads_per_run(options);
+    let threads = options.threads.map_or((cores() / workers(plan, options).len()).max(1), usize::from);
     let mut all = vec![text(config), "--quiet".into(), "--stop-with-stdin".into()];
     all.extend(["--output".into(), text(&options.output), "--threads".into(), threads.to_string()]);
     all.extend(stage.fresh.then(|| "--force".to_owned()));

@@ -77,21 +77,22 @@ pub enum PoolEvent {
     },
 }
 
-/// Carries out all jobs, `workers` at a time and in order. Setting `stop` asks the running ones
+/// Carries out all jobs in order, one at a time per worker; a worker is what it adds to the arguments of
+/// its jobs, such as its device. Setting `stop` asks the running ones
 /// to stop and starts no more. `tell` is called from one thread at a time.
-pub fn run_all(jobs: &[Job], workers: usize, stop: &AtomicBool, tell: impl FnMut(PoolEvent) + Send) {
+pub fn run_all(jobs: &[Job], workers: &[Vec<String>], stop: &AtomicBool, tell: impl FnMut(PoolEvent) + Send) {
     let next = AtomicUsize::new(0);
     let tell = Mutex::new(tell);
     let say = |event| (tell.lock().unwrap_or_else(|e| e.into_inner()))(event);
     thread::scope(|scope| {
-        for worker in 0..workers.min(jobs.len()) {
+        for (worker, own) in workers.iter().take(jobs.len()).enumerate() {
             let (next, say) = (&next, &say);
             scope.spawn(move || {
                 while !stop.load(Ordering::SeqCst) {
                     let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
                     let index = job.index;
                     say(PoolEvent::Started { worker, index });
-                    let ended = carry_out(job, stop, &|step, steps| {
+                    let ended = carry_out(job, own, stop, &|step, steps| {
                         say(PoolEvent::Progress { worker, step, steps });
                     });
                     say(PoolEvent::Ended { worker, index, ended });
@@ -101,17 +102,18 @@ pub fn run_all(jobs: &[Job], workers: usize, stop: &AtomicBool, tell: impl FnMut
     });
 }
 
-fn carry_out(job: &Job, stop: &AtomicBool, progress: &dyn Fn(u64, u64)) -> Ended {
-    match start(job).and_then(|child| wait(child, job, stop, progress)) {
+fn carry_out(job: &Job, own: &[String], stop: &AtomicBool, progress: &dyn Fn(u64, u64)) -> Ended {
+    match start(job, own).and_then(|child| wait(child, job, stop, progress)) {
         Ok(status) => judge(status, &job.log),
         Err(e) => Ended::Failed(format!("cannot run {}: {e}", job.program.display())),
     }
 }
 
-fn start(job: &Job) -> io::Result<Child> {
+fn start(job: &Job, own: &[String]) -> io::Result<Child> {
     let log = File::create(&job.log)?;
     Command::new(&job.program)
         .args(&job.arguments)
+        .args(own)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log)
@@ -177,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let jobs: Vec<Job> = scripts.iter().enumerate().map(|(i, s)| job(folder.path(), i, s)).collect();
         let mut ended = Vec::new();
-        run_all(&jobs, 2, stop, |event| match event {
+        run_all(&jobs, &vec![Vec::new(); 2], stop, |event| match event {
             PoolEvent::Ended { index, ended: how, .. } => ended.push((index, how)),
             PoolEvent::Started { index: 9, .. } => stop.store(true, Ordering::SeqCst),
             _ => {}
@@ -192,6 +194,17 @@ mod tests {
         assert_eq!([&ends[0].1, &ends[3].1], [&Ended::Itself; 2]);
         assert_eq!(ends[1].1, Ended::Failed("why".into()));
         assert!(matches!(&ends[2].1, Ended::Failed(why) if why.contains("killed")), "{:?}", ends[2]);
+    }
+
+    #[test]
+    fn a_worker_adds_its_own_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        // `sh -c SCRIPT ARGUMENT` calls the argument $0.
+        let jobs: Vec<Job> = (0..4).map(|i| job(folder.path(), i, "echo $0 >&2; sleep 0.05")).collect();
+        let workers = [vec!["device=cuda:0".to_owned()], vec!["device=cuda:1".to_owned()]];
+        run_all(&jobs, &workers, &AtomicBool::new(false), |_| ());
+        let said: Vec<String> = jobs.iter().map(|j| fs::read_to_string(&j.log).unwrap()).collect();
+        assert!(workers.iter().all(|w| said.iter().any(|s| s.trim() == w[0])), "{said:?}");
     }
 
     #[test]

@@ -51,7 +51,9 @@ impl<D: Backend> Pass<D> {
     pub fn backward(self, share: f64, earlier: Gradients<f32, D>) -> Result<Gradients<f32, D>, ModelError> {
         let Pass { loss, prediction, targets, .. } = self;
         drop((prediction, targets));
-        let (loss, tape) = loss.try_mul(share as f32).map_err(ModelError::from_debug)?.split_tape();
+        // The whole of a batch needs no scaling, nor a kernel of dfdx for it, which a GPU may lack.
+        let scaled = if share == 1.0 { Ok(loss) } else { loss.try_mul(share as f32) };
+        let (loss, tape) = scaled.map_err(ModelError::from_debug)?.split_tape();
         // A scalar that carries the earlier gradients brings them onto this tape.
         let (_, earlier) = loss.trace(earlier).split_tape();
         loss.put_tape(tape.merge(earlier)).try_backward().map_err(ModelError::from_debug)

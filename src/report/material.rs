@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    ReportRequest,
+    ReportRequest, decisions,
     header::Header,
     masks::{Masks, masks},
 };
@@ -44,6 +44,8 @@ pub(super) struct Material {
     pub labels: Vec<String>,
     /// What the arms hide and show.
     pub masks: Masks,
+    /// Rows of `decisions.csv`.
+    pub decisions: Vec<Vec<String>>,
 }
 
 impl Material {
@@ -54,7 +56,7 @@ impl Material {
             inputs: vec![request.sweep.clone()],
             metric: request.metric.clone(),
             baseline: request.baseline.clone(),
-            at: None,
+            at: request.at,
             margin: request.margin,
             goal: None,
             map: ColumnMap::default(),
@@ -76,6 +78,7 @@ impl Material {
             report,
             labels,
             masks,
+            decisions: decisions::read(&request.sweep),
         })
     }
 

@@ -7,6 +7,7 @@
 
 mod chart;
 mod curves;
+mod decisions;
 mod examples;
 mod figure;
 mod forest;
@@ -27,7 +28,7 @@ mod words;
 
 use std::path::PathBuf;
 
-use crate::analysis::AnalysisError;
+use crate::analysis::{AnalysisError, At};
 
 use figure::Figure;
 use material::Material;
@@ -41,6 +42,8 @@ pub struct ReportRequest {
     pub metric: Option<String>,
     /// Arm to compare the others with; by default the one that changes nothing, else the first.
     pub baseline: Option<String>,
+    /// Which measurement counts; by default that of the sweep, else the last.
+    pub at: Option<At>,
     /// Largest difference that does not matter.
     pub margin: Option<f64>,
     /// File name of the page: what links in the figures lead to.

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Figures,
+    Figures, decisions,
     figure::{Figure, STYLE},
     material::Material,
     runs, tables, words,
@@ -31,6 +31,7 @@ pub(super) fn page(material: &Material, figures: &Figures) -> String {
                     (training(material, figures))
                     (pairing(material))
                     (masking(material, figures))
+                    (decisions::section(&material.decisions))
                     (notes(material))
                     (all_runs(material))
                     (explanations())
@@ -75,7 +76,7 @@ fn what_ran(material: &Material) -> Markup {
     html! {
         dl class="facts" {
             dt { "Metric" }
-            dd { code { (report.metric) } (material.unit_suffix()) ", last measurement; " (report.goal.name()) " is better" }
+            dd { code { (report.metric) } (material.unit_suffix()) ", " (words::measurement(report.at)) "; " (report.goal.name()) " is better" }
             dt { "Baseline" }
             dd { code { (report.arms[report.baseline].label) } }
             dt { "Varied" }

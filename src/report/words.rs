@@ -6,7 +6,7 @@ use super::{
     material::Material,
     numbers::{interval, plain, signed},
 };
-use crate::analysis::{Contrast, Report, Verdict};
+use crate::analysis::{At, Contrast, Report, Verdict};
 
 /// Arms named in a sentence; the others are counted.
 const NAMED: usize = 3;
@@ -101,4 +101,12 @@ pub(super) fn counts(material: &Material) -> Vec<(String, usize)> {
         }
     }
     counts
+}
+/// Which measurement of a run counts.
+pub(super) fn measurement(at: At) -> String {
+    match at {
+        At::Last => "last measurement".into(),
+        At::Best => "best measurement, chosen with hindsight".into(),
+        At::Step(step) => format!("measurement at step {step}"),
+    }
 }

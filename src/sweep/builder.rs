@@ -123,7 +123,16 @@ impl<'a> Builder<'a> {
         }
         let Builder { runs, notes, .. } = self;
         let (name, metric, early) = (file.name.clone(), file.metric.clone(), file.early.clone());
-        Ok(Plan { name, metric, early, parameters, runs, notes, source: String::new() })
+        Ok(Plan {
+            name,
+            metric,
+            early,
+            gpus: file.gpus.clone(),
+            parameters,
+            runs,
+            notes,
+            source: String::new(),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     axes::{Axis, axis},
     budget::{self, Budget},
     early::{self, EarlyTermination},
+    gpus::{self, Gpus},
     metric::{self, Metric},
     reader::Reader,
 };
@@ -27,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "metric",
     "early_terminate",
     "budget",
+    "gpus",
 ];
 
 /// Planned runs allowed where the file sets no `run_cap`.
@@ -100,6 +102,7 @@ pub(super) struct SweepFile {
     pub run_cap: u64,
     pub cap_place: Place,
     pub budget: Option<Budget>,
+    pub gpus: Option<Gpus>,
     pub early: Option<EarlyTermination>,
     pub metric: Option<Metric>,
     pub metric_place: Place,
@@ -157,6 +160,7 @@ fn sweep(file_name: &str, reader: &mut Reader) -> Option<SweepFile> {
             .unwrap_or(DEFAULT_CAP),
         cap_place: at("run_cap"),
         budget: budget::read(top, reader),
+        gpus: gpus::read(top, reader),
         early,
         metric,
         metric_place: at("metric.name"),

@@ -9,6 +9,7 @@ mod budget;
 mod builder;
 mod early;
 mod exclude;
+mod gpus;
 mod grammar;
 mod metric;
 mod multirun;
@@ -19,6 +20,7 @@ mod schema;
 
 pub use budget::{Cost, Costs};
 pub use early::{ArmSeries, Decision, EarlyTermination};
+pub use gpus::Gpus;
 pub use grammar::is_sweep;
 pub use metric::{At, Goal, Metric};
 pub use multirun::multirun;

@@ -82,6 +82,7 @@ fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {
         run_cap: CAP,
         cap_place: place.clone(),
         budget: None,
+        gpus: None,
         early: None,
         metric: None,
         metric_place: place.clone(),

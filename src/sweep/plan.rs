@@ -9,6 +9,7 @@ use super::{
     builder::Builder,
     early::{self, EarlyTermination},
     exclude::{Excluder, at},
+    gpus::Gpus,
     grammar::{self, SweepFile},
     metric::{self, Metric},
     points::{Point, can_walk, count, points, shown},
@@ -24,6 +25,8 @@ pub struct Plan {
     pub metric: Option<Metric>,
     /// When arms end before their last epoch.
     pub early: Option<EarlyTermination>,
+    /// GPUs that the runs go to.
+    pub gpus: Option<Gpus>,
     /// Paths that any run changes: the `param.` columns.
     pub parameters: Vec<String>,
     /// The runs in order.

@@ -82,6 +82,18 @@ fn properties() -> Map<String, Value> {
                 }),
             ),
         ),
+        (
+            "gpus",
+            object(
+                &["devices"],
+                json!({
+                    "devices": {
+                        "type": "array", "minItems": 1, "uniqueItems": true, "items": whole(0, "Number of a GPU."),
+                    },
+                    "slots": whole(1, "Runs at a time on each GPU; 1 if left out."),
+                }),
+            ),
+        ),
     ];
     all.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
 }

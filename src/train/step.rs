@@ -9,9 +9,6 @@ use crate::{
     model::{BuildDevice, Mark, Outputs, Phase},
 };
 
-/// Loss, gradients, and what was predicted if asked for.
-type Passes<D> = (f64, Gradients<f32, D>, Option<Outputs>);
-
 /// Steps whose masks [`Session::typical_flop`] averages over.
 const TYPICAL: u64 = 16;
 
