@@ -7,7 +7,7 @@ use ijepa_registry::prelude::*;
 use super::Rates;
 use crate::{
     config::Experiment,
-    model::flops::ModelSize,
+    model::{BuildDevice, flops::ModelSize},
     sweep::{Cost, Costs},
 };
 
@@ -48,6 +48,13 @@ impl Costs for CostMemory {
     }
 }
 
+/// Gradients of activations, copies and spare room in buffers, by experience: estimate 406 for 432 MiB
+/// measured with experiments/baseline.yaml.
+const WITH_WORKING_MEMORY: f64 = 2.0;
+
+/// Resident memory of the program beside tensors and images, bytes: code, threads, working memory.
+const PROGRAM: f64 = 60.0 * 1024.0 * 1024.0;
+
 /// What the cost of a step depends on.
 fn decisive(experiment: &Experiment) -> String {
     let all = experiment.resolved();
@@ -77,6 +84,14 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
         target_parameters: of_encoder,
         tokens_per_step: plans.iter().map(tokens).sum::<usize>() as f64,
         flop_per_step: size.map(|size| size.step(&plans).total()),
+        memory: size.map(|size| {
+            // Weights, gradients and two moments; the moving average.
+            let state = 4 * of_encoder + 4 * of_predictor + of_encoder;
+            let images = experiment.dataset.object.train_count().unwrap_or(0) * image.len();
+            let part = plans.len().min((Cpu::PART_TOKENS / grid.len()).max(1));
+            let activations = WITH_WORKING_MEMORY * size.activations(&plans[..part]);
+            4.0 * (state as f64 + activations) + images as f64 + PROGRAM
+        }),
     })
 }
 

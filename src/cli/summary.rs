@@ -22,11 +22,13 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions)
     let rows = plan.runs.iter().zip(standings).map(|(run, standing)| {
         let giga = run.flop().map_or("unknown".into(), |f| format!("{:.0}", f / 1e9));
         let parameters = run.cost.map_or("unknown".into(), |c| c.parameters.to_string());
-        let cells = [run.index.to_string(), run.arm.clone(), run.seed.to_string(), parameters, giga];
-        let [index, arm, seed, parameters, giga] = cells;
-        [index, arm, seed, parameters, giga, reason(run, standing, options)]
+        let memory = run.cost.and_then(|c| c.memory);
+        let memory = memory.map_or("unknown".into(), |bytes| format!("{:.0}", bytes / 1048576.0));
+        let cells = [run.index.to_string(), run.arm.clone(), run.seed.to_string(), parameters, giga, memory];
+        let [index, arm, seed, parameters, giga, memory] = cells;
+        [index, arm, seed, parameters, giga, memory, reason(run, standing, options)]
     });
-    let head = ["run", "arm", "seed", "parameters", "GFLOP", "reason"].map(String::from);
+    let head = ["run", "arm", "seed", "parameters", "GFLOP", "MiB", "reason"].map(String::from);
     let table = aligned(head, rows.collect());
     let over = |s: &&Standing| s.is_over() && !options.force;
     let finished = standings.iter().filter(over).count();

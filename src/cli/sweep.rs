@@ -84,6 +84,7 @@ fn row(plan: &Plan, run: &PlannedRun) -> RunRow {
             parameters: run.cost.map(|c| c.parameters),
             tokens: run.tokens(),
             flop: run.flop(),
+            memory: run.cost.and_then(|c| c.memory),
         },
     }
 }

@@ -124,6 +124,21 @@ impl ModelSize {
         StepFlop { target, context, predictor, backward: trained - context - predictor }
     }
 
+    /// Values that backward needs of the blocks of one pass over images with these masks: per token
+    /// input, query, key, value, attention output and middle row of width `dim`, and the hidden layer.
+    pub fn activations(&self, plans: &[MaskPlan]) -> f64 {
+        let of =
+            |stack: &StackSize, tokens: usize| (tokens * stack.depth * (6 * stack.dim + stack.hidden)) as f64;
+        let one = |plan: &MaskPlan| {
+            let context = |c: &Vec<u32>| {
+                let predicted = plan.targets.iter().map(|t| of(&self.predictor, c.len() + t.len()));
+                of(&self.encoder, c.len() + self.registers) + predicted.sum::<f64>()
+            };
+            plan.contexts.iter().map(context).sum::<f64>()
+        };
+        plans.iter().map(one).sum()
+    }
+
     /// Feature extraction of one image.
     pub fn features(&self) -> f64 {
         self.encode(self.patches, self.patches)

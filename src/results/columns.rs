@@ -215,6 +215,7 @@ pub const PLAN: Table = Table {
             "GFLOP",
             "useful operations of the matrix products of all steps; empty for components of unknown sizes",
         ),
+        column("memory", "MiB", "estimate of the process's resident memory on a processor"),
     ],
 };
 

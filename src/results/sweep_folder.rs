@@ -54,6 +54,8 @@ pub struct Sizes {
     pub tokens: Option<f64>,
     /// Useful operations of all steps.
     pub flop: Option<f64>,
+    /// Estimate of the resident memory, bytes.
+    pub memory: Option<f64>,
 }
 
 impl SweepFolder {
@@ -84,11 +86,12 @@ impl SweepFolder {
     /// Writes `plan.csv`.
     pub fn write_plan(&self, rows: &[RunRow]) -> io::Result<()> {
         let cells = rows.iter().map(|r| {
-            let Sizes { epochs, steps, parameters, tokens, flop } = r.sizes;
+            let Sizes { epochs, steps, parameters, tokens, flop, memory } = r.sizes;
             let whole = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
             let mut cells = vec![r.index.to_string(), r.run_id.clone(), r.arm.clone(), r.seed.to_string()];
             cells.extend([r.changed.clone(), epochs.to_string(), whole(steps), whole(parameters)]);
-            cells.extend([tokens, flop.map(|f| f / 1e9)].map(|n| n.map_or(String::new(), number)));
+            let memory = memory.map(|bytes| (bytes / 1048576.0).round());
+            cells.extend([tokens, flop.map(|f| f / 1e9), memory].map(|n| n.map_or(String::new(), number)));
             cells
         });
         let header = PLAN.columns.iter().map(|c| c.name.to_owned()).collect();

@@ -18,6 +18,8 @@ pub struct Cost {
     pub tokens_per_step: f64,
     /// Useful operations of one step; none for components of unknown sizes.
     pub flop_per_step: Option<f64>,
+    /// Estimate of the resident memory on a processor, bytes; none for components of unknown sizes.
+    pub memory: Option<f64>,
 }
 
 /// Looks up what experiments cost.
