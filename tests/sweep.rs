@@ -411,6 +411,15 @@ fn arms_end_early_whole_and_by_numbers_alone() {
     assert!(all.stderr.contains(&format!("{} to do", 2 * ended)), "{}", all.stderr);
 }
 
+#[cfg(not(feature = "cuda-base"))]
+#[test]
+fn a_sweep_for_gpus_is_refused_by_a_program_without_them() {
+    let folder = folder("gpus: { devices: [0], slots: 2 }\narms: [{ name: a }]\n");
+    let run = folder.run(&["s.yaml"]);
+    assert!(run.code == 2 && run.stderr.contains("built without the feature `cuda`"), "{}", run.stderr);
+    assert!(!folder.path().join("results").exists());
+}
+
 #[test]
 fn equal_seconds_are_measured_once() {
     let text = "budget: { equal: seconds }\nparameters: { encoder.depth: [1, 6] }\n";

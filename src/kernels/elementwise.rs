@@ -75,3 +75,19 @@ pub fn scatter_add_rows(from: &[f32], to: &mut [f32], index: &[usize], d: usize)
         add(&mut to[i * d..(i + 1) * d], from);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_those_above_the_bar_in_order() {
+        let values: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
+        for bar in [-2.0, 0.0, 0.95, values[17], 2.0] {
+            let (mut found, mut expected) = (vec![7], vec![7]);
+            positions_above(&values, bar, &mut found);
+            expected.extend((0..100).filter(|i| values[*i as usize] > bar));
+            assert_eq!(found, expected, "above {bar}");
+        }
+    }
+}

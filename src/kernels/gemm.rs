@@ -149,3 +149,24 @@ fn narrow_product<S: super::simd::Simd>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_of_some_columns_equals_the_definition() {
+        let numbers = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+        for (k, width, n) in [(1, 3, 1), (5, 40, 10), (200, 33, 70)] {
+            let (a, b, bias) = (numbers(k * width, 0.7), numbers(k * n, 1.3), numbers(n, 0.3));
+            let columns = width / 3..width;
+            let mut out = vec![f32::NAN; columns.len() * n];
+            product_of_columns(&mut out, Start::Row(&bias), &a, columns.clone(), &Packed::new(&b, k, n));
+            for (i, value) in out.iter().enumerate() {
+                let (row, col) = (columns.start + i / n, i % n);
+                let sum: f32 = (0..k).map(|p| a[p * width + row] * b[p * n + col]).sum();
+                assert!((value - sum - bias[col]).abs() < 1e-4, "{k} x {width} x {n} at {i}");
+            }
+        }
+    }
+}

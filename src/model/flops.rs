@@ -214,6 +214,8 @@ mod tests {
         // tokens, 1 kept: 8 + 4 + 8 + 12 = 32, projection 4.
         let predictions = 3.0 * (4.0 + 68.0 + 8.0 + 32.0 + 4.0);
         assert_eq!(size.step(std::slice::from_ref(&plan)).total(), teacher + context + predictions);
+        // Encoder: 1 token of 6 * 2 + 4 values. Predictor: 3 and 2 tokens of 6 * 1 + 3.
+        assert_eq!(size.activations(std::slice::from_ref(&plan)), 16.0 + 27.0 + 18.0);
         assert_eq!(size.step(&[plan.clone(), plan]).total(), 2.0 * (teacher + context + predictions));
         // All 4 rows kept: 64 + 64 + 128 + 128.
         assert_eq!(size.features(), 80.0 + 384.0);

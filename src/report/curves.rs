@@ -53,6 +53,10 @@ fn figure(
     unit: &str,
     series: &[Vec<Option<Series>>],
 ) -> Option<Figure> {
+    // What is measured once has no course.
+    if series.iter().flatten().flatten().all(|s| s.len() < 2) {
+        return None;
+    }
     let each = material.report.arms.iter().zip(series).zip(&material.labels);
     let curves: Vec<Curve> = each.map(|((arm, series), label)| curve(arm, series, label)).collect();
     let shown = shown(material, &curves);
