@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, out};
+use super::{Exit, judging::Judging, out};
 use crate::{
-    analysis::{self, AnalysisError, At, ColumnMap, Goal, Report, Request, Verdict, render},
+    analysis::{self, AnalysisError, ColumnMap, Goal, Report, Request, Verdict, render},
     results::{
         columns::{ARMS, COMPARISONS},
         write_atomic,
@@ -35,20 +35,8 @@ pub(crate) struct CompareArgs {
     /// Run folders, folders of run folders, sweep folders or their runs.csv, CSV files of other programs.
     #[arg(value_name = "PATH", required = true)]
     inputs: Vec<PathBuf>,
-    /// Column of metrics.csv or epochs.csv, or probe/encoder[/labels]/metric; by default that of
-    /// the sweep, else top1 of the first linear probe on the target encoder.
-    #[arg(long, value_name = "NAME")]
-    metric: Option<String>,
-    /// Arm to compare the others with; by default the arm of a sweep that changes nothing, else the first.
-    #[arg(long, value_name = "NAME")]
-    baseline: Option<String>,
-    /// Measurement of each run: last, best, or the one at a step; by default that of the sweep, else the
-    /// last.
-    #[arg(long, value_name = "last|best|STEP")]
-    at: Option<At>,
-    /// Largest difference that does not matter; allows the verdict `equivalent`.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    margin: Option<f64>,
+    #[command(flatten)]
+    judging: Judging,
     /// Which direction is good; by default lower for losses and errors.
     #[arg(long, value_name = "higher|lower")]
     goal: Option<Goal>,
@@ -103,10 +91,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Exit {
 fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
     Ok(Request {
         inputs: args.inputs.clone(),
-        metric: args.metric.clone(),
-        baseline: args.baseline.clone(),
-        at: args.at,
-        margin: args.margin,
+        metric: args.judging.metric.clone(),
+        baseline: args.judging.baseline.clone(),
+        at: args.judging.at,
+        margin: args.judging.margin,
         goal: args.goal,
         map: ColumnMap::parse(&args.map)?,
     })

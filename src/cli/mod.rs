@@ -6,6 +6,7 @@ mod compare;
 mod components;
 mod doctor;
 mod files;
+mod judging;
 mod lookup;
 mod ls;
 mod out;

@@ -7,9 +7,8 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, lookup, out};
+use super::{Exit, judging::Judging, lookup, out};
 use crate::{
-    analysis::At,
     report::{ReportRequest, SweepReport, report as write_report},
     results::write_atomic,
 };
@@ -36,19 +35,8 @@ pub(crate) struct ReportArgs {
     /// Page to write; by default report.html in the sweep folder.
     #[arg(long, value_name = "FILE.html")]
     output: Option<PathBuf>,
-    /// Metric, as in `compare`; by default the sweep's own.
-    #[arg(long, value_name = "NAME")]
-    metric: Option<String>,
-    /// Arm to compare the others with; by default the one that changes nothing, else the first.
-    #[arg(long, value_name = "NAME")]
-    baseline: Option<String>,
-    /// Measurement of each run: last, best, or the one at a step; by default that of the sweep, else the
-    /// last.
-    #[arg(long, value_name = "last|best|STEP")]
-    at: Option<At>,
-    /// Largest difference that does not matter; allows the verdict `equivalent`.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    margin: Option<f64>,
+    #[command(flatten)]
+    judging: Judging,
     /// Do not read the data set: masks are shown without images.
     #[arg(long)]
     no_images: bool,
@@ -65,10 +53,10 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
         let request = ReportRequest {
             sweep,
             page: name,
-            metric: args.metric.clone(),
-            baseline: args.baseline.clone(),
-            at: args.at,
-            margin: args.margin,
+            metric: args.judging.metric.clone(),
+            baseline: args.judging.baseline.clone(),
+            at: args.judging.at,
+            margin: args.judging.margin,
             images: !args.no_images,
         };
         write_report(&request).map(|report| (page, report)).map_err(|e| e.to_string())

@@ -1,0 +1,23 @@
+//! What arms are judged by: the options that `compare` and `report` share.
+
+use clap::Args;
+
+use crate::analysis::At;
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Judging {
+    /// Column of metrics.csv or epochs.csv, or probe/encoder[/labels]/metric; by default that of
+    /// the sweep, else top1 of the first linear probe on the target encoder.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Arm to compare the others with; by default the arm of a sweep that changes nothing, else the first.
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Measurement of each run: last, best, or the one at a step; by default that of the sweep, else the
+    /// last.
+    #[arg(long, value_name = "last|best|STEP")]
+    pub at: Option<At>,
+    /// Largest difference that does not matter; allows the verdict `equivalent`.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub margin: Option<f64>,
+}
