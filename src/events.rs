@@ -204,3 +204,14 @@ impl Mean {
         mean
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::WATCHED_COLUMNS;
+
+    #[test]
+    fn every_watched_column_has_a_value() {
+        assert!(WATCHED_COLUMNS.iter().all(|column| MetricsRow::default().value(column).is_some()));
+    }
+}

@@ -7,6 +7,7 @@ use super::{
     runs::{Run, Series},
 };
 use crate::results::State;
+pub use crate::sweep::At;
 
 /// Which direction of a metric is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,38 +51,6 @@ impl FromStr for Goal {
             "higher" => Ok(Goal::Higher),
             "lower" => Ok(Goal::Lower),
             _ => Err("write `higher` or `lower`".into()),
-        }
-    }
-}
-
-/// Which measurement of a run counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
-    /// The last one.
-    Last,
-    /// The best one.
-    Best,
-    /// The one at this step.
-    Step(u64),
-}
-
-impl FromStr for At {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "last" => Ok(At::Last),
-            "best" => Ok(At::Best),
-            step => step.parse().map(At::Step).map_err(|_| "write `last`, `best` or a step".into()),
-        }
-    }
-}
-
-impl std::fmt::Display for At {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            At::Last => f.write_str("last"),
-            At::Best => f.write_str("best"),
-            At::Step(step) => write!(f, "step {step}"),
         }
     }
 }
@@ -138,12 +107,7 @@ pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Result<f
 }
 
 fn pick(series: &Series, at: At, goal: Goal) -> Option<f64> {
-    let finite = series.iter().map(|(_, value)| *value).filter(|value| value.is_finite());
-    match at {
-        At::Last => series.last().map(|(_, value)| *value),
-        At::Best => finite.max_by(|a, b| goal.oriented(*a).total_cmp(&goal.oriented(*b))),
-        At::Step(step) => series.iter().find(|(s, _)| *s == step).map(|(_, value)| *value),
-    }
+    at.pick(series, |a, b| goal.oriented(b).total_cmp(&goal.oriented(a)))
 }
 
 /// The metric to compare when none is named: the first top-1 accuracy of a linear probe on the

@@ -1,5 +1,5 @@
 //! Comparison of finished runs: which arm is better, how sure is that, and what would make it
-//! surer. Imports `results` only: no tensors, no printing.
+//! surer. Imports `results` and words of `sweep` only: no tensors, no printing.
 //!
 //! ```text
 //! folders, CSV files -> runs -> arms (one configuration, many seeds) -> summaries -> contrasts -> report

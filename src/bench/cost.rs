@@ -7,7 +7,10 @@ use ijepa_registry::prelude::*;
 use super::Rates;
 use crate::{
     config::Experiment,
-    model::{BuildDevice, flops::ModelSize},
+    model::{
+        BuildDevice,
+        flops::{ModelSize, StepFlop, typical_masks},
+    },
     sweep::{Cost, Costs},
 };
 
@@ -48,9 +51,9 @@ impl Costs for CostMemory {
     }
 }
 
-/// Gradients of activations, copies and spare room in buffers, by experience: estimate 406 for 432 MiB
-/// measured with experiments/baseline.yaml.
-const WITH_WORKING_MEMORY: f64 = 2.0;
+/// Gradients of activations, copies and spare room in buffers, by experience: with it the estimate for
+/// `ijepa-run bench --steps 10`, which measured 491 MiB (docs/performance.md, machine A), is within 5 %.
+const WITH_WORKING_MEMORY: f64 = 1.3;
 
 /// Resident memory of the program beside tensors and images, bytes: code, threads, working memory.
 const PROGRAM: f64 = 60.0 * 1024.0 * 1024.0;
@@ -62,7 +65,7 @@ fn decisive(experiment: &Experiment) -> String {
     format!("{:?}{}", sections.map(|s| all[s].to_string()), experiment.train.batch_size)
 }
 
-/// Builds the model, untrained, and counts. Masks are those of a first step with seed 0, whatever the
+/// Builds the model, untrained, and counts. Masks are those of first steps with seed 0, whatever the
 /// seed of the experiment, so that runs that differ only in their seed cost the same.
 fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let image = experiment.dataset.object.shape();
@@ -75,21 +78,22 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let (encoder, predictor) = (encoder.params(), predictor.params());
     let count = |params: &[&Param<Cpu>]| params.iter().map(|p| p.dims.iter().product::<usize>() as u64).sum();
     let (of_encoder, of_predictor): (u64, u64) = (count(&encoder), count(&predictor));
-    let images = (0..experiment.train.batch_size as u64).collect();
-    let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images };
-    let plans = experiment.masking.object.sample(grid, &draw).plans;
+    let masking = experiment.masking.object.as_ref();
+    let steps: Vec<Vec<MaskPlan>> = typical_masks(masking, grid, 0, experiment.train.batch_size).collect();
     let size = ModelSize::of(&encoder, &predictor, grid.len());
     Ok(Cost {
         parameters: of_encoder + of_predictor,
-        target_parameters: of_encoder,
-        tokens_per_step: plans.iter().map(tokens).sum::<usize>() as f64,
-        flop_per_step: size.map(|size| size.step(&plans).total()),
+        tokens_per_step: steps.iter().flatten().map(tokens).sum::<usize>() as f64 / steps.len() as f64,
+        flop_per_step: size.map(|size| {
+            StepFlop::mean(&steps.iter().map(|plans| size.step(plans)).collect::<Vec<_>>()).total()
+        }),
         memory: size.map(|size| {
             // Weights, gradients and two moments; the moving average.
             let state = 4 * of_encoder + 4 * of_predictor + of_encoder;
             let images = experiment.dataset.object.train_count().unwrap_or(0) * image.len();
-            let part = plans.len().min((Cpu::PART_TOKENS / grid.len()).max(1));
-            let activations = WITH_WORKING_MEMORY * size.activations(&plans[..part]);
+            let part = experiment.train.batch_size.min((Cpu::PART_TOKENS / grid.len()).max(1));
+            let largest = steps.iter().map(|plans| size.activations(&plans[..part])).fold(0.0, f64::max);
+            let activations = WITH_WORKING_MEMORY * largest;
             4.0 * (state as f64 + activations) + images as f64 + PROGRAM
         }),
     })

@@ -98,7 +98,8 @@ impl Measured {
 /// Steps before the clock counts: memory is reserved, threads wake up.
 const WARM_UP: usize = 2;
 
-/// Share of a large matrix product's speed that a training step reaches (docs/performance.md).
+/// Share of a large matrix product's speed that training is taken to reach: more on an idle machine with
+/// the reference recipe (docs/performance.md), less with small models.
 pub const SHARE_OF_PRODUCT: f64 = 0.6;
 
 /// Images per pass of feature extraction.

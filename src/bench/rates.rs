@@ -66,7 +66,7 @@ impl Rates {
     }
 }
 
-/// Median seconds of a step.
+/// Mean seconds of a step.
 fn measure(experiment: &Experiment, threads: usize) -> Result<f64, String> {
     start_threads(Some(threads));
     let read = |name: &str| Err(format!("there is no {name}"));

@@ -45,7 +45,7 @@ struct Listed {
     name: String,
     seed: u64,
     identity: String,
-    state: String,
+    state: &'static str,
     status: Status,
     changed: Option<SystemTime>,
 }
@@ -63,7 +63,7 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
     let folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     let wanted = |run: &Listed| {
         let named = args.name.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
-        named && (args.state.is_empty() || args.state.contains(&run.state))
+        named && (args.state.is_empty() || args.state.iter().any(|s| s == run.state))
     };
     let newest = matches!(args.sort, Sort::Newest);
     let mut runs: Vec<Listed> = folders.par_iter().filter_map(|f| listed(f, newest)).filter(wanted).collect();
@@ -92,15 +92,10 @@ fn listed(folder: &Path, dated: bool) -> Option<Listed> {
         name: name.into(),
         seed: seed.parse().ok()?,
         identity: identity.into(),
-        state: word(status.state),
+        state: status.state.name(),
         changed: if dated { changed() } else { None },
         status,
     })
-}
-
-/// The word of a state in `status.json`.
-pub(super) fn word(state: State) -> String {
-    serde_json::to_value(state).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default()
 }
 
 /// A state that a run can have.
@@ -114,7 +109,7 @@ fn sort(runs: &mut [Listed], by: Sort) {
     runs.sort_by(|a, b| (&a.name, a.seed, &a.identity).cmp(&(&b.name, b.seed, &b.identity)));
     match by {
         Sort::Name => {}
-        Sort::State => runs.sort_by(|a, b| a.state.cmp(&b.state)),
+        Sort::State => runs.sort_by(|a, b| a.state.cmp(b.state)),
         Sort::Newest => runs.sort_by_key(|r| Reverse(r.changed)),
         Sort::Steps => runs.sort_by_key(|r| Reverse(r.status.step)),
     }
@@ -122,7 +117,7 @@ fn sort(runs: &mut [Listed], by: Sort) {
 
 fn row(run: Listed) -> [String; 5] {
     let steps = format!("{}/{}", run.status.step, run.status.steps);
-    [run.name, run.seed.to_string(), run.state, steps, run.identity]
+    [run.name, run.seed.to_string(), run.state.into(), steps, run.identity]
 }
 
 /// `NAME-sSEED-IDENTITY`, taken apart.

@@ -1,5 +1,7 @@
 //! Arms judged at the rungs of early termination, from what their runs have measured.
 
+use std::collections::BTreeMap;
+
 use crate::{
     results::Standing,
     sweep::{ArmSeries, Decision, EarlyTermination, Plan},
@@ -39,39 +41,40 @@ impl<'a> Race<'a> {
         &self.decisions
     }
 
-    /// Judges the rung of `epoch`; returns the arms that end there.
-    pub fn decide(&mut self, epoch: u64, standings: &[&Standing]) -> Vec<Decision> {
+    /// Judges the rung of `epoch` and marks the runs of the arms that end there; returns those arms.
+    pub fn decide(&mut self, epoch: u64, standings: &mut [&mut Standing]) -> Vec<Decision> {
         let series: Vec<ArmSeries> =
             self.arms.iter().filter_map(|arm| self.series(arm, epoch, standings)).collect();
         let decisions = self.rule.decide(epoch, &series);
         let ended: Vec<Decision> = decisions.iter().filter(|d| d.stops).cloned().collect();
         self.arms.retain(|arm| !ended.iter().any(|d| d.arm == *arm));
         self.decisions.extend(decisions);
+        for (run, standing) in self.plan.runs.iter().zip(standings) {
+            if let Some(decision) = ended.iter().find(|d| d.arm == run.arm && !standing.is_over()) {
+                let Decision { rule, reason, .. } = decision;
+                standing.ended_early = Some(format!("{rule} at epoch {epoch}: {reason}"));
+            }
+        }
         ended
     }
 
     /// Means over seeds up to `epoch`. None if a run of the arm has failed and will be tried again: the
     /// arm is neither judged nor counted, because another attempt must not change a decision.
-    fn series(&self, arm: &str, epoch: u64, standings: &[&Standing]) -> Option<ArmSeries> {
+    fn series(&self, arm: &str, epoch: u64, standings: &[&mut Standing]) -> Option<ArmSeries> {
         let of_arm = || self.plan.runs.iter().zip(standings).filter(|(run, _)| run.arm == arm);
         if of_arm().any(|(_, standing)| standing.word() == "failed") {
             return None;
         }
-        let sound = || of_arm().map(|(_, standing)| *standing).filter(|s| !s.is_broken());
-        let measured = |s: &&Standing| s.measurements(&self.rule.metric.name).to_vec();
-        let mut epochs: Vec<u64> = sound().flat_map(|s| measured(&s)).map(|m| m.epoch).collect();
-        epochs.retain(|e| *e <= epoch);
-        epochs.sort_unstable();
-        epochs.dedup();
-        let mean = |at: &u64| {
-            let values: Vec<f64> = sound()
-                .flat_map(|s| measured(&s))
-                .filter(|m| m.epoch == *at && m.value().is_finite())
-                .map(|m| m.value())
-                .collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
+        let sound = of_arm().filter(|(_, standing)| !standing.is_broken());
+        let measured = sound.flat_map(|(_, standing)| standing.measurements(&self.rule.metric.name));
+        let mut by_epoch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        for (at, value) in measured.map(|m| (m.epoch, m.value())) {
+            if at <= epoch && value.is_finite() {
+                by_epoch.entry(at).or_default().push(value);
+            }
+        }
+        let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         let kept = of_arm().any(|(run, _)| run.is_baseline());
-        Some(ArmSeries { arm: arm.to_owned(), values: epochs.iter().filter_map(mean).collect(), kept })
+        Some(ArmSeries { arm: arm.to_owned(), values: by_epoch.values().map(mean).collect(), kept })
     }
 }

@@ -91,7 +91,7 @@ fn state(status: Option<&Status>) -> String {
     };
     let share = 100 * step / (*steps).max(1);
     let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    format!("{}{why}; step {step} of {steps} ({share} %)", ls::word(*state))
+    format!("{}{why}; step {step} of {steps} ({share} %)", state.name())
 }
 
 /// The arms of sweeps beside the run that it belongs to.
@@ -108,8 +108,7 @@ fn arms(folder: &Path) -> Vec<String> {
 
 /// When, where and with what it ran, from `run.json`.
 fn processes(folder: &Path) -> Vec<(&'static str, String)> {
-    let text = fs::read_to_string(folder.join("run.json")).unwrap_or_default();
-    let cards: Vec<RunCard> = serde_json::from_str(&text).unwrap_or_default();
+    let cards = RunCard::read_all(folder);
     let Some(last) = cards.last() else { return Vec::new() };
     let RunCard { started_at, version, git, cpu, threads, device, data, first_step, .. } = last;
     let git = if git.is_empty() { String::new() } else { format!(", commit {git}") };

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, lookup, out, summary};
-use crate::results::{
-    Standing,
-    columns::{DECISIONS, PLAN},
+use crate::{
+    analysis::{SweepRun, SweepTable},
+    results::{Standing, columns::DECISIONS},
 };
 
 #[derive(Args, Debug)]
@@ -34,32 +34,24 @@ pub(crate) fn status(args: &StatusArgs) -> Exit {
     }
 }
 
-/// A line of `plan.csv`, and how the run stands.
+/// A run of the sweep, and how it stands.
 struct Line {
-    run_id: String,
-    arm: String,
-    seed: String,
+    run: SweepRun,
     standing: Standing,
 }
 
 fn read(args: &StatusArgs) -> Result<String, String> {
     let folder = lookup::sweep(&args.sweep, &args.results)?;
-    let output = folder.parent().and_then(Path::parent).unwrap_or(&args.results);
-    let plan = rows(&folder.join(PLAN.file))?;
-    let mut lines: Vec<Line> = plan
-        .iter()
-        .map(|row| {
-            let cell = |name: &str| row.get(name).cloned().unwrap_or_default();
-            let standing = Standing::read(&output.join(cell("run_id")));
-            Line { run_id: cell("run_id"), arm: cell("arm"), seed: cell("seed"), standing }
-        })
-        .collect();
+    let table = SweepTable::read(&folder).map_err(|e| e.to_string())?;
+    let standing = |run: &SweepRun| Standing::read(&table.run_folder(run));
+    let mut lines: Vec<Line> =
+        table.runs.iter().map(|run| Line { run: run.clone(), standing: standing(run) }).collect();
     // Written only where arms can end early.
     for decision in rows(&folder.join(DECISIONS.file)).unwrap_or_default() {
         let cell = |name: &str| decision.get(name).map_or("", String::as_str);
         if cell("action") == "stop" {
             let reason = format!("{} at epoch {}: {}", cell("rule"), cell("epoch"), cell("reason"));
-            let of_arm = lines.iter_mut().filter(|l| l.arm == cell("arm") && !l.standing.is_over());
+            let of_arm = lines.iter_mut().filter(|l| l.run.arm == cell("arm") && !l.standing.is_over());
             of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
         }
     }
@@ -68,10 +60,10 @@ fn read(args: &StatusArgs) -> Result<String, String> {
 
 fn text(folder: &Path, lines: &[Line], each: bool) -> String {
     let steps = |l: &Line| l.standing.status.as_ref().map_or((0, 0), |s| (s.step, s.steps));
-    let mut arms: Vec<&str> = lines.iter().map(|l| l.arm.as_str()).collect();
+    let mut arms: Vec<&str> = lines.iter().map(|l| l.run.arm.as_str()).collect();
     arms.dedup();
     let arm = |name: &&str| {
-        let of_arm: Vec<&Line> = lines.iter().filter(|l| l.arm == **name).collect();
+        let of_arm: Vec<&Line> = lines.iter().filter(|l| l.run.arm == **name).collect();
         let done: u64 = of_arm.iter().map(|l| steps(l).0).sum();
         let states = summary::states(&of_arm.iter().map(|l| &l.standing).collect::<Vec<_>>());
         [(*name).to_owned(), of_arm.len().to_string(), done.to_string(), states]
@@ -86,9 +78,8 @@ fn text(folder: &Path, lines: &[Line], each: bool) -> String {
 fn runs_table(lines: &[Line]) -> String {
     let row = |l: &Line| {
         let steps = l.standing.status.as_ref().map_or(String::new(), |s| format!("{}/{}", s.step, s.steps));
-        let cells = [&l.run_id, &l.arm, &l.seed].map(String::clone);
-        let [run_id, arm, seed] = cells;
-        [run_id, arm, seed, l.standing.word().to_owned(), steps, l.standing.reason()]
+        let [run, arm, seed] = [&l.run.id, &l.run.arm, &l.run.seed].map(String::clone);
+        [run, arm, seed, l.standing.word().to_owned(), steps, l.standing.reason()]
     };
     let head = ["run", "arm", "seed", "state", "steps", "reason"].map(String::from);
     out::aligned(head, lines.iter().map(row).collect())

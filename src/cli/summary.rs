@@ -1,6 +1,6 @@
 //! What a person reads of a sweep: what would run, and what came out.
 
-use super::{Exit, RunOptions, out::aligned, why};
+use super::{Exit, RunOptions, out::aligned, why::Earlier};
 use crate::{
     bench,
     results::{Standing, State},
@@ -18,7 +18,8 @@ const FEW: usize = 2;
 const WORDS: [&str; 7] = ["done", "diverged", "collapsed", "failed", "stopped", "running", "pending"];
 
 /// The planned runs with what would be done with each, what it costs, and counts.
-pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
+pub(crate) fn dry_run(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> String {
+    let earlier = Earlier::list(&options.output);
     let rows = plan.runs.iter().zip(standings).map(|(run, standing)| {
         let giga = run.flop().map_or("unknown".into(), |f| format!("{:.0}", f / 1e9));
         let parameters = run.cost.map_or("unknown".into(), |c| c.parameters.to_string());
@@ -26,11 +27,11 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions)
         let memory = memory.map_or("unknown".into(), |bytes| format!("{:.0}", bytes / 1048576.0));
         let cells = [run.index.to_string(), run.arm.clone(), run.seed.to_string(), parameters, giga, memory];
         let [index, arm, seed, parameters, giga, memory] = cells;
-        [index, arm, seed, parameters, giga, memory, reason(run, standing, options)]
+        [index, arm, seed, parameters, giga, memory, reason(run, standing, &earlier, options)]
     });
     let head = ["run", "arm", "seed", "parameters", "GFLOP", "MiB", "reason"].map(String::from);
     let table = aligned(head, rows.collect());
-    let over = |s: &&Standing| s.is_over() && !options.force;
+    let over = |s: &&&Standing| s.is_over() && !options.force;
     let finished = standings.iter().filter(over).count();
     let new = standings.iter().filter(|s| s.status.is_none()).count();
     let left = plan.runs.len() - finished;
@@ -46,8 +47,8 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[Standing], options: &RunOptions)
 
 /// How long the training that is left takes on this machine. None if its operations cannot be counted,
 /// or are too few to wait for a measurement.
-pub(crate) fn hours(plan: &Plan, standings: &[Standing], options: &RunOptions) -> Option<String> {
-    let left = |(run, standing): (&PlannedRun, &Standing)| {
+pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> Option<String> {
+    let left = |(run, standing): (&PlannedRun, &&Standing)| {
         let (flop, steps) = (run.flop()?, run.steps()?.max(1));
         Some(flop * steps_left(steps, standing, options) as f64 / steps as f64)
     };
@@ -65,8 +66,8 @@ pub(crate) fn hours(plan: &Plan, standings: &[Standing], options: &RunOptions) -
 }
 
 /// Steps that are left in all runs.
-fn steps(plan: &Plan, standings: &[Standing], options: &RunOptions) -> String {
-    let left = |(run, standing): (&PlannedRun, &Standing)| Some(steps_left(run.steps()?, standing, options));
+fn steps(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> String {
+    let left = |(run, standing): (&PlannedRun, &&Standing)| Some(steps_left(run.steps()?, standing, options));
     let all: Option<u64> = plan.runs.iter().zip(standings).map(left).sum();
     all.map_or("the number of steps depends on the data".into(), |steps| format!("{steps} steps to do"))
 }
@@ -82,8 +83,8 @@ fn steps_left(steps: u64, standing: &Standing, options: &RunOptions) -> u64 {
 }
 
 /// What would be done with a run, and why.
-fn reason(run: &PlannedRun, standing: &Standing, options: &RunOptions) -> String {
-    let Some(status) = &standing.status else { return new(run, options) };
+fn reason(run: &PlannedRun, standing: &Standing, earlier: &Earlier, options: &RunOptions) -> String {
+    let Some(status) = &standing.status else { return new(run, earlier) };
     let at = format!("step {} of {}", status.step, status.steps);
     match status.state {
         _ if options.force => "starts over (--force), earlier files are kept".into(),
@@ -98,8 +99,8 @@ fn reason(run: &PlannedRun, standing: &Standing, options: &RunOptions) -> String
 }
 
 /// New, and what sets the run apart from an earlier one if it is not much.
-fn new(run: &PlannedRun, options: &RunOptions) -> String {
-    let Some(neighbour) = why::nearest(&run.experiment, &options.output) else { return "new".into() };
+fn new(run: &PlannedRun, earlier: &Earlier) -> String {
+    let Some(neighbour) = earlier.nearest(&run.experiment) else { return "new".into() };
     let changed: Vec<String> =
         neighbour.decisive().map(|d| format!("{} {} -> {}", d.path, d.values[0], d.values[1])).collect();
     match changed.len() {

@@ -24,7 +24,8 @@ pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
         return out::stdout(&plan.runs.iter().map(document).collect::<String>());
     }
     if options.dry_run {
-        return out::stdout(&summary::dry_run(plan, &judged_standings(plan, options), options));
+        let standings = judged_standings(plan, options);
+        return out::stdout(&summary::dry_run(plan, &standings.iter().collect::<Vec<_>>(), options));
     }
     if plan.gpus.is_some() && !cfg!(feature = "cuda-base") {
         out::stderr(
@@ -61,10 +62,7 @@ fn judged_standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
         if !plan.runs.iter().zip(&all).all(there) {
             break;
         }
-        for decision in race.decide(epoch, &all.iter().collect::<Vec<_>>()) {
-            let of_arm = plan.runs.iter().zip(&mut all).filter(|(run, _)| run.arm == decision.arm);
-            of_arm.for_each(|(_, standing)| end_early(standing, &decision));
-        }
+        race.decide(epoch, &mut all.iter_mut().collect::<Vec<_>>());
     }
     all
 }
@@ -114,8 +112,7 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     let mut table = Table { plan, folder: &folder, runs };
     prepare(&table).map_err(at)?;
     if !options.quiet {
-        let all: Vec<Standing> = table.runs.iter().map(|(_, s)| s.clone()).collect();
-        summary::hours(plan, &all, options).iter().for_each(|line| out::stderr(line));
+        summary::hours(plan, &table.standings(), options).iter().for_each(|line| out::stderr(line));
     }
     let stop = signals::stop_flag();
     carry_out(&mut table, options, stop).map_err(at)?;
@@ -140,25 +137,18 @@ fn carry_out(table: &mut Table, options: &RunOptions, stop: &AtomicBool) -> io::
             if stop.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            for decision in race.decide(epoch, &table.standings()) {
-                if !options.quiet {
-                    out::stderr(&format!("epoch {epoch}: `{}` ends: {}", decision.arm, decision.reason));
-                }
-                let of_arm = table.runs.iter_mut().filter(|(row, _)| row.arm == decision.arm);
-                of_arm.for_each(|(_, standing)| end_early(standing, &decision));
+            let mut standings: Vec<&mut Standing> = table.runs.iter_mut().map(|(_, s)| s).collect();
+            let ended = race.decide(epoch, &mut standings);
+            if !options.quiet {
+                let tell =
+                    |d: &Decision| out::stderr(&format!("epoch {epoch}: `{}` ends: {}", d.arm, d.reason));
+                ended.iter().for_each(tell);
             }
             table.folder.write_decisions(race.metric(), race.decisions())?;
             table.write()?;
         }
     }
     pool(table, options, Stage { until: None, fresh }, stop)
-}
-
-fn end_early(standing: &mut Standing, decision: &Decision) {
-    if !standing.is_over() {
-        let Decision { rule, epoch, reason, .. } = decision;
-        standing.ended_early = Some(format!("{rule} at epoch {epoch}: {reason}"));
-    }
 }
 
 /// How far the runs of one pass through the pool go.
@@ -172,11 +162,11 @@ struct Stage {
 
 fn pool(table: &mut Table, options: &RunOptions, stage: Stage, stop: &AtomicBool) -> io::Result<()> {
     let plan = table.plan;
-    let jobs = jobs(table, options, stage)?;
-    let mut display =
-        PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, workers(plan, options).len(), options);
+    let workers = workers(plan, options);
+    let jobs = jobs(table, options, stage, threads_per_run(options, workers.len()))?;
+    let mut display = PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, workers.len(), options);
     let mut written = Ok(());
-    run_all(&jobs, &workers(plan, options), stop, |event| {
+    run_all(&jobs, &workers, stop, |event| {
         if let PoolEvent::Ended { index, ended, .. } = &event {
             table.runs[*index].1 = standing_after(&run_folder(&plan.runs[*index], options), ended);
             written = std::mem::replace(&mut written, Ok(())).and_then(|()| table.write());
@@ -199,7 +189,7 @@ fn prepare(table: &Table) -> io::Result<()> {
 }
 
 /// Processes for all runs that have something left to do in this stage.
-fn jobs(table: &Table, options: &RunOptions, stage: Stage) -> io::Result<Vec<Job>> {
+fn jobs(table: &Table, options: &RunOptions, stage: Stage, threads: usize) -> io::Result<Vec<Job>> {
     let program = std::env::current_exe()?;
     let has_work = |run: &&PlannedRun| {
         let standing = &table.runs[run.index].1;
@@ -210,7 +200,7 @@ fn jobs(table: &Table, options: &RunOptions, stage: Stage) -> io::Result<Vec<Job
     let job = |run: &PlannedRun| Job {
         index: run.index,
         program: program.clone(),
-        arguments: arguments(&table.folder.config(run.index), table.plan, options, stage),
+        arguments: arguments(&table.folder.config(run.index), options, stage, threads),
         log: table.folder.log(run.index),
         folder: run_folder(run, options),
     };
@@ -230,14 +220,13 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Threads that each run of a sweep computes with.
-pub(super) fn threads_per_run(options: &RunOptions) -> usize {
-    options.threads.map_or((cores() / usize::from(options.jobs)).max(1), usize::from)
+/// Threads that each run of a sweep computes with, so many at a time.
+pub(super) fn threads_per_run(options: &RunOptions, workers: usize) -> usize {
+    options.threads.map_or((cores() / workers).max(1), usize::from)
 }
 
-fn arguments(config: &Path, plan: &Plan, options: &RunOptions, stage: Stage) -> Vec<String> {
+fn arguments(config: &Path, options: &RunOptions, stage: Stage, threads: usize) -> Vec<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let threads = options.threads.map_or((cores() / workers(plan, options).len()).max(1), usize::from);
     let mut all = vec![text(config), "--quiet".into(), "--stop-with-stdin".into()];
     all.extend(["--output".into(), text(&options.output), "--threads".into(), threads.to_string()]);
     all.extend(stage.fresh.then(|| "--force".to_owned()));

@@ -1,6 +1,11 @@
 //! `ijepa-run why FILE [key=value ...]`
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use clap::Args;
 
@@ -44,7 +49,8 @@ pub(crate) fn why(args: &WhyArgs) -> Exit {
             return Exit::Config;
         }
     };
-    out::stdout(&experiments.iter().map(|e| explain(e, &args.output)).collect::<String>())
+    let earlier = Earlier::list(&args.output);
+    out::stdout(&experiments.iter().map(|e| explain(e, &earlier)).collect::<String>())
 }
 
 /// An earlier run and the settings in which it differs: its value, then the planned one.
@@ -62,50 +68,67 @@ impl Neighbour {
     }
 }
 
-/// The earlier run that differs in the fewest settings that count. Runs of the same name and seed
-/// are looked at first.
-pub(crate) fn nearest(experiment: &Experiment, output: &Path) -> Option<Neighbour> {
-    let own = experiment.run_folder_name();
-    let (name, seed, _) = ls::parts(&own)?;
-    let entries = std::fs::read_dir(output).ok()?.flatten();
-    let names = entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| *n != own);
-    let distance = |n: &str| ls::parts(n).map(|(n, s, _)| (n != name, s != seed));
-    let mut candidates: Vec<(_, String)> = names.filter_map(|n| Some((distance(&n)?, n))).collect();
-    candidates.sort();
-    candidates.truncate(MOST_READ);
-    let planned = Settings::all(&experiment.resolved());
-    let compared = candidates.into_iter().filter_map(|(_, run_id)| {
-        let earlier = stored(&output.join(&run_id))?;
-        Some(Neighbour { run_id, differences: differences(&[&earlier, &planned]) })
-    });
-    compared.min_by_key(|n| n.decisive().count())
+/// The runs of an output folder, each read once however often it is compared.
+pub(crate) struct Earlier {
+    output: PathBuf,
+    names: Vec<String>,
+    read: RefCell<HashMap<String, Option<Rc<Settings>>>>,
 }
 
-/// The settings a run folder was made with.
-fn stored(folder: &Path) -> Option<Settings> {
-    let text = std::fs::read_to_string(folder.join("experiment.yaml")).ok()?;
-    let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-    Some(Settings::all(&value))
+impl Earlier {
+    /// The runs in `output`, none of them read yet.
+    pub fn list(output: &Path) -> Self {
+        let entries = std::fs::read_dir(output).into_iter().flatten().flatten();
+        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        Earlier { output: output.into(), names, read: RefCell::default() }
+    }
+
+    /// The run that differs in the fewest settings that count. Runs of the same name and seed are looked
+    /// at first.
+    pub fn nearest(&self, experiment: &Experiment) -> Option<Neighbour> {
+        let own = experiment.run_folder_name();
+        let (name, seed, _) = ls::parts(&own)?;
+        let distance = |n: &str| ls::parts(n).map(|(n, s, _)| (n != name, s != seed));
+        let others = self.names.iter().filter(|n| **n != own);
+        let mut candidates: Vec<(_, &String)> = others.filter_map(|n| Some((distance(n)?, n))).collect();
+        candidates.sort();
+        candidates.truncate(MOST_READ);
+        let planned = Settings::all(&experiment.resolved());
+        let compared = candidates.into_iter().filter_map(|(_, run_id)| {
+            let earlier = self.settings(run_id)?;
+            Some(Neighbour { run_id: run_id.clone(), differences: differences(&[&*earlier, &planned]) })
+        });
+        compared.min_by_key(|n| n.decisive().count())
+    }
+
+    /// The settings a run folder was made with.
+    fn settings(&self, run_id: &str) -> Option<Rc<Settings>> {
+        let read = || {
+            let text = std::fs::read_to_string(self.output.join(run_id).join("experiment.yaml")).ok()?;
+            let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
+            Some(Rc::new(Settings::all(&value)))
+        };
+        self.read.borrow_mut().entry(run_id.to_owned()).or_insert_with(read).clone()
+    }
 }
 
-fn explain(experiment: &Experiment, output: &Path) -> String {
+fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
     let own = experiment.run_folder_name();
-    let standing = Standing::read(&output.join(&own));
-    let Some(status) = &standing.status else { return unknown(experiment, output) };
+    let standing = Standing::read(&earlier.output.join(&own));
+    let Some(status) = &standing.status else { return unknown(experiment, earlier) };
     let state = match standing.is_over() {
         true => format!("{}: reused, a run of this identity is there", standing.word()),
         false => format!("{}: continues at step {} of {}", standing.word(), status.step, status.steps),
     };
     let planned = Settings::all(&experiment.resolved());
-    let differences =
-        stored(&output.join(&own)).map_or(Vec::new(), |earlier| differences(&[&earlier, &planned]));
+    let differences = earlier.settings(&own).map_or(Vec::new(), |stored| differences(&[&*stored, &planned]));
     format!("{own}\n  {state}\n{}", table(&differences))
 }
 
-fn unknown(experiment: &Experiment, output: &Path) -> String {
+fn unknown(experiment: &Experiment, earlier: &Earlier) -> String {
     let own = experiment.run_folder_name();
-    match nearest(experiment, output) {
-        None => format!("{own}\n  new: there is no run in {}\n", output.display()),
+    match earlier.nearest(experiment) {
+        None => format!("{own}\n  new: there is no run in {}\n", earlier.output.display()),
         Some(neighbour) => format!(
             "{own}\n  new: no run of this identity; the nearest is {}\n{}",
             neighbour.run_id,

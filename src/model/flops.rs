@@ -80,6 +80,22 @@ pub struct StepFlop {
     pub backward: f64,
 }
 
+/// Steps whose masks [`typical_masks`] draws.
+const TYPICAL: u64 = 16;
+
+/// Masks of the first steps of a run, step by step: one draw is not typical where a batch shares it.
+pub fn typical_masks(
+    masking: &dyn Masking,
+    grid: Grid,
+    seed: u64,
+    batch_size: usize,
+) -> impl Iterator<Item = Vec<MaskPlan>> {
+    (0..TYPICAL).map(move |step| {
+        let images = (0..batch_size as u64).collect();
+        masking.sample(grid, &BatchDraw { seed, epoch: 0, step, images }).plans
+    })
+}
+
 impl StepFlop {
     /// The mean of some steps.
     pub fn mean(steps: &[StepFlop]) -> StepFlop {

@@ -98,8 +98,7 @@ impl Material {
             let runs = &self.study.arms[arm].runs;
             runs.iter().find(|r| r.seed.as_ref() == Some(&run.seed))?.state
         });
-        let word = own.and_then(|state| serde_json::to_value(state).ok()?.as_str().map(String::from));
-        word.unwrap_or_else(|| run.status.clone())
+        own.map_or_else(|| run.status.clone(), |state| state.name().into())
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::write_atomic;
 
+/// The cards of a run folder.
+const FILE: &str = "run.json";
+
 /// What is known about one process that worked on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunCard {
@@ -48,15 +51,18 @@ impl RunCard {
         }
     }
 
+    /// The cards in `run.json` of `folder`, oldest first; none if there is no such file.
+    pub fn read_all(folder: &Path) -> Vec<RunCard> {
+        let text = fs::read_to_string(folder.join(FILE)).ok();
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    }
+
     /// Adds the card to `run.json` in `folder`.
     pub fn append_to(&self, folder: &Path) -> io::Result<()> {
-        let path = folder.join("run.json");
-        let earlier = fs::read_to_string(&path).ok();
-        let mut cards: Vec<RunCard> =
-            earlier.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let mut cards = RunCard::read_all(folder);
         cards.push(self.clone());
         let text = serde_json::to_string_pretty(&cards).map_err(io::Error::other)?;
-        write_atomic(&path, (text + "\n").as_bytes())
+        write_atomic(&folder.join(FILE), (text + "\n").as_bytes())
     }
 }
 

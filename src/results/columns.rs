@@ -215,7 +215,11 @@ pub const PLAN: Table = Table {
             "GFLOP",
             "useful operations of the matrix products of all steps; empty for components of unknown sizes",
         ),
-        column("memory", "MiB", "estimate of the process's resident memory on a processor"),
+        column(
+            "memory",
+            "MiB",
+            "estimate of the process's resident memory on a processor while it trains; probes may take more",
+        ),
     ],
 };
 
@@ -294,7 +298,7 @@ pub const RATES: Table = Table {
         column("cpu", "", "processor"),
         column("threads", "", "compute threads of the run"),
         column("sizes", "", "hash of what the work of a step depends on: data, model, masking, batch"),
-        column("seconds_per_step", "s", "median over 20 training steps"),
+        column("seconds_per_step", "s", "mean over 20 training steps"),
     ],
 };
 

@@ -45,14 +45,10 @@ impl Standing {
 
     /// State in a word.
     pub fn word(&self) -> &'static str {
-        match (&self.failure, self.status.as_ref().map(|s| s.state)) {
-            (Some(_), _) | (_, Some(State::Failed)) => "failed",
+        match (&self.failure, &self.status) {
+            (Some(_), _) => State::Failed.name(),
             (_, None) => "pending",
-            (_, Some(State::Running)) => "running",
-            (_, Some(State::Stopped)) => "stopped",
-            (_, Some(State::Done)) => "done",
-            (_, Some(State::Diverged)) => "diverged",
-            (_, Some(State::Collapsed)) => "collapsed",
+            (_, Some(status)) => status.state.name(),
         }
     }
 

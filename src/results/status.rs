@@ -22,6 +22,20 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// The word in `status.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Stopped => "stopped",
+            State::Done => "done",
+            State::Diverged => "diverged",
+            State::Collapsed => "collapsed",
+            State::Failed => "failed",
+        }
+    }
+}
+
 /// Content of `status.json`, replaced atomically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -44,5 +58,19 @@ impl Status {
     pub fn read(folder: &Path) -> Option<Self> {
         let text = fs::read_to_string(folder.join("status.json")).ok()?;
         serde_json::from_str(&text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_state_is_its_word_in_the_file() {
+        for state in
+            [State::Running, State::Stopped, State::Done, State::Diverged, State::Collapsed, State::Failed]
+        {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `timing.csv` of a sweep: what the clock said of its runs, apart from the deterministic tables.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use super::{
     RunRow, SweepFolder,
@@ -21,9 +21,7 @@ struct Clock {
 
 impl Clock {
     fn read(folder: &Path) -> Self {
-        let cards = fs::read_to_string(folder.join("run.json")).ok();
-        let cards = cards.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let mut clock = Clock { cards, ..Clock::default() };
+        let mut clock = Clock { cards: RunCard::read_all(folder), ..Clock::default() };
         let reader = csv::ReaderBuilder::new().flexible(true).from_path(folder.join(TIMING.file));
         for row in reader.into_iter().flat_map(|r| r.into_records().flatten()) {
             let cell = |i: usize| row.get(i).and_then(|c| c.parse::<f64>().ok());
@@ -77,7 +75,7 @@ mod tests {
     fn epochs_of_all_processes_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let rows = "epoch,step,seconds,images_per_second,peak_memory\n1,4,2,100,80\n2,8,1,400,90\n3,12,1";
-        fs::write(folder.path().join(TIMING.file), rows).unwrap();
+        std::fs::write(folder.path().join(TIMING.file), rows).unwrap();
         let clock = Clock::read(folder.path());
         // The torn row has its seconds but no rate yet.
         assert_eq!((clock.seconds, clock.images, clock.peak), (4.0, 600.0, Some(90.0)));

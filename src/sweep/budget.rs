@@ -12,8 +12,6 @@ use crate::config::{Change, ConfigError, Experiment, Place};
 pub struct Cost {
     /// Values that the optimizer updates: context encoder and predictor.
     pub parameters: u64,
-    /// Values of the target encoder.
-    pub target_parameters: u64,
     /// Context tokens, and target tokens predicted from every context, of one step.
     pub tokens_per_step: f64,
     /// Useful operations of one step; none for components of unknown sizes.

@@ -1,6 +1,6 @@
 //! The number that arms are judged by.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, str::FromStr};
 
 use serde_json::{Map, Value};
 
@@ -45,6 +45,39 @@ pub enum At {
     Step(u64),
 }
 
+impl At {
+    /// The measurement that counts, of (step, value) in order; `better_first` orders from good to bad.
+    pub fn pick(self, series: &[(u64, f64)], better_first: impl Fn(f64, f64) -> Ordering) -> Option<f64> {
+        let finite = series.iter().map(|(_, value)| *value).filter(|v| v.is_finite());
+        match self {
+            At::Last => series.last().map(|(_, value)| *value),
+            At::Best => finite.min_by(|a, b| better_first(*a, *b)),
+            At::Step(step) => series.iter().find(|(s, _)| *s == step).map(|(_, value)| *value),
+        }
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "last" => Ok(At::Last),
+            "best" => Ok(At::Best),
+            step => step.parse().map(At::Step).map_err(|_| "write `last`, `best` or a step".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            At::Last => f.write_str("last"),
+            At::Best => f.write_str("best"),
+            At::Step(step) => write!(f, "step {step}"),
+        }
+    }
+}
+
 /// The number that the arms are judged by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -59,12 +92,7 @@ pub struct Metric {
 impl Metric {
     /// The measurement that counts, of (step, value) in order.
     pub fn pick(&self, series: &[(u64, f64)]) -> Option<f64> {
-        let finite = series.iter().map(|(_, value)| *value).filter(|v| v.is_finite());
-        match self.at {
-            At::Last => series.last().map(|(_, value)| *value),
-            At::Best => finite.min_by(|a, b| self.goal.better_first(*a, *b)),
-            At::Step(step) => series.iter().find(|(s, _)| *s == step).map(|(_, value)| *value),
-        }
+        self.at.pick(series, |a, b| self.goal.better_first(a, b))
     }
 }
 

@@ -6,11 +6,11 @@ use super::{Session, TrainError};
 use crate::{
     data::Batch,
     events::MetricsRow,
-    model::{BuildDevice, Mark, Outputs, Phase},
+    model::{
+        BuildDevice, Mark, Outputs, Phase,
+        flops::{StepFlop, typical_masks},
+    },
 };
-
-/// Steps whose masks [`Session::typical_flop`] averages over.
-const TYPICAL: u64 = 16;
 
 /// What one step measured.
 pub struct StepResult {
@@ -108,13 +108,10 @@ impl<D: BuildDevice> Session<D> {
 
     /// Useful operations of one step with masks of the plan's strategy: a mean, since masks differ.
     pub fn typical_flop(&self) -> Option<f64> {
-        let size = self.jepa.size()?;
-        let one = |step: u64| {
-            let images = (0..self.plan.batch_size as u64).collect();
-            let draw = BatchDraw { seed: self.plan.seed, epoch: 0, step, images };
-            size.step(&self.plan.masking.sample(self.jepa.geometry.grid(), &draw).plans).total()
-        };
-        Some((0..TYPICAL).map(one).sum::<f64>() / TYPICAL as f64)
+        let (size, plan) = (self.jepa.size()?, &self.plan);
+        let grid = self.jepa.geometry.grid();
+        let masks = typical_masks(plan.masking.as_ref(), grid, plan.seed, plan.batch_size);
+        Some(StepFlop::mean(&masks.map(|plans| size.step(&plans)).collect::<Vec<_>>()).total())
     }
 
     fn details(&self, outputs: &Outputs, masks: &MaskBatch) -> MetricsRow {
