@@ -70,8 +70,7 @@ fn decisive(experiment: &Experiment) -> String {
 fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let image = experiment.dataset.object.shape();
     let settings = &experiment.encoder.object;
-    let (patch, device) = (settings.patch(), Cpu::default());
-    let grid = Grid { rows: image.height / patch, cols: image.width / patch };
+    let (grid, device) = (experiment.grid(), Cpu::default());
     let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image })?;
     let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim: settings.dim() };
     let predictor = experiment.predictor.object.cpu(&context)?;
@@ -102,4 +101,36 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
 fn tokens(plan: &MaskPlan) -> usize {
     let lengths = |lists: &[Vec<u32>]| lists.iter().map(Vec::len).sum::<usize>();
     lengths(&plan.contexts) + plan.contexts.len() * lengths(&plan.targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config,
+        train::{RunPlan, Session},
+    };
+
+    /// With masks that a batch shares, one draw says little.
+    #[test]
+    fn a_plan_counts_what_a_run_says_at_its_start() {
+        let text = include_str!("../../experiments/quickstart.yaml");
+        let small = [
+            "dataset={ kind: shapes, train: 64, test: 16 }",
+            "masking=multiblock_seed",
+            "train.batch_size=16",
+        ];
+        let experiment =
+            config::load("quickstart", text, &small.map(String::from), &|_| Err("extends nothing".into()));
+        let experiment = experiment.unwrap();
+        let cost = CostMemory::default().cost(&experiment).unwrap();
+        let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
+        let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
+        let session = Session::new(plan, builder, &Cpu::default()).unwrap();
+        assert_eq!(cost.flop_per_step, session.typical_flop());
+        let trained = session.jepa.trained_params().into_iter().map(|(_, p)| p.data.as_vec().len() as u64);
+        assert_eq!(cost.parameters, trained.sum::<u64>());
+    }
 }

@@ -1,8 +1,11 @@
 //! What was meant: every section read, checked and built.
 
-use ijepa_registry::kinds::{
-    Augmentation, Dataset, EncoderSettings, Horizon, LossSettings, Masking, OptimizerSettings,
-    PredictorSettings, Probe, Schedule,
+use ijepa_registry::{
+    kinds::{
+        Augmentation, Dataset, EncoderSettings, Horizon, LossSettings, Masking, OptimizerSettings,
+        PredictorSettings, Probe, Schedule,
+    },
+    mask::Grid,
 };
 use serde_json::{Map, Value, json};
 
@@ -100,6 +103,12 @@ impl Experiment {
     /// `{name}-s{seed}-{identity}`.
     pub fn run_folder_name(&self) -> String {
         format!("{}-s{}-{}", self.name, self.seed, self.identity())
+    }
+
+    /// Patches of an image.
+    pub fn grid(&self) -> Grid {
+        let (image, patch) = (self.dataset.object.shape(), self.encoder.object.patch());
+        Grid { rows: image.height / patch, cols: image.width / patch }
     }
 
     /// Length of the run on `train_count` images; incomplete batches are dropped.

@@ -142,8 +142,7 @@ impl Data {
 
 fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskStudy {
     let shape = experiment.dataset.object.shape();
-    let patch = experiment.encoder.object.patch();
-    let grid = Grid { rows: shape.height / patch, cols: shape.width / patch };
+    let grid = experiment.grid();
     let known = set.map(|s| s.count(&s.train)).or(experiment.dataset.object.train_count());
     let drawn = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT));
     let share = |lists: fn(&MaskPlan) -> &Vec<Vec<u32>>| shares(grid, drawn.iter().map(|(_, p)| lists(p)));
