@@ -6,6 +6,7 @@ mod heads;
 mod knn;
 mod linear;
 mod neighbours;
+mod optimum;
 mod rankme;
 mod sgd;
 mod sketch;
