@@ -86,11 +86,12 @@ class Predictor(nn.Module):
 
 
 class Trainer:
-    """One training run on random images."""
+    """One training run on random images; `compiled` by `torch.compile`, with masks of any length."""
 
-    def __init__(self, batch):
+    def __init__(self, batch, compiled=False):
         torch.manual_seed(0)
         self.batch = batch
+        self.objective = torch.compile(self.loss, dynamic=True) if compiled else self.loss
         self.data = torch.randint(0, 256, (4096, 3, IMAGE, IMAGE), dtype=torch.uint8)
         self.student, self.teacher, self.predictor = Encoder(), Encoder(), Predictor()
         self.teacher.load_state_dict(self.student.state_dict())
@@ -104,15 +105,15 @@ class Trainer:
         x[flip] = x[flip].flip(-1)
         return x.sub_(MEAN).div_(STD)
 
-    def step(self, context, targets):
-        images = self.images()
-        visible = torch.tensor(context)
-        blocks = [torch.tensor(t) for t in targets]
+    def loss(self, images, visible, *blocks):
         with torch.no_grad():
             teacher = self.teacher(images)
         encoded = self.student(images, visible)
         total = sum(((self.predictor(encoded, visible, b) - teacher[:, b]) ** 2).sum() for b in blocks)
-        loss = total / (self.batch * sum(len(b) for b in blocks))
+        return total / (self.batch * sum(len(b) for b in blocks))
+
+    def step(self, context, targets):
+        loss = self.objective(self.images(), torch.tensor(context), *[torch.tensor(t) for t in targets])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -143,8 +144,8 @@ class FeaturePass(EncoderPass):
 
 
 class TrainingStep:
-    def __init__(self, batch):
-        self.trainer = Trainer(batch)
+    def __init__(self, batch, compiled=False):
+        self.trainer = Trainer(batch, compiled)
 
     def step(self, ours):
         self.trainer.step(ours["context"], ours["targets"])
@@ -198,8 +199,11 @@ def in_turns(name, options, threads, ours, theirs):
     ratio(name, b / a)
 
 
-def step(batch, threads):
-    return lambda name, options: in_turns(name, options, threads, Ours(batch, threads), TrainingStep(batch))
+def step(batch, threads, compiled=False):
+    def run(name, options):
+        in_turns(name, options, threads, Ours(batch, threads), TrainingStep(batch, compiled))
+
+    return run
 
 
 def encoder(name, options):
@@ -396,6 +400,8 @@ MEASUREMENTS = {
     "step_b256_t2": step(256, 2),
     "step_b64_t2": step(64, 2),
     "step_b64_t1": step(64, 1),
+    "step_b256_t2_compiled": step(256, 2, compiled=True),
+    "step_b64_t1_compiled": step(64, 1, compiled=True),
     "encoder_b64_t2": encoder,
     "small_b32_t2": small,
     "features_b256_t2": features,
