@@ -6,8 +6,7 @@
 
 use super::math;
 use super::pool::Buffer;
-use super::simd::Simd;
-use super::simd::vectorised;
+use super::simd::{LANES, Simd, vectorised};
 use super::split::{Group, Sequence};
 use super::tile::{self, Left, Start, Strided, copy_row, padded};
 
@@ -122,15 +121,34 @@ fn pack(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &
     }
 }
 
-/// The transpose of [`pack`]: (size, padded(rows)), zero beyond `rows`.
+/// The transpose of [`pack`]: (size, padded(rows)), zero beyond `rows`; a square of values at a time.
 #[inline(always)]
-fn pack_transposed(from: &[f32], stride: usize, col: usize, size: usize, rows: usize, to: &mut [f32]) {
+fn pack_transposed<S: Simd>(
+    from: &[f32],
+    stride: usize,
+    col: usize,
+    size: usize,
+    rows: usize,
+    to: &mut [f32],
+) {
     let n = padded(rows);
-    for (c, to) in to.chunks_exact_mut(n).take(size).enumerate() {
-        for (r, to) in to[..rows].iter_mut().enumerate() {
-            *to = from[r * stride + col + c];
+    for row0 in (0..rows).step_by(LANES) {
+        for col0 in (0..size).step_by(LANES) {
+            let mut square = [[0.0; LANES]; LANES];
+            for (r, to) in square.iter_mut().enumerate().take(rows - row0) {
+                let at = (row0 + r) * stride + col + col0;
+                match from.get(at..at + LANES) {
+                    // Columns of the next head beyond the last of this one are left out below.
+                    Some(from) => to.copy_from_slice(from),
+                    None => copy_row(&from[at..at + size - col0], &mut to[..size - col0]),
+                }
+            }
+            // SAFETY: only called inside a `vectorised!` body of this level.
+            let square = unsafe { S::transposed(&square) };
+            for (c, column) in square.iter().enumerate().take(size - col0) {
+                to[(col0 + c) * n + row0..][..LANES].copy_from_slice(column);
+            }
         }
-        to[rows..].fill(0.0);
     }
 }
 
@@ -150,20 +168,71 @@ fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usi
     tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
 }
 
-/// Exponentials of the first `n` values of each padded row, zero beyond. `lse` becomes the logarithm of
-/// their sum, `shares` one over it.
+/// Sixteen values for each of sixteen rows.
+type Partials = [[f32; LANES]; LANES];
+
+/// What joins two vectors, lane by lane.
+type Join<S> = unsafe fn(<S as Simd>::V, <S as Simd>::V) -> <S as Simd>::V;
+
+/// `join` over the padded row `values`, which leaves sixteen values.
 #[inline(always)]
-fn exponentials(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32], shares: &mut [f32]) {
-    let rows = p.chunks_exact_mut(padded(n)).zip(lse).zip(shares);
-    for ((p, lse), share) in rows {
-        let largest = math::max(&p[..n]) * scale;
-        for v in p.iter_mut() {
-            *v = math::exp(v.mul_add(scale, -largest));
+fn join_row<S: Simd>(values: &[f32], first: f32, join: Join<S>) -> [f32; LANES] {
+    let mut joined = [0.0; LANES];
+    // SAFETY: only called inside a `vectorised!` body of this level; sixteen values are read and written.
+    unsafe {
+        let mut all = S::splat(first);
+        for v in values.chunks_exact(LANES) {
+            all = join(all, S::load(v.as_ptr()));
         }
-        p[n..].fill(0.0);
-        let sum = math::sum_by(p, |v| v);
-        *lse = largest + sum.ln();
-        *share = 1.0 / sum;
+        S::store(all, joined.as_mut_ptr());
+    }
+    joined
+}
+
+/// `join` over the sixteen values of every row, in halves as in [`math::add_lanes`]; all rows at once.
+#[inline(always)]
+fn join_lanes<S: Simd>(partials: &Partials, join: Join<S>) -> [f32; LANES] {
+    // SAFETY: as in `join_row`.
+    unsafe {
+        let mut lanes = S::transposed(partials);
+        for width in [8, 4, 2, 1] {
+            for i in 0..width {
+                let both = join(S::load(lanes[i].as_ptr()), S::load(lanes[i + width].as_ptr()));
+                S::store(both, lanes[i].as_mut_ptr());
+            }
+        }
+        lanes[0]
+    }
+}
+
+/// Scores become exponentials of the first `n` values of each padded row; those beyond are next to nothing.
+/// `lse` becomes the logarithm of their sum, `shares` one over it.
+#[inline(always)]
+fn exponentials<S: Simd>(p: &mut [f32], n: usize, scale: f32, lse: &mut [f32], shares: &mut [f32]) {
+    let wide = padded(n);
+    let mut beyond = [0.0; LANES];
+    beyond[LANES - (wide - n)..].fill(f32::NEG_INFINITY);
+    let blocks = p.chunks_mut(LANES * wide).zip(lse.chunks_mut(LANES)).zip(shares.chunks_mut(LANES));
+    for ((p, lse), shares) in blocks {
+        let mut partials = [[0.0; LANES]; LANES];
+        for (p, partial) in p.chunks_exact_mut(wide).zip(&mut partials) {
+            for (p, beyond) in p[wide - LANES..].iter_mut().zip(&beyond) {
+                *p += beyond;
+            }
+            *partial = join_row::<S>(p, f32::NEG_INFINITY, S::max);
+        }
+        let mut largest = join_lanes::<S>(&partials, S::max);
+        largest.iter_mut().for_each(|v| *v *= scale);
+        for ((p, partial), largest) in p.chunks_exact_mut(wide).zip(&mut partials).zip(&largest) {
+            for v in p.iter_mut() {
+                *v = math::exp(v.mul_add(scale, -largest));
+            }
+            *partial = join_row::<S>(p, 0.0, S::add);
+        }
+        let sums = join_lanes::<S>(&partials, S::add);
+        for (((lse, share), largest), sum) in lse.iter_mut().zip(shares).zip(&largest).zip(&sums) {
+            (*lse, *share) = (largest + sum.ln(), 1.0 / sum);
+        }
     }
 }
 
@@ -183,42 +252,51 @@ vectorised! {
         let (wide, n_wide) = (padded(size), padded(n));
         let kv = &kv[sequence.tokens.start * 2 * d..];
         let q = &q[sequence.rows.start * d + col..];
-        pack_transposed(kv, 2 * d, col, size, n, &mut scratch.k_t);
+        pack_transposed::<S>(kv, 2 * d, col, size, n, &mut scratch.k_t);
         pack(kv, 2 * d, d + col, size, n, &mut scratch.v);
         let p = &mut scratch.p[..rows * n_wide];
         multiply::<S>(p, Left { values: q, row: d, col: 1 }, &scratch.k_t, (rows, size, n_wide));
-        exponentials(p, n, heads.scale(), lse, &mut scratch.shares);
+        exponentials::<S>(p, n, heads.scale(), lse, &mut scratch.shares);
         let out = &mut scratch.out[..rows * wide];
         multiply::<S>(out, Left { values: p, row: n_wide, col: 1 }, &scratch.v, (rows, n, wide));
         // Dividing the output instead of the probabilities: it has fewer columns.
-        for (out, share) in out.chunks_exact_mut(wide).zip(&*scratch.shares) {
-            for v in out {
-                *v *= share;
+        let o = o[sequence.rows.start * d + col..].chunks_mut(d);
+        for ((out, share), o) in out.chunks_exact(wide).zip(&*scratch.shares).zip(o) {
+            for (o, v) in o[..size].iter_mut().zip(out) {
+                *o = v * share;
             }
         }
-        unpack(&scratch.out, &mut o[sequence.rows.start * d..], d, col, size, rows);
     }
 }
 
 /// Scores `p` become probabilities, their gradients `ds` (of the probabilities) those of the scores:
-/// `ds = p (dp - <d_o, o>) scale`.
+/// `ds = p (dp - <d_o, o>) scale`. What comes out beyond the first `n` values of a padded row means nothing.
 #[inline(always)]
-fn softmax_backward(
+fn softmax_backward<S: Simd>(
     (p, ds): (&mut [f32], &mut [f32]),
     (d_o, o, stride, size): (&[f32], &[f32], usize, usize),
     n: usize,
     scale: f32,
     lse: &[f32],
 ) {
-    let rows = p.chunks_exact_mut(padded(n)).zip(ds.chunks_exact_mut(padded(n))).zip(lse);
-    for (((p, ds), lse), (d_o, o)) in rows.zip(d_o.chunks(stride).zip(o.chunks(stride))) {
-        let mean = math::dot(&d_o[..size], &o[..size]);
-        for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {
-            *p = math::exp(p.mul_add(scale, -lse));
-            *ds = *p * (*ds - mean) * scale;
+    let block = LANES * padded(n);
+    let outputs = d_o.chunks(LANES * stride).zip(o.chunks(LANES * stride));
+    let blocks = p.chunks_mut(block).zip(ds.chunks_mut(block)).zip(lse.chunks(LANES)).zip(outputs);
+    for (((p, ds), lse), (d_o, o)) in blocks {
+        let (mut partials, mut rests) = ([[0.0; LANES]; LANES], [0.0; LANES]);
+        let rows = d_o.chunks(stride).zip(o.chunks(stride)).take(lse.len());
+        for (((d_o, o), partial), rest) in rows.zip(&mut partials).zip(&mut rests) {
+            (*partial, *rest) = math::partial_dot(&d_o[..size], &o[..size]);
         }
-        p[n..].fill(0.0);
-        ds[n..].fill(0.0);
+        let means = join_lanes::<S>(&partials, S::add);
+        let rows = p.chunks_exact_mut(padded(n)).zip(ds.chunks_exact_mut(padded(n))).zip(lse);
+        for (((p, ds), lse), (mean, rest)) in rows.zip(means.iter().zip(&rests)) {
+            let mean = mean + rest;
+            for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {
+                *p = math::exp(p.mul_add(scale, -lse));
+                *ds = *p * (*ds - mean) * scale;
+            }
+        }
     }
 }
 
@@ -242,8 +320,8 @@ vectorised! {
         let kv = &kv[sequence.tokens.start * 2 * d..];
         let row0 = sequence.rows.start * d;
         let Scratch { k_t, v_t, k, q: q_pad, d_o: d_o_pad, out, p, ds, .. } = scratch;
-        pack_transposed(kv, 2 * d, col, size, n, k_t);
-        pack_transposed(kv, 2 * d, d + col, size, n, v_t);
+        pack_transposed::<S>(kv, 2 * d, col, size, n, k_t);
+        pack_transposed::<S>(kv, 2 * d, d + col, size, n, v_t);
         pack(kv, 2 * d, col, size, n, k);
         pack(&q[row0..], d, col, size, rows, q_pad);
         pack(&d_o[row0..], d, col, size, rows, d_o_pad);
@@ -252,7 +330,7 @@ vectorised! {
         multiply::<S>(p, by_row(q_pad, wide), k_t, (rows, size, n_wide));
         multiply::<S>(ds, by_row(d_o_pad, wide), v_t, (rows, size, n_wide));
         let outputs = (&d_o[row0 + col..], &o[row0 + col..], d, size);
-        softmax_backward((p, ds), outputs, n, heads.scale(), lse);
+        softmax_backward::<S>((p, ds), outputs, n, heads.scale(), lse);
         // dq = ds k
         multiply::<S>(out, by_row(ds, n_wide), k, (rows, n, wide));
         unpack(out, &mut dq[row0..], d, col, size, rows);

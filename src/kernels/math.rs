@@ -71,9 +71,9 @@ pub fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     add_lanes(partial) + rest
 }
 
-/// Inner product, in sixteen partial sums.
+/// Sixteen partial sums of an inner product, and the sum of what does not fill all sixteen.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn partial_dot(a: &[f32], b: &[f32]) -> ([f32; LANES], f32) {
     let mut partial = [0.0f32; LANES];
     let (mut a, mut b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     for (a, b) in (&mut a).zip(&mut b) {
@@ -81,32 +81,14 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             partial[i] = a[i].mul_add(b[i], partial[i]);
         }
     }
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    (partial, a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum())
+}
+
+/// Inner product, in sixteen partial sums.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (partial, rest) = partial_dot(a, b);
     add_lanes(partial) + rest
-}
-
-/// Largest value; minus infinity for an empty slice.
-#[inline(always)]
-pub fn max(x: &[f32]) -> f32 {
-    let mut partial = [f32::NEG_INFINITY; LANES];
-    let mut blocks = x.chunks_exact(LANES);
-    for block in &mut blocks {
-        for i in 0..LANES {
-            partial[i] = larger(partial[i], block[i]);
-        }
-    }
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            partial[i] = larger(partial[i], partial[i + width]);
-        }
-    }
-    blocks.remainder().iter().fold(partial[0], |a, b| larger(a, *b))
-}
-
-/// As one instruction, without `f32::max`'s care for NaN.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
 }
 
 #[cfg(test)]

@@ -148,6 +148,19 @@ pub trait Simd {
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of each pair; `a` where they do not compare.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Sixteen rows from memory, as columns.
+    #[inline(always)]
+    unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+        let mut columns = [[0.0; LANES]; LANES];
+        for (r, row) in rows.iter().enumerate() {
+            for (column, v) in columns.iter_mut().zip(row) {
+                column[r] = *v;
+            }
+        }
+        columns
+    }
 }
 
 /// Shape of the register tile: accumulators must hide the latency of multiply-adds and fit the registers.
@@ -164,7 +177,7 @@ pub use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Simd, Tile};
+    use super::{LANES, Simd, Tile};
     use std::arch::x86_64::*;
 
     /// One 512-bit register.
@@ -193,6 +206,54 @@ mod x86 {
         #[inline(always)]
         unsafe fn add(a: __m512, b: __m512) -> __m512 {
             unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_max_ps(b, a) }
+        }
+        #[inline(always)]
+        unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+            let mut columns = [[0.0; LANES]; LANES];
+            // SAFETY: sixteen values each.
+            unsafe {
+                let mut v = [_mm512_setzero_ps(); LANES];
+                for i in 0..LANES {
+                    v[i] = _mm512_loadu_ps(rows[i].as_ptr());
+                }
+                transpose(&mut v);
+                for i in 0..LANES {
+                    _mm512_storeu_ps(columns[i].as_mut_ptr(), v[i]);
+                }
+            }
+            columns
+        }
+    }
+
+    /// In registers: pairs of values, pairs of pairs, then twice the quarters of registers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+    #[inline]
+    fn transpose(v: &mut [__m512; LANES]) {
+        let pd = _mm512_castps_pd;
+        for i in (0..LANES).step_by(4) {
+            let [a, b, c, d] = [v[i], v[i + 1], v[i + 2], v[i + 3]];
+            let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (next_low, next_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            v[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(low), pd(next_low)));
+            v[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(low), pd(next_low)));
+            v[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(high), pd(next_high)));
+            v[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(high), pd(next_high)));
+        }
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        for i in 0..4 {
+            let [a, b, c, d] = [v[i], v[4 + i], v[8 + i], v[12 + i]];
+            let (even, odd) = (_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<ODD>(a, b));
+            let (next_even, next_odd) =
+                (_mm512_shuffle_f32x4::<EVEN>(c, d), _mm512_shuffle_f32x4::<ODD>(c, d));
+            v[i] = _mm512_shuffle_f32x4::<EVEN>(even, next_even);
+            v[4 + i] = _mm512_shuffle_f32x4::<EVEN>(odd, next_odd);
+            v[8 + i] = _mm512_shuffle_f32x4::<ODD>(even, next_even);
+            v[12 + i] = _mm512_shuffle_f32x4::<ODD>(odd, next_odd);
         }
     }
 
@@ -224,6 +285,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
             unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn max(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            unsafe { [_mm256_max_ps(b[0], a[0]), _mm256_max_ps(b[1], a[1])] }
         }
     }
 }
@@ -265,6 +330,13 @@ impl Simd for Portable {
         }
         a
     }
+    #[inline(always)]
+    unsafe fn max(mut a: Self::V, b: Self::V) -> Self::V {
+        for i in 0..4 {
+            a[i] = unsafe { std::arch::aarch64::vmaxnmq_f32(a[i], b[i]) };
+        }
+        a
+    }
 }
 
 #[cfg(not(target_arch = "aarch64"))]
@@ -290,5 +362,9 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| if b[i] > a[i] { b[i] } else { a[i] })
     }
 }
