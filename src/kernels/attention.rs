@@ -4,6 +4,7 @@
 //! head `h` owns the columns `h * size..(h + 1) * size` of each. A head's operands are copied into
 //! padded, contiguous scratch first: small next to the products, which then run without tails.
 
+use super::lanes::{join_lanes, join_row};
 use super::math;
 use super::pool::Buffer;
 use super::simd::{LANES, Simd, vectorised};
@@ -166,43 +167,6 @@ fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, 
 fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usize, usize)) {
     let (out, b) = (Strided { values: out, stride: n }, Strided { values: b, stride: n });
     tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
-}
-
-/// Sixteen values for each of sixteen rows.
-type Partials = [[f32; LANES]; LANES];
-
-/// What joins two vectors, lane by lane.
-type Join<S> = unsafe fn(<S as Simd>::V, <S as Simd>::V) -> <S as Simd>::V;
-
-/// `join` over the padded row `values`, which leaves sixteen values.
-#[inline(always)]
-fn join_row<S: Simd>(values: &[f32], first: f32, join: Join<S>) -> [f32; LANES] {
-    let mut joined = [0.0; LANES];
-    // SAFETY: only called inside a `vectorised!` body of this level; sixteen values are read and written.
-    unsafe {
-        let mut all = S::splat(first);
-        for v in values.chunks_exact(LANES) {
-            all = join(all, S::load(v.as_ptr()));
-        }
-        S::store(all, joined.as_mut_ptr());
-    }
-    joined
-}
-
-/// `join` over the sixteen values of every row, in halves as in [`math::add_lanes`]; all rows at once.
-#[inline(always)]
-fn join_lanes<S: Simd>(partials: &Partials, join: Join<S>) -> [f32; LANES] {
-    // SAFETY: as in `join_row`.
-    unsafe {
-        let mut lanes = S::transposed(partials);
-        for width in [8, 4, 2, 1] {
-            for i in 0..width {
-                let both = join(S::load(lanes[i].as_ptr()), S::load(lanes[i + width].as_ptr()));
-                S::store(both, lanes[i].as_mut_ptr());
-            }
-        }
-        lanes[0]
-    }
 }
 
 /// Scores become exponentials of the first `n` values of each padded row; those beyond are next to nothing.

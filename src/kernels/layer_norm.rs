@@ -3,21 +3,38 @@
 use rayon::prelude::*;
 
 use super::elementwise::add;
-use super::math::{add_lanes, sum_by};
+use super::lanes::join_lanes;
+use super::math::partial_sums;
 use super::pool::Buffer;
-use super::simd::{LANES, vectorised};
+use super::simd::{LANES, Simd, vectorised};
 use super::split;
 
 /// Values kept per row: the mean, and one over the standard deviation.
 pub const STATS: usize = 2;
 
-/// Mean and reciprocal standard deviation of a row. Two passes: no cancellation.
+/// Rows whose statistics are computed together.
+const ROWS: usize = LANES;
+
+/// Mean and reciprocal standard deviation of up to sixteen rows of `d` values. Two passes: no cancellation.
 #[inline(always)]
-fn row_stats(x: &[f32], eps: f32) -> (f32, f32) {
-    let count = x.len() as f32;
-    let mean = sum_by(x, |v| v) / count;
-    let var = sum_by(x, |v| (v - mean) * (v - mean)) / count;
-    (mean, 1.0 / (var + eps).sqrt())
+fn row_stats<S: Simd>(x: &[f32], d: usize, eps: f32) -> [[f32; STATS]; ROWS] {
+    let count = d as f32;
+    let (mut partials, mut rests) = ([[0.0; LANES]; ROWS], [0.0; ROWS]);
+    for ((x, partial), rest) in x.chunks_exact(d).zip(&mut partials).zip(&mut rests) {
+        (*partial, *rest) = partial_sums(x, |v| v);
+    }
+    let mut means = join_lanes::<S>(&partials, S::add);
+    means.iter_mut().zip(&rests).for_each(|(mean, rest)| *mean = (*mean + rest) / count);
+    for (((x, partial), rest), mean) in x.chunks_exact(d).zip(&mut partials).zip(&mut rests).zip(&means) {
+        (*partial, *rest) = partial_sums(x, |v| (v - mean) * (v - mean));
+    }
+    let squares = join_lanes::<S>(&partials, S::add);
+    let mut stats = [[0.0; STATS]; ROWS];
+    for (((stats, mean), square), rest) in stats.iter_mut().zip(&means).zip(&squares).zip(&rests) {
+        let var = (square + rest) / count;
+        *stats = [*mean, 1.0 / (var + eps).sqrt()];
+    }
+    stats
 }
 
 /// One normalised row.
@@ -30,13 +47,16 @@ fn row_apply(x: &[f32], y: &mut [f32], (mean, scale): (f32, f32), gain: &[f32], 
 
 vectorised! {
     /// `x`, `y`: (n, d); `stats`: (n, [`STATS`]).
-    pub fn forward(x: &[f32], y: &mut [f32], stats: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
+    pub fn forward<S>(x: &[f32], y: &mut [f32], stats: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
         let d = gain.len();
-        let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(stats.chunks_exact_mut(STATS));
-        for ((x, y), stats) in rows {
-            let (mean, scale) = row_stats(x, eps);
-            stats.copy_from_slice(&[mean, scale]);
-            row_apply(x, y, (mean, scale), gain, bias);
+        let blocks = x.chunks(ROWS * d).zip(y.chunks_mut(ROWS * d)).zip(stats.chunks_mut(ROWS * STATS));
+        for ((x, y), stats) in blocks {
+            let found = row_stats::<S>(x, d, eps);
+            let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(stats.chunks_exact_mut(STATS));
+            for (((x, y), stats), found) in rows.zip(&found) {
+                stats.copy_from_slice(found);
+                row_apply(x, y, (found[0], found[1]), gain, bias);
+            }
         }
     }
 }
@@ -53,52 +73,57 @@ vectorised! {
 
 vectorised! {
     /// `y` = `x` (n, d) normalised without gain and bias.
-    pub fn standardize(x: &[f32], y: &mut [f32], d: usize, eps: f32) {
-        for (x, y) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
-            let (mean, scale) = row_stats(x, eps);
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = (x - mean) * scale;
+    pub fn standardize<S>(x: &[f32], y: &mut [f32], d: usize, eps: f32) {
+        for (x, y) in x.chunks(ROWS * d).zip(y.chunks_mut(ROWS * d)) {
+            let stats = row_stats::<S>(x, d, eps);
+            for ((x, y), [mean, scale]) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(&stats) {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = (x - mean) * scale;
+                }
             }
         }
     }
 }
 
-/// Adds to the gradients of gain and bias; returns the means over the row of `g` and `g * xhat`,
-/// where `g = dy * gain` and `xhat` is the normalised row.
+/// Adds a row's part to the gradients of gain and bias.
 #[inline(always)]
-fn row_sums(
+fn row_gradients(
     (x, dy): (&[f32], &[f32]),
     (mean, scale): (f32, f32),
-    gain: &[f32],
     (dgain, dbias): (&mut [f32], &mut [f32]),
-) -> (f32, f32) {
-    let d = gain.len();
-    let (x, dy, dgain, dbias) = (&x[..d], &dy[..d], &mut dgain[..d], &mut dbias[..d]);
-    let (mut sum, mut sum_x) = ([0.0f32; LANES], [0.0f32; LANES]);
-    let mut one = |i: usize, lane: usize| {
-        let xhat = (x[i] - mean) * scale;
-        let g = dy[i] * gain[i];
-        dgain[i] = dy[i].mul_add(xhat, dgain[i]);
-        dbias[i] += dy[i];
-        sum[lane] += g;
-        sum_x[lane] = g.mul_add(xhat, sum_x[lane]);
-    };
-    let whole = d / LANES * LANES;
-    for block in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            one(block + lane, lane);
+) {
+    for (((x, dy), dgain), dbias) in x.iter().zip(dy).zip(dgain).zip(dbias) {
+        *dgain = dy.mul_add((x - mean) * scale, *dgain);
+        *dbias += dy;
+    }
+}
+
+/// Sixteen partial sums over a row of `g` and of `g * xhat`, where `g = dy * gain` and `xhat` is the
+/// normalised row.
+#[inline(always)]
+fn row_sums((x, dy): (&[f32], &[f32]), (mean, scale): (f32, f32), gain: &[f32]) -> [[f32; LANES]; 2] {
+    let (mut sum, mut sum_x) = ([0.0; LANES], [0.0; LANES]);
+    let (mut xs, mut dys, mut gains) =
+        (x.chunks_exact(LANES), dy.chunks_exact(LANES), gain.chunks_exact(LANES));
+    for ((x, dy), gain) in (&mut xs).zip(&mut dys).zip(&mut gains) {
+        for i in 0..LANES {
+            sum[i] += dy[i] * gain[i];
+        }
+        for i in 0..LANES {
+            sum_x[i] = (dy[i] * gain[i]).mul_add((x[i] - mean) * scale, sum_x[i]);
         }
     }
-    for i in whole..d {
-        one(i, 0);
+    for ((x, dy), gain) in xs.remainder().iter().zip(dys.remainder()).zip(gains.remainder()) {
+        sum[0] += dy * gain;
+        sum_x[0] = (dy * gain).mul_add((x - mean) * scale, sum_x[0]);
     }
-    (add_lanes(sum) / d as f32, add_lanes(sum_x) / d as f32)
+    [sum, sum_x]
 }
 
 vectorised! {
     /// Adds the gradient of the input to `dx`, of gain and bias to `dgain` and `dbias`:
     /// `dx += scale (g - mean(g) - xhat mean(g xhat))`, `g = dy gain` (Ba et al. 2016, by the chain rule).
-    pub fn backward(
+    pub fn backward<S>(
         x: &[f32],
         stats: &[f32],
         gain: &[f32],
@@ -108,13 +133,24 @@ vectorised! {
         dbias: &mut [f32],
     ) {
         let d = gain.len();
-        let rows = x.chunks_exact(d).zip(stats.chunks_exact(STATS));
-        for (((x, stats), dy), dx) in rows.zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)) {
-            let (mean, scale) = (stats[0], stats[1]);
-            let (g, gx) = row_sums((x, dy), (mean, scale), gain, (&mut *dgain, &mut *dbias));
-            for (((dx, dy), x), gain) in dx.iter_mut().zip(dy).zip(x).zip(gain) {
-                let xhat = (x - mean) * scale;
-                *dx = scale.mul_add(dy.mul_add(*gain, -xhat.mul_add(gx, g)), *dx);
+        let size = ROWS * d;
+        let blocks = x.chunks(size).zip(stats.chunks(ROWS * STATS)).zip(dy.chunks(size)).zip(dx.chunks_mut(size));
+        for (((x, stats), dy), dx) in blocks {
+            let (mut sums, mut sums_x) = ([[0.0; LANES]; ROWS], [[0.0; LANES]; ROWS]);
+            let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(stats.chunks_exact(STATS));
+            for ((row, stats), (sum, sum_x)) in rows.clone().zip(sums.iter_mut().zip(&mut sums_x)) {
+                let stats = (stats[0], stats[1]);
+                row_gradients(row, stats, (&mut *dgain, &mut *dbias));
+                [*sum, *sum_x] = row_sums(row, stats, gain);
+            }
+            let (sums, sums_x) = (join_lanes::<S>(&sums, S::add), join_lanes::<S>(&sums_x, S::add));
+            for (((row, stats), dx), (sum, sum_x)) in rows.zip(dx.chunks_exact_mut(d)).zip(sums.iter().zip(&sums_x)) {
+                let ((x, dy), mean, scale) = (row, stats[0], stats[1]);
+                let (g, gx) = (sum / d as f32, sum_x / d as f32);
+                for (((dx, dy), x), gain) in dx.iter_mut().zip(dy).zip(x).zip(gain) {
+                    let xhat = (x - mean) * scale;
+                    *dx = scale.mul_add(dy.mul_add(*gain, -xhat.mul_add(gx, g)), *dx);
+                }
             }
         }
     }

@@ -57,9 +57,9 @@ pub fn add_lanes(mut partial: [f32; LANES]) -> f32 {
     partial[0]
 }
 
-/// Sum of `f(x)`, in sixteen partial sums.
+/// Sixteen partial sums of `f(x)`, and the sum of what does not fill all sixteen.
 #[inline(always)]
-pub fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub fn partial_sums(x: &[f32], f: impl Fn(f32) -> f32) -> ([f32; LANES], f32) {
     let mut partial = [0.0; LANES];
     let mut blocks = x.chunks_exact(LANES);
     for block in &mut blocks {
@@ -67,8 +67,7 @@ pub fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
             partial[i] += f(block[i]);
         }
     }
-    let rest: f32 = blocks.remainder().iter().map(|v| f(*v)).sum();
-    add_lanes(partial) + rest
+    (partial, blocks.remainder().iter().map(|v| f(*v)).sum())
 }
 
 /// Sixteen partial sums of an inner product, and the sum of what does not fill all sixteen.

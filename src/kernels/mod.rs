@@ -21,6 +21,7 @@ mod cuda;
 mod elementwise;
 mod gather;
 mod gemm;
+mod lanes;
 mod layer_norm;
 mod linear;
 mod loss;
