@@ -1,4 +1,4 @@
-//! Times the three parts of an I-JEPA step at batch 256: `cargo bench --bench kernels -- [threads [rounds]]`.
+//! Times the three parts of an I-JEPA step at batch 256: `cargo bench --bench kernels -- [threads [rounds [batch [bf16]]]]`.
 //!
 //! GFLOP/s count useful multiply-adds only, backward as twice forward.
 
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Rows, Segments};
-use ijepa_run::kernels::{Backend, BlockParams, from_host, keep_memory};
+use ijepa_run::kernels::{Backend, BlockParams, Rounding, from_host, keep_memory};
 
 /// One part of the step.
 struct Part {
@@ -82,6 +82,7 @@ fn block(d: usize, heads: usize) -> BlockParams<Cpu> {
     BlockParams {
         heads,
         eps: 1e-6,
+        rounding: Rounding::F32,
         norm1_weight: ones(),
         norm1_bias: flat(d, 0.02),
         qkv_weight: flat(3 * d * d, 0.05),
@@ -118,7 +119,7 @@ fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     keep_memory();
     let ragged = move |mean: usize| (0..batch).map(move |i| mean - 3 + i % 7);
-    let parts = [
+    let mut parts = [
         Part::new(("target forward", false), (192, 6, 6), (0..batch).map(|_| 64), |i| i % 64 < 36),
         Part::new(("context forward and backward", true), (192, 6, 6), ragged(23), |_| true),
         Part::new(
@@ -128,6 +129,9 @@ fn main() {
             |i| i >= 23,
         ),
     ];
+    if std::env::args().any(|a| a == "bf16") {
+        parts.iter_mut().flat_map(|p| &mut p.blocks).for_each(|b| b.rounding = Rounding::Bf16);
+    }
     let mut times = vec![(Vec::new(), Vec::new()); parts.len()];
     for _ in 0..rounds {
         for (part, (wall, cpu)) in parts.iter().zip(&mut times) {

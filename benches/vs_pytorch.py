@@ -6,7 +6,7 @@ same sizes, same masks, same number of threads. Prints one line per measurement:
     ratio step_b256_t2 1.07        (median PyTorch time / median our time; above 1 we are faster)
 
 For memory the ratio is PyTorch bytes / our bytes; for `threads_b256` it is our time with one thread /
-our time with two; `share data` is the percentage of our step that goes into images.
+our time with two, for `bf16_*` our time with `train.matmul: f32` / our time with `bf16`; `share data` is the percentage of our step that goes into images.
 
 The model is written from the description of the CIFAR-10 reference (ViT 192x6x6 patch 4, predictor
 96x4x6, four target blocks predicted one pass each, AdamW, EMA), with PyTorch's fused attention,
@@ -250,17 +250,30 @@ def alone():
     print(json.dumps({"peak_mib": peak_mib(), "imported_mib": imported}))
 
 
-def threads(name, options):
-    one, two, times = Ours(256, 1), Ours(256, 2), []
+def ours_in_turns(name, options, slow, fast):
+    """Two ways to run our step, each with its label; the ratio of the medians."""
+    times = []
     for i in range(options.warmup + options.repeats):
-        pair = one.step()["milliseconds"], two.step()["milliseconds"]
+        pair = [child.step()["milliseconds"] for _, child in (slow, fast)]
         if i >= options.warmup:
             times.append(pair)
-    one.close()
-    two.close()
+    for _, child in (slow, fast):
+        child.close()
     a, b = (statistics.median(t) for t in zip(*times))
-    say(f"{name}: one thread {a:.1f} ms, two threads {b:.1f} ms (medians of {options.repeats})")
+    say(f"{name}: {slow[0]} {a:.1f} ms, {fast[0]} {b:.1f} ms (medians of {options.repeats})")
     ratio(name, a / b)
+
+
+def threads(name, options):
+    ours_in_turns(name, options, ("one thread", Ours(256, 1)), ("two threads", Ours(256, 2)))
+
+
+def bf16(batch, threads):
+    def run(name, options):
+        rounded = Ours(batch, threads, settings=["train.matmul=bf16"])
+        ours_in_turns(name, options, ("f32", Ours(batch, threads)), ("bf16", rounded))
+
+    return run
 
 
 def data_share(_, options):
@@ -407,6 +420,8 @@ MEASUREMENTS = {
     "features_b256_t2": features,
     "memory_b256": memory,
     "threads_b256": threads,
+    "bf16_b256_t2": bf16(256, 2),
+    "bf16_b64_t1": bf16(64, 1),
     "data_share": data_share,
     "probe_linear": probe('linear={"protocol": "converged"}', torch_linear, sklearn_linear),
     "probe_tuned": probe("linear", torch_linear, sklearn_linear),

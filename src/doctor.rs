@@ -106,7 +106,7 @@ fn gpus() -> Vec<Finding> {
 
 #[cfg(feature = "cuda-base")]
 fn opened(ordinal: usize) -> Result<(), String> {
-    kernels::open(ordinal, kernels::Rounding::F32).map(|_| ()).map_err(|e| e.to_string())
+    kernels::open(ordinal).map(|_| ()).map_err(|e| e.to_string())
 }
 
 fn device() -> Finding {

@@ -105,7 +105,7 @@ pub fn run_experiment(
     match place {
         #[cfg(feature = "cuda-base")]
         Place::Cuda(ordinal, _) => {
-            let gpu = device::open(ordinal, experiment.train.matmul)?;
+            let gpu = device::open(ordinal)?;
             run_on(experiment, data, folder, progress, &gpu, &name, until)
         }
         Place::Cpu => run_on(experiment, data, folder, progress, &Cpu::default(), &name, until),

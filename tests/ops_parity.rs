@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows};
-use ijepa_run::kernels::{Backend, BlockParams, RowLoss, from_host, to_host};
+use ijepa_run::kernels::{Backend, BlockParams, Rounding, RowLoss, from_host, to_host};
 use safetensors::SafeTensors;
 
 /// Advised for `ops` by the fixtures' notes.
@@ -96,7 +96,7 @@ fn block(file: &Fixture, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [Str
     .map(String::from);
     let t = |i: usize| file.flat(&format!("block/w/{}", names[i]));
     let heads = file.setting("block_heads").parse().unwrap();
-    let block = BlockParams::from_tensors(heads, eps, std::array::from_fn(t));
+    let block = BlockParams::from_tensors(heads, eps, Rounding::F32, std::array::from_fn(t));
     (block, names)
 }
 

@@ -29,7 +29,7 @@ pub mod prelude {
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
         mask::{BatchDraw, Grid, MaskBatch, MaskPlan},
-        params::{Param, Parameters},
+        params::{Param, Parameters, Rounding},
         problem::Problem,
         rng::Stream,
         tensor::*,

@@ -1,5 +1,8 @@
 //! Named parameters: what an optimizer updates, a teacher averages and a checkpoint stores.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::tensor::{Device, Flat};
 
 /// One parameter tensor of a model, stored flat in row-major order.
@@ -13,6 +16,22 @@ pub struct Param<D: Device<f32>> {
     pub data: Flat<D>,
     /// False for fixed tables (sin-cos positions): never updated, decayed or averaged.
     pub trainable: bool,
+    /// How products with this weight round. The program sets it once a module is built.
+    pub rounding: Rounding,
+}
+
+/// How a matrix product rounds its inputs. Sums, weights and everything else are f32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// As they are: 24 significant bits.
+    #[default]
+    F32,
+    /// TF32 on a GPU: 11 significant bits, on tensor cores. As `f32` on a processor.
+    Tf32,
+    /// bfloat16: 8 significant bits, to the nearest, ties to even. On tensor cores of a GPU; as fast as
+    /// it can be on a processor with AVX512-BF16.
+    Bf16,
 }
 
 impl<D: Device<f32>> Param<D> {

@@ -62,7 +62,8 @@ const PROGRAM: f64 = 60.0 * 1024.0 * 1024.0;
 fn decisive(experiment: &Experiment) -> String {
     let all = experiment.resolved();
     let sections = ["dataset", "augmentation", "encoder", "predictor", "masking", "loss", "optimizer"];
-    format!("{:?}{}", sections.map(|s| all[s].to_string()), experiment.train.batch_size)
+    let train = &experiment.train;
+    format!("{:?}{}{:?}", sections.map(|s| all[s].to_string()), train.batch_size, train.matmul)
 }
 
 /// Builds the model, untrained, and counts. Masks are those of first steps with seed 0, whatever the

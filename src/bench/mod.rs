@@ -19,7 +19,7 @@ use ijepa_registry::{
 use crate::{
     config::{Control, Device, Experiment, ProbedEncoder},
     data::{Loader, LoaderPlan},
-    kernels::{self, Backend},
+    kernels::{self, Backend, Rounding},
     model::{
         Phase,
         flops::{StepFlop, linear},
@@ -50,6 +50,8 @@ pub struct Measured {
     pub cpu: String,
     /// Compute threads.
     pub threads: usize,
+    /// Of the inputs of matrix products, of the large one below too.
+    pub rounding: Rounding,
     /// A large matrix product with one thread, FLOP/s.
     pub peak_of_one: f64,
     /// The same with all threads, FLOP/s.
@@ -114,19 +116,20 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
     let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent())?);
     check_data(&experiment, &data)?;
     let (train, test) = options.stand_in_for.unwrap_or((data.count(&data.train), data.count(&data.test)));
-    let horizon = experiment.horizon(train);
+    let (horizon, rounding) = (experiment.horizon(train), experiment.train.matmul);
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, &Cpu::default()).map_err(RunError::from)?;
-    let before = product_speeds()?;
+    let before = product_speeds(rounding)?;
     let Steps { step, wait, phases, flop } = steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
-    let after = product_speeds()?;
+    let after = product_speeds(rounding)?;
     let (peak_of_one, peak) = (before.0.max(after.0), before.1.max(after.1));
     let size = session.jepa.size();
     Ok(Measured {
         cpu: card::cpu_name(),
         threads: rayon::current_num_threads(),
+        rounding,
         peak_of_one,
         peak,
         batch_size: session.plan.batch_size,
@@ -142,23 +145,24 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
     })
 }
 
-/// [`product_speed`] with one thread and with all.
-fn product_speeds() -> Result<(f64, f64), RunError> {
+/// [`product_speed`] of products that round like those of the experiment, with one thread and with all.
+fn product_speeds(rounding: Rounding) -> Result<(f64, f64), RunError> {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let of_one = one.map_or_else(|_| product_speed(), |pool| pool.install(product_speed));
-    let of_all = product_speed();
+    let of_one =
+        one.map_or_else(|_| product_speed(rounding), |pool| pool.install(|| product_speed(rounding)));
+    let of_all = product_speed(rounding);
     Ok((of_one.map_err(TrainError::from)?, of_all.map_err(TrainError::from)?))
 }
 
 /// Useful operations per second that training reaches on this machine, by experience: a share of a
-/// large matrix product, measured now with `threads` (none: all cores).
-pub fn attainable_speed(threads: Option<usize>) -> Option<f64> {
+/// large matrix product that rounds so, measured now with `threads` (none: all cores).
+pub fn attainable_speed(threads: Option<usize>, rounding: Rounding) -> Option<f64> {
     start_threads(threads);
-    Some(SHARE_OF_PRODUCT * product_speed().ok()?)
+    Some(SHARE_OF_PRODUCT * product_speed(rounding).ok()?)
 }
 
 /// The best of several products of 2048 x 768 and 768 x 768 values, FLOP/s.
-fn product_speed() -> Result<f64, ModelError> {
+fn product_speed(rounding: Rounding) -> Result<f64, ModelError> {
     const ROWS: usize = 2048;
     const DIM: usize = 768;
     let device = Cpu::default();
@@ -170,7 +174,7 @@ fn product_speed() -> Result<f64, ModelError> {
     let mut rounds = 0;
     while rounds < 3 || (rounds < 50 && begin.elapsed() < Duration::from_millis(500)) {
         let start = Instant::now();
-        Cpu::linear(x.clone(), &weight, &bias)?;
+        Cpu::linear(x.clone(), &weight, &bias, rounding)?;
         best = best.min(start.elapsed().as_secs_f64());
         rounds += 1;
     }

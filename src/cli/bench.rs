@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ijepa_registry::params::Rounding;
 
 use super::{Exit, files, out, outcome};
 use crate::{
@@ -96,7 +97,11 @@ fn table(m: &Measured, steps: u16) -> String {
     row("  training", human_time(m.training_time()), &format!("{} steps of {}", m.steps, m.batch_size));
     row("  features for probes", human_time(m.features_time()), &format!("{} images", m.feature_images));
     let head = ["measure", "value", "unit"].map(String::from);
-    format!("{}, {threads}, f32\n{}\n{}", m.cpu, out::aligned(head, rows), phases(m))
+    let numbers = match m.rounding {
+        Rounding::F32 | Rounding::Tf32 => "f32",
+        Rounding::Bf16 => "f32, products of bf16",
+    };
+    format!("{}, {threads}, {numbers}\n{}\n{}", m.cpu, out::aligned(head, rows), phases(m))
 }
 
 /// The training step phase by phase: time, work, speed, and its share of the matrix product.

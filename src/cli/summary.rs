@@ -1,5 +1,7 @@
 //! What a person reads of a sweep: what would run, and what came out.
 
+use ijepa_registry::params::Rounding;
+
 use super::{Exit, RunOptions, out::aligned, why::Earlier};
 use crate::{
     bench,
@@ -55,7 +57,11 @@ pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) 
     let flop: Option<f64> = plan.runs.iter().zip(standings).map(left).sum();
     let flop = flop.filter(|flop| *flop > WORTH_MEASURING)?;
     let threads = options.threads.map(|t| usize::from(t) * usize::from(options.jobs));
-    let speed = bench::attainable_speed(threads)?;
+    let rounding = |run: &PlannedRun| run.experiment.train.matmul;
+    let first = rounding(plan.runs.first()?);
+    // Runs that round differently are taken to be as slow as those that do not round.
+    let common = if plan.runs.iter().all(|r| rounding(r) == first) { first } else { Rounding::F32 };
+    let speed = bench::attainable_speed(threads, common)?;
     Some(format!(
         "training takes about {} here: {:.0} GFLOP at {:.0} GFLOP/s, {:.0} % of this machine's matrix product; probes come on top",
         human_time(flop / speed),

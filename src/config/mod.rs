@@ -33,7 +33,7 @@ pub(crate) use identity::identity;
 pub use place::Place;
 pub(crate) use place::join;
 pub use schema::schema;
-pub use sections::{Control, Device, MatMul, ProbedEncoder, TrainSettings};
+pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
 pub use sentences::range as describe_range;
 pub(crate) use sentences::{bare, did_you_mean};
 

@@ -1,6 +1,6 @@
 //! The sections of an experiment file, and the settings that belong to no component.
 
-use ijepa_registry::kinds::Horizon;
+use ijepa_registry::{kinds::Horizon, params::Rounding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,23 +104,9 @@ pub struct TrainSettings {
     #[serde(default = "one")]
     #[schemars(range(min = 1), extend("x-cosmetic" = true))]
     pub checkpoint_every: u64,
-    /// How a GPU rounds the inputs of its matrix products; sums and weights stay f32. The CPU does not
-    /// round.
+    /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
     #[serde(default)]
-    pub matmul: MatMul,
-}
-
-/// Inputs of a GPU's matrix products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MatMul {
-    /// As they are: 24 significant bits.
-    #[default]
-    F32,
-    /// TF32: 11 significant bits, on tensor cores.
-    Tf32,
-    /// bfloat16: 8 significant bits, on tensor cores.
-    Bf16,
+    pub matmul: Rounding,
 }
 
 impl TrainSettings {

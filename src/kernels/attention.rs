@@ -166,7 +166,7 @@ fn unpack(from: &[f32], to: &mut [f32], stride: usize, col: usize, size: usize, 
 #[inline(always)]
 fn multiply<S: Simd>(out: &mut [f32], a: Left, b: &[f32], (m, k, n): (usize, usize, usize)) {
     let (out, b) = (Strided { values: out, stride: n }, Strided { values: b, stride: n });
-    tile::product::<S>(out, Start::Zero, a, b, (m, k, n));
+    tile::product::<S, false>(out, Start::Zero, a, b, (m, k, n));
 }
 
 /// Scores become exponentials of the first `n` values of each padded row; those beyond are next to nothing.

@@ -3,8 +3,10 @@
 //! `x2 = x + proj(attention(norm1 x))`, `out = x2 + fc2(gelu(fc1(norm2 x2)))`. When only some rows are
 //! kept, keys and values still come from every token; everything after them is for the kept rows.
 
+use super::Rounding;
 use super::attention::{self, Heads};
 use super::elementwise::{gather_rows, gelu};
+use super::factor::Factor;
 use super::layer_norm;
 use super::linear::Forward;
 use super::pool::Buffer;
@@ -32,6 +34,8 @@ pub struct Values {
     pub heads: Heads,
     /// Added to the variance in both norms.
     pub eps: f32,
+    /// Of the inputs of matrix products, but for those of the attention.
+    pub rounding: Rounding,
 }
 
 impl Values {
@@ -65,12 +69,12 @@ impl Layer {
         let d = values.dim();
         let map = |at| {
             let (weight, bias) = values.pair(at);
-            Forward::new(weight, bias)
+            Forward::new(weight, bias, values.rounding)
         };
         let (qkv, qkv_bias) = values.pair(at::QKV);
         Layer {
-            q: Forward::new(&qkv[..d * d], &qkv_bias[..d]),
-            kv: Forward::new(&qkv[d * d..], &qkv_bias[d..]),
+            q: Forward::new(&qkv[..d * d], &qkv_bias[..d], values.rounding),
+            kv: Forward::new(&qkv[d * d..], &qkv_bias[d..], values.rounding),
             proj: map(at::PROJ),
             fc1: map(at::FC1),
             fc2: map(at::FC2),
@@ -114,36 +118,38 @@ pub fn forward(layer: &Layer, group: &Group, x: Buffer, out: &mut [f32], save: b
     let (d, f) = (layer.dim(), layer.values.hidden());
     let (tokens, rows) = (group.tokens.len(), group.rows.len());
     let heads = layer.values.heads;
+    let rounding = layer.values.rounding;
 
     let (gain, bias) = layer.values.pair(at::NORM1);
     let (mut y, mut stats1) = (Buffer::any(tokens * d), Buffer::any(tokens * layer_norm::STATS));
     layer_norm::forward(&x, &mut y, &mut stats1, gain, bias, layer.values.eps);
     let mut kv = Buffer::any(tokens * 2 * d);
-    layer.kv.apply(&y, &mut kv);
-    let y = kept_rows(y, group, d);
+    let factor = Factor::rows(&y, d, rounding);
+    layer.kv.apply(&factor, &mut kv);
     let mut q = Buffer::any(rows * d);
-    layer.q.apply(&y, &mut q);
+    layer.q.apply(&factor.pick(group.kept.as_deref()), &mut q);
 
     let (mut o, mut lse) = (Buffer::any(rows * d), Buffer::any(rows * heads.count));
     attention::forward(heads, group, &q, &kv, &mut o, &mut lse);
     let mut x2 = Buffer::any(rows * d);
+    let factor = Factor::rows(&o, d, rounding);
     match &group.kept {
-        None => layer.proj.apply_residual(&o, &x, &mut x2),
+        None => layer.proj.apply_residual(&factor, &x, &mut x2),
         Some(kept) => {
             let mut residual = Buffer::any(rows * d);
             gather_rows(&x, &mut residual, kept, d);
-            layer.proj.apply_residual(&o, &residual, &mut x2);
+            layer.proj.apply_residual(&factor, &residual, &mut x2);
         }
     }
 
     let (gain, bias) = layer.values.pair(at::NORM2);
-    let (mut y, mut stats2) = (y, Buffer::any(rows * layer_norm::STATS));
+    let (mut y, mut stats2) = (Buffer::any(rows * d), Buffer::any(rows * layer_norm::STATS));
     layer_norm::forward(&x2, &mut y, &mut stats2, gain, bias, layer.values.eps);
     let mut h = Buffer::any(rows * f);
-    layer.fc1.apply(&y, &mut h);
+    layer.fc1.apply(&Factor::rows(&y, d, rounding), &mut h);
     let mut g = Buffer::any(rows * f);
     gelu(&h, &mut g);
-    layer.fc2.apply_residual(&g, &x2, out);
+    layer.fc2.apply_residual(&Factor::rows(&g, f, rounding), &x2, out);
     save.then_some(Saved { x, stats1, q, kv, lse, o, x2, stats2, h })
 }
 

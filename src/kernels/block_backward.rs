@@ -3,7 +3,8 @@
 use super::attention;
 use super::block::{PARAMETERS, Saved, Values, at, kept_rows};
 use super::elementwise::{gelu_backward, scatter_add_rows};
-use super::gemm::{Packed, product};
+use super::factor::Factor;
+use super::gemm::Packed;
 use super::layer_norm;
 use super::linear::{pack_for_backward, pack_rows, weight_gradient};
 use super::pool::Buffer;
@@ -51,13 +52,14 @@ impl<'a> Weights<'a> {
     pub fn new(values: &'a Values) -> Self {
         let (d, f) = (values.dim(), values.hidden());
         let (qkv, _) = values.pair(at::QKV);
+        let pack = |weight, outputs| pack_for_backward(weight, outputs, values.rounding);
         Weights {
             values,
-            q: pack_for_backward(&qkv[..d * d], d),
-            kv: pack_for_backward(&qkv[d * d..], 2 * d),
-            proj: pack_for_backward(values.pair(at::PROJ).0, d),
-            fc1: pack_for_backward(values.pair(at::FC1).0, f),
-            fc2: pack_for_backward(values.pair(at::FC2).0, d),
+            q: pack(&qkv[..d * d], d),
+            kv: pack(&qkv[d * d..], 2 * d),
+            proj: pack(values.pair(at::PROJ).0, d),
+            fc1: pack(values.pair(at::FC1).0, f),
+            fc2: pack(values.pair(at::FC2).0, d),
         }
     }
 }
@@ -106,18 +108,19 @@ fn mlp(
 ) -> Buffer {
     let (values, d) = (weights.values, weights.values.dim());
     let (mut dh, mut g) = (Buffer::any(h.len()), Buffer::any(h.len()));
-    product(&mut dh, Start::Zero, dy, &weights.fc2);
+    let rounding = values.rounding;
+    Factor::rows(dy, d, rounding).product(&mut dh, Start::Zero, &weights.fc2);
     gelu_backward(h, &mut g, &mut dh);
     let (dw, db) = gradient.pair(at::FC2);
-    weight_gradient(dw, db, start, dy, &pack_rows(&g, values.hidden()));
+    weight_gradient(dw, db, start, dy, &pack_rows(&g, values.hidden(), rounding));
     drop(g);
     let (gain, bias) = values.pair(at::NORM2);
     let mut y = Buffer::any(x2.len());
     layer_norm::apply(x2, &mut y, stats2, gain, bias);
     let (dw, db) = gradient.pair(at::FC1);
-    weight_gradient(dw, db, start, &dh, &pack_rows(&y, d));
+    weight_gradient(dw, db, start, &dh, &pack_rows(&y, d, rounding));
     let mut dnorm = y;
-    product(&mut dnorm, Start::Zero, &dh, &weights.fc1);
+    Factor::rows(&dh, values.hidden(), rounding).product(&mut dnorm, Start::Zero, &weights.fc1);
     let mut dx2 = Buffer::copy_of(dy);
     let (dgain, dbias) = gradient.pair(at::NORM2);
     layer_norm::backward(x2, stats2, gain, &dnorm, &mut dx2, dgain, dbias);
@@ -126,10 +129,11 @@ fn mlp(
 
 /// Through `proj(o)`: the gradient of `o`.
 fn projection(weights: &Weights, o: &[f32], dx2: &[f32], gradient: &mut Gradient, start: Start) -> Buffer {
+    let (d, rounding) = (weights.values.dim(), weights.values.rounding);
     let (dw, db) = gradient.pair(at::PROJ);
-    weight_gradient(dw, db, start, dx2, &pack_rows(o, weights.values.dim()));
+    weight_gradient(dw, db, start, dx2, &pack_rows(o, d, rounding));
     let mut d_o = Buffer::any(o.len());
-    product(&mut d_o, Start::Zero, dx2, &weights.proj);
+    Factor::rows(dx2, d, rounding).product(&mut d_o, Start::Zero, &weights.proj);
     d_o
 }
 
@@ -143,25 +147,27 @@ fn qkv(
     start: Start,
 ) -> Buffer {
     let (values, d) = (weights.values, weights.values.dim());
+    let rounding = values.rounding;
     let (gain, bias) = values.pair(at::NORM1);
     let mut y = Buffer::any(x.len());
     layer_norm::apply(x, &mut y, stats1, gain, bias);
     let (dw, db) = gradient.pair(at::QKV);
     let (dw_q, dw_kv) = dw.split_at_mut(d * d);
     let (db_q, db_kv) = db.split_at_mut(d);
-    let packed = pack_rows(&y, d);
+    let packed = pack_rows(&y, d, rounding);
     weight_gradient(dw_kv, db_kv, start, dkv, &packed);
     let y = kept_rows(y, group, d);
-    let packed = if group.kept.is_some() { pack_rows(&y, d) } else { packed };
+    let packed = if group.kept.is_some() { pack_rows(&y, d, rounding) } else { packed };
     weight_gradient(dw_q, db_q, start, dq, &packed);
 
     let mut dnorm = Buffer::any(x.len());
-    product(&mut dnorm, Start::Zero, dkv, &weights.kv);
+    Factor::rows(dkv, 2 * d, rounding).product(&mut dnorm, Start::Zero, &weights.kv);
+    let dq = Factor::rows(dq, d, rounding);
     match &group.kept {
-        None => product(&mut dnorm, Start::Output, dq, &weights.q),
+        None => dq.product(&mut dnorm, Start::Output, &weights.q),
         Some(kept) => {
             let mut rows = y;
-            product(&mut rows, Start::Zero, dq, &weights.q);
+            dq.product(&mut rows, Start::Zero, &weights.q);
             scatter_add_rows(&rows, &mut dnorm, kept, d);
         }
     }

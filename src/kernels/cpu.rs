@@ -15,8 +15,8 @@ use super::check::{check_blocks, check_gather, check_linear, check_loss, ensure}
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
-    AdamWStep, Backend, BlockParams, Result, RowLoss, TableTerm, gather, layer_norm, linear, loss as losses,
-    optimizer,
+    AdamWStep, Backend, BlockParams, Result, Rounding, RowLoss, TableTerm, gather, layer_norm, linear,
+    loss as losses, optimizer,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -63,6 +63,7 @@ fn read_block(block: &BlockParams<Cpu>) -> Values {
         tensors: block.tensors().map(read_flat),
         heads: Heads { count: block.heads, size: block.dim() / block.heads },
         eps: block.eps,
+        rounding: block.rounding,
     }
 }
 
@@ -71,12 +72,13 @@ fn linear_node<T: Tape<f32, Cpu>>(
     x: Rows<Cpu>,
     weight: &Flat<Cpu>,
     bias: &Flat<Cpu>,
+    rounding: Rounding,
     mut tape: T,
     wants_dx: bool,
 ) -> Result<Rows<Cpu, T>> {
     let (_, outputs) = check_linear(&x, weight, bias)?;
     let (xv, wv, bv) = (read(&x), read_flat(weight), read_flat(bias));
-    let y = tensor(x.device(), linear::forward(&xv, &wv, &bv), (x.shape().0, outputs))?;
+    let y = tensor(x.device(), linear::forward(&xv, &wv, &bv, rounding), (x.shape().0, outputs))?;
     if T::OWNS_TAPE {
         let (x, y, weight, bias) = (x.ghost(), y.ghost(), weight.clone(), bias.clone());
         tape.add_backward_op(move |g| {
@@ -84,10 +86,10 @@ fn linear_node<T: Tape<f32, Cpu>>(
             let (mut dw, mut db) = (take!(g, &weight), take!(g, &bias));
             if wants_dx {
                 let mut dx = take!(g, &x);
-                linear::backward(&xv, &wv, &dy, Some(&mut dx), (&mut dw, &mut db));
+                linear::backward(&xv, &wv, &dy, Some(&mut dx), (&mut dw, &mut db), rounding);
                 put!(g, &x, dx);
             } else {
-                linear::backward(&xv, &wv, &dy, None, (&mut dw, &mut db));
+                linear::backward(&xv, &wv, &dy, None, (&mut dw, &mut db), rounding);
             }
             put!(g, &weight, dw);
             put!(g, &bias, db);
@@ -102,19 +104,21 @@ impl Backend for Cpu {
         x: Rows<Self, T>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
     ) -> Result<Rows<Self, T>> {
         let (x, tape) = split(x)?;
-        linear_node(x, weight, bias, tape, true)
+        linear_node(x, weight, bias, rounding, tape, true)
     }
 
     fn linear_of_input<T: Tape<f32, Self>>(
         x: &Rows<Self>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
         tape: T,
     ) -> Result<Rows<Self, T>> {
         let (x, NoneTape) = split(x.clone())?;
-        linear_node(x, weight, bias, tape, false)
+        linear_node(x, weight, bias, rounding, tape, false)
     }
 
     fn layer_norm<T: Tape<f32, Self>>(

@@ -2,8 +2,10 @@
 
 use rayon::prelude::*;
 
+use super::Rounding;
 use super::elementwise::{add, add_column_sums};
-use super::gemm::{Packed, product, product_of_transposed};
+use super::factor::Factor;
+use super::gemm::Packed;
 use super::pool::Buffer;
 use super::split;
 use super::tile::Start;
@@ -16,45 +18,46 @@ pub struct Forward {
 
 impl Forward {
     /// From `weight` (out, in) and `bias` (out).
-    pub fn new(weight: &[f32], bias: &[f32]) -> Self {
+    pub fn new(weight: &[f32], bias: &[f32], rounding: Rounding) -> Self {
         let inputs = weight.len() / bias.len();
-        Forward { weight: Packed::transposed(weight, inputs, bias.len()), bias: Buffer::copy_of(bias) }
+        let weight = Packed::rounded_transposed(weight, inputs, bias.len(), rounding);
+        Forward { weight, bias: Buffer::copy_of(bias) }
     }
     /// `y = x W' + b` for (n, in) rows.
-    pub fn apply(&self, x: &[f32], y: &mut [f32]) {
-        product(y, Start::Row(&self.bias), x, &self.weight);
+    pub fn apply(&self, x: &Factor, y: &mut [f32]) {
+        x.product(y, Start::Row(&self.bias), &self.weight);
     }
     /// `y = residual + x W' + b`.
-    pub fn apply_residual(&self, x: &[f32], residual: &[f32], y: &mut [f32]) {
+    pub fn apply_residual(&self, x: &Factor, residual: &[f32], y: &mut [f32]) {
         assert_eq!(residual.len(), y.len(), "residual");
-        product(y, Start::RowAndMatrix(&self.bias, residual), x, &self.weight);
+        x.product(y, Start::RowAndMatrix(&self.bias, residual), &self.weight);
     }
 }
 
 /// A map's weight (out, in), ready for the gradient of its input: `dx = start + dy W`.
-pub fn pack_for_backward(weight: &[f32], outputs: usize) -> Packed {
-    Packed::new(weight, outputs, weight.len() / outputs)
+pub fn pack_for_backward(weight: &[f32], outputs: usize, rounding: Rounding) -> Packed {
+    Packed::rounded(weight, outputs, weight.len() / outputs, rounding)
 }
 
 /// `dW = start + dy' x` (out, in) for packed rows `x`, and `db += ` column sums of `dy`.
 pub fn weight_gradient(dw: &mut [f32], db: &mut [f32], start: Start, dy: &[f32], x: &Packed) {
-    product_of_transposed(dw, start, dy, x);
+    Factor::transposed(dy, db.len(), x.rounding()).product(dw, start, x);
     add_column_sums(db, dy);
 }
 
 /// Packs rows of `d` values as the right factor of a weight gradient.
-pub fn pack_rows(x: &[f32], d: usize) -> Packed {
-    Packed::new(x, x.len() / d, d)
+pub fn pack_rows(x: &[f32], d: usize, rounding: Rounding) -> Packed {
+    Packed::rounded(x, x.len() / d, d, rounding)
 }
 
 /// The whole map, rows shared between threads.
-pub fn forward(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], rounding: Rounding) -> Vec<f32> {
     let (inputs, outputs) = (weight.len() / bias.len(), bias.len());
-    let map = Forward::new(weight, bias);
+    let map = Forward::new(weight, bias, rounding);
     let mut y = vec![0.0; x.len() / inputs * outputs];
     y.par_chunks_mut(split::GROUP_TOKENS * outputs)
         .zip(x.par_chunks(split::GROUP_TOKENS * inputs))
-        .for_each(|(y, x)| map.apply(x, y));
+        .for_each(|(y, x)| map.apply(&Factor::rows(x, inputs, rounding), y));
     y
 }
 
@@ -65,14 +68,15 @@ pub fn backward(
     dy: &[f32],
     dx: Option<&mut [f32]>,
     (dw, db): (&mut [f32], &mut [f32]),
+    rounding: Rounding,
 ) {
     let outputs = db.len();
     let inputs = dw.len() / outputs;
     if let Some(dx) = dx {
-        let weight = pack_for_backward(weight, outputs);
+        let weight = pack_for_backward(weight, outputs, rounding);
         dx.par_chunks_mut(split::GROUP_TOKENS * inputs)
             .zip(dy.par_chunks(split::GROUP_TOKENS * outputs))
-            .for_each(|(dx, dy)| product(dx, Start::Output, dy, &weight));
+            .for_each(|(dx, dy)| Factor::rows(dy, outputs, rounding).product(dx, Start::Output, &weight));
     }
     let chunks: Vec<_> =
         dy.chunks(split::GROUP_TOKENS * outputs).zip(x.chunks(split::GROUP_TOKENS * inputs)).collect();
@@ -82,7 +86,7 @@ pub fn backward(
         .map(|run| {
             let (mut dw, mut db) = (Buffer::zeros(dw.len()), Buffer::zeros(db.len()));
             for (dy, x) in run {
-                weight_gradient(&mut dw, &mut db, Start::Output, dy, &pack_rows(x, inputs));
+                weight_gradient(&mut dw, &mut db, Start::Output, dy, &pack_rows(x, inputs, rounding));
             }
             (dw, db)
         })

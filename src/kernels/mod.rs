@@ -12,6 +12,7 @@
 //! This module and its children are the only place for `unsafe` code.
 
 mod attention;
+mod bf16;
 mod block;
 mod block_backward;
 mod check;
@@ -19,6 +20,7 @@ mod cpu;
 #[cfg(feature = "cuda-base")]
 mod cuda;
 mod elementwise;
+mod factor;
 mod gather;
 mod gemm;
 mod lanes;
@@ -37,6 +39,7 @@ mod tile;
 mod types;
 
 use dfdx::prelude::HasShape;
+pub use ijepa_registry::params::Rounding;
 use ijepa_registry::tensor::{
     Device, Flat, Gradients, ModelError, Rows, Segments, Tape, TapedRows, TapedScalar,
 };
@@ -50,7 +53,7 @@ pub use memory::keep_memory;
 #[doc(hidden)]
 pub use simd::{Level, limit_level, widest_level};
 pub use tile::Start;
-pub use types::{AdamWStep, AdamWUpdate, BlockParams, Rounding, RowLoss, TableTerm};
+pub use types::{AdamWStep, AdamWUpdate, BlockParams, RowLoss, TableTerm};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -60,11 +63,13 @@ pub const NONE: u32 = u32::MAX;
 
 /// A device with the model's operators.
 pub trait Backend: Device<f32> {
-    /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out).
+    /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out). `rounding` applies to the
+    /// inputs of this product and of the two of its gradient, not to `b`.
     fn linear<T: Tape<f32, Self>>(
         x: Rows<Self, T>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
     ) -> Result<Rows<Self, T>>;
 
     /// [`Backend::linear`] of data that needs no gradient (pixels); `tape` goes to the output.
@@ -72,6 +77,7 @@ pub trait Backend: Device<f32> {
         x: &Rows<Self>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
         tape: T,
     ) -> Result<Rows<Self, T>>;
 

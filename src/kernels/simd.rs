@@ -10,6 +10,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::bf16::pair;
+
 /// Lanes that a loop handles at once: one AVX-512 register, two AVX2 ones, four NEON ones.
 pub const LANES: usize = 16;
 
@@ -24,12 +26,15 @@ pub enum Level {
     /// AVX-512 (F, BW, DQ, VL) with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same with products of bf16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 impl Level {
     /// All levels that a build for this architecture knows.
     #[cfg(target_arch = "x86_64")]
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
     /// All levels that a build for this architecture knows.
     #[cfg(not(target_arch = "x86_64"))]
     pub const ALL: [Level; 1] = [Level::Portable];
@@ -48,6 +53,8 @@ impl std::fmt::Display for Level {
             Level::Avx2 => "AVX2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 => "AVX-512 with bf16",
         })
     }
 }
@@ -82,10 +89,14 @@ pub fn widest_level() -> Level {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
-        if avx2 {
-            return if avx512 { Level::Avx512 } else { Level::Avx2 };
+        match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+            (true, true, true) => Level::Avx512Bf16,
+            (true, true, false) => Level::Avx512,
+            (true, false, _) => Level::Avx2,
+            (false, ..) => Level::Portable,
         }
     }
+    #[cfg(not(target_arch = "x86_64"))]
     Level::Portable
 }
 
@@ -98,6 +109,12 @@ macro_rules! vectorised {
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             fn body$(<$simd: $crate::kernels::simd::Simd>)?($($arg: $ty),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+            fn avx512_bf16($($arg: $ty),*) $(-> $ret)? {
+                $(type $simd = $crate::kernels::simd::Avx512Bf16;)?
+                body$(::<$simd>)?($($arg),*)
+            }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
             fn avx512($($arg: $ty),*) $(-> $ret)? {
@@ -117,6 +134,9 @@ macro_rules! vectorised {
             match $crate::kernels::simd::level() {
                 // SAFETY: `level` has just found every instruction set that these versions use.
                 #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Level::Avx512Bf16 => unsafe { avx512_bf16($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
                 $crate::kernels::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
@@ -132,7 +152,8 @@ pub(crate) use vectorised;
 ///
 /// # Safety
 /// All functions need the level's instruction set and are only sound inside a `vectorised!` body of that
-/// level; `load` and `store` need sixteen values at the pointer, with any alignment.
+/// level; `load` and `store` need sixteen values at the pointer, with any alignment, `pair_neighbours`
+/// thirty-two to read.
 pub trait Simd {
     /// Sixteen `f32`.
     type V: Copy;
@@ -161,6 +182,33 @@ pub trait Simd {
         }
         columns
     }
+    /// Each lane as two bf16, see [`super::bf16`]: the lower and the upper ones.
+    unsafe fn halves(v: Self::V) -> [Self::V; 2];
+    /// `c` plus the products of the upper bf16 of every lane, then plus those of the lower ones.
+    #[inline(always)]
+    unsafe fn mul_add_pairs(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let ([a_low, a_high], [b_low, b_high]) = (Self::halves(a), Self::halves(b));
+            Self::mul_add(a_low, b_low, Self::mul_add(a_high, b_high, c))
+        }
+    }
+    /// Sixteen pairs of neighbours, from thirty-two values.
+    #[inline(always)]
+    unsafe fn pair_neighbours(from: *const f32, to: *mut f32) {
+        for i in 0..LANES {
+            // SAFETY: the caller's.
+            unsafe { *to.add(i) = pair(*from.add(2 * i), *from.add(2 * i + 1)) }
+        }
+    }
+    /// Sixteen pairs, each a value of `low` and the one of `high` in the same lane.
+    #[inline(always)]
+    unsafe fn pair_rows(low: *const f32, high: *const f32, to: *mut f32) {
+        for i in 0..LANES {
+            // SAFETY: the caller's.
+            unsafe { *to.add(i) = pair(*low.add(i), *high.add(i)) }
+        }
+    }
 }
 
 /// Shape of the register tile: accumulators must hide the latency of multiply-adds and fit the registers.
@@ -173,12 +221,13 @@ pub enum Tile {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+pub use x86::{Avx2, Avx512, Avx512Bf16};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{LANES, Simd, Tile};
     use std::arch::x86_64::*;
+    use std::mem::transmute;
 
     /// One 512-bit register.
     pub struct Avx512;
@@ -227,6 +276,14 @@ mod x86 {
             }
             columns
         }
+        #[inline(always)]
+        unsafe fn halves(v: __m512) -> [__m512; 2] {
+            unsafe {
+                let bits = _mm512_castps_si512(v);
+                let high = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000u32 as i32));
+                [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)), _mm512_castsi512_ps(high)]
+            }
+        }
     }
 
     /// In registers: pairs of values, pairs of pairs, then twice the quarters of registers.
@@ -254,6 +311,76 @@ mod x86 {
             v[4 + i] = _mm512_shuffle_f32x4::<EVEN>(odd, next_odd);
             v[8 + i] = _mm512_shuffle_f32x4::<ODD>(even, next_even);
             v[12 + i] = _mm512_shuffle_f32x4::<ODD>(odd, next_odd);
+        }
+    }
+
+    /// [`Avx512`] with products of bf16.
+    pub struct Avx512Bf16;
+
+    impl Simd for Avx512Bf16 {
+        type V = __m512;
+        const TILE: Tile = Tile::Wide;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            unsafe { Avx512::splat(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            unsafe { Avx512::load(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(v: __m512, to: *mut f32) {
+            unsafe { Avx512::store(v, to) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { Avx512::mul_add(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            unsafe { Avx512::add(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            unsafe { Avx512::max(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
+            unsafe { Avx512::transposed(rows) }
+        }
+        #[inline(always)]
+        unsafe fn halves(v: __m512) -> [__m512; 2] {
+            unsafe { Avx512::halves(v) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_dpbf16_ps(c, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
+        }
+        #[inline(always)]
+        unsafe fn pair_neighbours(from: *const f32, to: *mut f32) {
+            unsafe {
+                let pairs = _mm512_cvtne2ps_pbh(Self::load(from.add(16)), Self::load(from));
+                Self::store(transmute::<__m512bh, __m512>(pairs), to);
+            }
+        }
+        #[inline(always)]
+        unsafe fn pair_rows(low: *const f32, high: *const f32, to: *mut f32) {
+            // Lane `i` of the result takes the 16 bits `i` of the first half and of the second.
+            const FROM: [u32; 16] = {
+                let mut lanes = [0; 16];
+                let mut i = 0;
+                while i < 16 {
+                    lanes[i] = i as u32 | (i as u32 + 16) << 16;
+                    i += 1;
+                }
+                lanes
+            };
+            unsafe {
+                let halves = _mm512_cvtne2ps_pbh(Self::load(high), Self::load(low));
+                let halves = transmute::<__m512bh, __m512i>(halves);
+                let pairs = _mm512_permutexvar_epi16(transmute::<[u32; 16], __m512i>(FROM), halves);
+                Self::store(_mm512_castsi512_ps(pairs), to);
+            }
         }
     }
 
@@ -289,6 +416,15 @@ mod x86 {
         #[inline(always)]
         unsafe fn max(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
             unsafe { [_mm256_max_ps(b[0], a[0]), _mm256_max_ps(b[1], a[1])] }
+        }
+        #[inline(always)]
+        unsafe fn halves(v: [__m256; 2]) -> [[__m256; 2]; 2] {
+            unsafe {
+                let bits = v.map(|v| _mm256_castps_si256(v));
+                let mask = _mm256_set1_epi32(0xffff_0000u32 as i32);
+                let low = bits.map(|v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v)));
+                [low, bits.map(|v| _mm256_castsi256_ps(_mm256_and_si256(v, mask)))]
+            }
         }
     }
 }
@@ -337,6 +473,14 @@ impl Simd for Portable {
         }
         a
     }
+    #[inline(always)]
+    unsafe fn halves(v: Self::V) -> [Self::V; 2] {
+        use std::arch::aarch64::*;
+        let low = |v| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(v))) };
+        let mask = unsafe { vdupq_n_u32(0xffff_0000) };
+        let high = |v| unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), mask)) };
+        [v.map(low), v.map(high)]
+    }
 }
 
 #[cfg(not(target_arch = "aarch64"))]
@@ -366,5 +510,10 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| if b[i] > a[i] { b[i] } else { a[i] })
+    }
+    #[inline(always)]
+    unsafe fn halves(v: Self::V) -> [Self::V; 2] {
+        let bits = v.map(f32::to_bits);
+        [bits.map(|b| f32::from_bits(b << 16)), bits.map(|b| f32::from_bits(b & 0xffff_0000))]
     }
 }

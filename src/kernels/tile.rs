@@ -66,9 +66,10 @@ pub struct Strided<V> {
     pub stride: usize,
 }
 
-/// `out (m, n) = start + a (m, k) b (k, n)`; `n` a multiple of [`LANES`].
+/// `out (m, n) = start + a (m, k) b (k, n)`; `n` a multiple of [`LANES`]. With `PAIRS` every value of `a`
+/// and `b` stands for two bf16, neighbours along `k` (see [`super::bf16`]).
 #[inline(always)]
-pub fn product<S: Simd>(
+pub fn product<S: Simd, const PAIRS: bool>(
     out: Strided<&mut [f32]>,
     start: Start,
     a: Left,
@@ -89,7 +90,7 @@ pub fn product<S: Simd>(
             assert!(row.len() >= n && x.len() >= (m - 1) * out.stride + n)
         }
     }
-    let operands = Operands::<S> {
+    let operands = Operands::<S, PAIRS> {
         out: out.values.as_mut_ptr(),
         out_stride: out.stride,
         start: StartAt::new(start),
@@ -156,7 +157,7 @@ macro_rules! unrolled {
 }
 
 /// Addresses and strides of a product.
-struct Operands<S> {
+struct Operands<S, const PAIRS: bool> {
     out: *mut f32,
     out_stride: usize,
     start: StartAt,
@@ -169,7 +170,7 @@ struct Operands<S> {
     simd: std::marker::PhantomData<S>,
 }
 
-impl<S: Simd> Operands<S> {
+impl<S: Simd, const PAIRS: bool> Operands<S, PAIRS> {
     /// All `m` rows of the `V` vectors from column `col` on, `R` rows at a time.
     ///
     /// # Safety
@@ -212,7 +213,7 @@ impl<S: Simd> Operands<S> {
                 unrolled!(v < V, right[v] = S::load(b.add(v * LANES)));
                 unrolled!(r < R, {
                     let left = S::splat(*a.add(r * self.a_row));
-                    unrolled!(v < V, sum[r][v] = S::mul_add(left, right[v], sum[r][v]));
+                    unrolled!(v < V, sum[r][v] = Self::mul_add(left, right[v], sum[r][v]));
                 });
                 a = a.wrapping_add(self.a_col);
                 b = b.wrapping_add(self.b_stride);
@@ -232,6 +233,16 @@ impl<S: Simd> Operands<S> {
                 unrolled!(v < V, S::store(sum[r][v], out.add(r * self.out_stride + v * LANES)));
             });
         }
+    }
+
+    /// One step of the inner sum.
+    ///
+    /// # Safety
+    /// That of [`Simd`].
+    #[inline(always)]
+    unsafe fn mul_add(a: S::V, b: S::V, c: S::V) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { if PAIRS { S::mul_add_pairs(a, b, c) } else { S::mul_add(a, b, c) } }
     }
 
     /// Adds a matrix laid out like the output, the tile's part of which is at `at`.

@@ -1,7 +1,10 @@
 //! What the operators take besides tensors.
 
 use dfdx::prelude::HasShape;
-use ijepa_registry::tensor::{Device, Flat};
+use ijepa_registry::{
+    params::Rounding,
+    tensor::{Device, Flat},
+};
 
 use super::Result;
 use super::check::ensure;
@@ -14,6 +17,8 @@ pub struct BlockParams<D: Device<f32>> {
     pub heads: usize,
     /// Added to the variance in both norms.
     pub eps: f32,
+    /// Of the inputs of the linear maps; attention's products are f32 in any case.
+    pub rounding: Rounding,
     /// `norm1.weight` (d).
     pub norm1_weight: Flat<D>,
     /// `norm1.bias` (d).
@@ -42,11 +47,12 @@ pub struct BlockParams<D: Device<f32>> {
 
 impl<D: Device<f32>> BlockParams<D> {
     /// From the tensors in the order of the fields: the inverse of [`BlockParams::tensors`].
-    pub fn from_tensors(heads: usize, eps: f32, tensors: [Flat<D>; 12]) -> Self {
+    pub fn from_tensors(heads: usize, eps: f32, rounding: Rounding, tensors: [Flat<D>; 12]) -> Self {
         let [n1w, n1b, qkvw, qkvb, pw, pb, n2w, n2b, f1w, f1b, f2w, f2b] = tensors;
         BlockParams {
             heads,
             eps,
+            rounding,
             norm1_weight: n1w,
             norm1_bias: n1b,
             qkv_weight: qkvw,
@@ -107,18 +113,6 @@ pub struct TableTerm<'a, D: Device<f32>> {
     pub index: &'a [u32],
     /// Whether the table has a gradient (sin-cos positions have none).
     pub trained: bool,
-}
-
-/// How a GPU rounds the inputs of matrix products; sums are f32 in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rounding {
-    /// Not at all.
-    #[default]
-    F32,
-    /// To TF32: 11 significant bits.
-    Tf32,
-    /// To bfloat16: 8 significant bits.
-    Bf16,
 }
 
 /// A loss between predicted and target rows.

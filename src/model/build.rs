@@ -9,6 +9,8 @@ use crate::kernels::Backend;
 pub struct Builder {
     /// Seed of the initial values.
     pub seed: u64,
+    /// Of the inputs of the model's matrix products.
+    pub rounding: Rounding,
     /// Sizes.
     pub geometry: Geometry,
     /// Encoder settings.
@@ -77,7 +79,9 @@ impl Builder {
     /// The untrained encoder: what training starts from, and the `random_init` control.
     pub fn encoder<D: BuildDevice>(&self, device: &D) -> Result<Box<dyn Encoder<D>>, ModelError> {
         let context = EncoderContext { device, seed: self.seed, image: self.geometry.image };
-        D::build_encoder(self.encoder.as_ref(), &context)
+        let mut encoder = D::build_encoder(self.encoder.as_ref(), &context)?;
+        self.round(encoder.params_mut());
+        Ok(encoder)
     }
 
     /// The whole model; the target encoder starts equal to the context encoder.
@@ -88,14 +92,22 @@ impl Builder {
             grid: self.geometry.grid(),
             encoder_dim: self.geometry.dim,
         };
+        let mut predictor = D::build_predictor(self.predictor.as_ref(), &context)?;
+        self.round(predictor.params_mut());
         Ok(Jepa {
             device: device.clone(),
             geometry: self.geometry,
             context_encoder: self.encoder(device)?,
             target_encoder: self.encoder(device)?,
-            predictor: D::build_predictor(self.predictor.as_ref(), &context)?,
+            predictor,
             loss: D::build_loss(self.loss.as_ref()),
         })
+    }
+
+    fn round<D: Device<f32>>(&self, params: Vec<&mut Param<D>>) {
+        for param in params {
+            param.rounding = self.rounding;
+        }
     }
 
     /// A fresh optimizer.

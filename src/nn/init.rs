@@ -123,7 +123,7 @@ impl<'a, D: Device<f32>> Init<'a, D> {
     fn param(&self, name: &str, dims: &[usize], values: Vec<f32>) -> Param<D> {
         let shape = (values.len(),);
         let data = self.device.tensor_from_vec(values, shape);
-        Param { name: name.to_string(), dims: dims.to_vec(), data, trainable: true }
+        Param { name: name.to_string(), dims: dims.to_vec(), data, trainable: true, rounding: Rounding::F32 }
     }
 }
 

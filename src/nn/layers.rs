@@ -19,11 +19,13 @@ impl<D: Backend> Linear<D> {
     }
     /// `(token, in)` to `(token, out)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
-        D::linear(x, &self.params[0].data, &self.params[1].data)
+        let [weight, bias] = &self.params;
+        D::linear(x, &weight.data, &bias.data, weight.rounding)
     }
     /// The same for model inputs: no gradient of `x` is computed, and `tape` starts here.
     pub fn forward_input<T: Tape<f32, D>>(&self, x: &Rows<D>, tape: T) -> Result<Rows<D, T>, ModelError> {
-        D::linear_of_input(x, &self.params[0].data, &self.params[1].data, tape)
+        let [weight, bias] = &self.params;
+        D::linear_of_input(x, &weight.data, &bias.data, weight.rounding, tape)
     }
 }
 
@@ -57,6 +59,9 @@ pub struct BlockSize {
     /// Layer-norm epsilon.
     pub eps: f64,
 }
+
+/// Place of the packed query, key and value weight among the parameters of a block.
+const QKV: usize = 2;
 
 /// Transformer blocks in a row, each pre-norm: attention, then MLP, each on a residual path.
 pub struct Stack<D: Device<f32>> {
@@ -93,7 +98,9 @@ impl<D: Backend> Stack<D> {
     }
 
     fn operands(&self, params: &[Param<D>; 12]) -> BlockParams<D> {
-        BlockParams::from_tensors(self.heads, self.eps, params.each_ref().map(|p| p.data.clone()))
+        // All weights of a block round alike.
+        let rounding = params[QKV].rounding;
+        BlockParams::from_tensors(self.heads, self.eps, rounding, params.each_ref().map(|p| p.data.clone()))
     }
 }
 

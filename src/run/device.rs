@@ -3,10 +3,7 @@
 use super::RunError;
 use crate::config::Device;
 #[cfg(feature = "cuda-base")]
-use crate::{
-    config::MatMul,
-    kernels::{self, Rounding},
-};
+use crate::kernels;
 
 /// A device of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +54,9 @@ struct Refusal {
 
 /// The GPU of this ordinal, ready to compute.
 #[cfg(feature = "cuda-base")]
-pub fn open(ordinal: usize, matmul: MatMul) -> Result<dfdx::prelude::Cuda, RunError> {
-    let rounding = match matmul {
-        MatMul::F32 => Rounding::F32,
-        MatMul::Tf32 => Rounding::Tf32,
-        MatMul::Bf16 => Rounding::Bf16,
-    };
+pub fn open(ordinal: usize) -> Result<dfdx::prelude::Cuda, RunError> {
     let failed = |e| RunError::Config(format!("device: GPU {ordinal} cannot be used: {e}; write device=cpu"));
-    kernels::open(ordinal, rounding).map_err(failed)
+    kernels::open(ordinal).map_err(failed)
 }
 
 #[cfg(feature = "cuda-base")]

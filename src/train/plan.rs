@@ -98,6 +98,7 @@ impl RunPlan {
         };
         let builder = Builder {
             seed: experiment.seed,
+            rounding: experiment.train.matmul,
             geometry,
             encoder: experiment.encoder.object,
             predictor: experiment.predictor.object,
@@ -118,5 +119,28 @@ impl RunPlan {
     /// EMA momentum of a step.
     pub fn momentum(&self, step: u64) -> f64 {
         self.ema.value(step, self.horizon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_registry::{kinds::LoadContext, params::Rounding, tensor::Cpu};
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn every_parameter_of_the_model_rounds_as_the_experiment_says() {
+        let text = include_str!("../../experiments/quickstart.yaml");
+        for (setting, rounding) in [("f32", Rounding::F32), ("bf16", Rounding::Bf16)] {
+            let changes =
+                ["dataset={ kind: shapes, train: 64, test: 16 }".into(), format!("train.matmul={setting}")];
+            let experiment =
+                config::load("quickstart", text, &changes, &|_| Err("extends nothing".into())).unwrap();
+            let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
+            let (_, builder) = RunPlan::new(experiment, Arc::new(data));
+            let jepa = builder.model(&Cpu::default()).unwrap();
+            assert!(jepa.all_params().iter().all(|(_, p)| p.rounding == rounding), "{setting}");
+        }
     }
 }

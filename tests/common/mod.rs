@@ -3,7 +3,7 @@
 
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows, Segments};
-use ijepa_run::kernels::{BlockParams, from_host};
+use ijepa_run::kernels::{BlockParams, Rounding, from_host};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -35,6 +35,7 @@ impl Random {
         BlockParams {
             heads,
             eps: 1e-6,
+            rounding: Rounding::F32,
             norm1_weight: gain(self),
             norm1_bias: self.flat(d, 0.2),
             qkv_weight: self.flat(3 * d * d, 2.0 * scale),
@@ -49,6 +50,12 @@ impl Random {
             fc2_bias: self.flat(d, 0.2),
         }
     }
+}
+
+/// The nearest bf16, ties to even: the nearest multiple of 2^-7 of its power of two.
+pub fn bf16(x: f32) -> f32 {
+    let unit = f64::from(x).abs().log2().floor().exp2() / 128.0;
+    if x == 0.0 { 0.0 } else { ((f64::from(x) / unit).round_ties_even() * unit) as f32 }
 }
 
 pub fn flat(values: Vec<f32>) -> Flat<Cpu> {

@@ -12,7 +12,6 @@ use std::{
 };
 
 use dfdx::prelude::Cuda;
-use ijepa_run::kernels::Rounding;
 
 /// `emulate` of `emulator.cpp`.
 type Emulate = unsafe extern "C" fn(*const c_char, *const u32, *const u32, *mut *mut c_void) -> c_int;
@@ -52,15 +51,14 @@ pub fn device() -> Turn {
         cuda_shim::null::install(Some(execute));
     }
     let computes = gpu || EMULATOR.get_or_init(build).is_some();
-    let cuda = ijepa_run::kernels::open(0, Rounding::F32)
-        .unwrap_or_else(|e| panic!("the device cannot be opened: {e}"));
+    let cuda = ijepa_run::kernels::open(0).unwrap_or_else(|e| panic!("the device cannot be opened: {e}"));
     Turn { cuda, computes, gpu, _turn: turn }
 }
 
 /// A device that carries nothing out, in a process that has no other: what remains is the host's work.
 pub fn idle_device() -> Cuda {
     assert!(cuda_shim::null::install(None), "run this test alone");
-    ijepa_run::kernels::open(0, Rounding::F32).unwrap()
+    ijepa_run::kernels::open(0).unwrap()
 }
 
 /// A device that computes; without one the test skips.

@@ -5,7 +5,9 @@
 
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
-use ijepa_run::kernels::{AdamWStep, Backend, BlockParams, NONE, RowLoss, TableTerm, from_host, to_host};
+use ijepa_run::kernels::{
+    AdamWStep, Backend, BlockParams, NONE, Rounding, RowLoss, TableTerm, from_host, to_host,
+};
 
 use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
 use crate::emulator::{computing_device, run_backwards};
@@ -35,7 +37,7 @@ impl<D: Backend> Inputs<D> {
     fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<D> {
         let block = self.random.block(d, heads, hidden);
         let here = |t: &Flat<Cpu>| self.device.tensor_from_vec(t.as_vec(), (t.shape().0,));
-        BlockParams::from_tensors(heads, 1e-6, block.tensors().map(here))
+        BlockParams::from_tensors(heads, 1e-6, Rounding::F32, block.tensors().map(here))
     }
     /// Output values and, of a squared distance to some target, the gradients of the tensors.
     fn outcome(&mut self, y: TapedRows<D>, x: &Rows<D>, params: &[&Flat<D>]) -> Values {
@@ -67,9 +69,9 @@ fn assert_same(what: &str, found: &Values, expected: &Values) {
 fn linear<D: Backend>(device: &D, (n, inputs, outputs): (usize, usize, usize)) -> Values {
     let mut r = Inputs::new(device, 1);
     let (x, w, b) = (r.rows(n, inputs), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
-    let y = D::linear(x.leaky_trace(), &w, &b).unwrap();
+    let y = D::linear(x.leaky_trace(), &w, &b, Rounding::F32).unwrap();
     let mut values = r.outcome(y, &x, &[&w, &b]);
-    let y = D::linear_of_input(&x, &w, &b, OwnedTape::default()).unwrap();
+    let y = D::linear_of_input(&x, &w, &b, Rounding::F32, OwnedTape::default()).unwrap();
     values.extend(r.outcome(y, &x, &[&w, &b]));
     values
 }

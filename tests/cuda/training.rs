@@ -7,7 +7,6 @@ use ijepa_run::{
     config,
     data::{Loader, LoaderPlan},
     events::{Event, Outcome, Snapshot},
-    kernels::{Rounding, open},
     model::BuildDevice,
     registry::kinds::LoadContext,
     train::{RunPlan, Session, Until, run},
@@ -107,18 +106,16 @@ fn fifty_steps_follow_the_cpu() {
 #[test]
 fn rounded_products_stay_near() {
     let Some(turn) = computing_device() else { return };
-    let loss = |rounding| {
-        let device = open(0, rounding).unwrap();
-        let (mut losses, mut session) = (Vec::new(), session(&device));
+    let loss = |matmul| {
+        let mut losses = Vec::new();
+        let mut session = session_of(TINY, &[&format!("train.matmul={matmul}")], &turn.cuda);
         let plan = LoaderPlan::new(session.plan.seed, session.plan.batch_size, 1);
         for batch in Loader::start(session.plan.data.clone(), session.plan.pipeline.clone(), &plan) {
             losses.push(session.step(&batch, false).unwrap().loss);
         }
         losses
     };
-    let [exact, tf32, bf16] = [Rounding::F32, Rounding::Tf32, Rounding::Bf16].map(loss);
-    open(0, Rounding::F32).unwrap();
-    drop(turn);
+    let [exact, tf32, bf16] = ["f32", "tf32", "bf16"].map(loss);
     // 11 and 8 significant bits: relative errors of 2^-11 and 2^-8 per product, and a few of them.
     for (found, tolerance) in [(tf32, 1e-3), (bf16, 1e-2)] {
         assert!(found != exact);

@@ -41,12 +41,25 @@ fn check_all<D: BuildDevice>(device: &D, reference: Reference) {
 }
 
 fn check<D: BuildDevice>(device: &D, case: &Fixture, reference: Reference) {
-    let mut replica = Replica::new(device, case, reference);
+    let mut replica = Replica::new(device, case, reference, Rounding::F32);
     replica.check_schedules(case);
     check_forward(case, &replica);
     let steps = case.shape("images")[0];
     for step in 0..steps {
         replica.check_step(case, step, steps);
+    }
+}
+
+/// The same steps with products of bf16, whose inputs have 8 significant bits.
+#[test]
+fn cases_with_products_of_bf16() {
+    let Some(folder) = fixture::folder() else { return };
+    for (name, reference) in [("seed", Reference::Seed), ("meta", Reference::Meta)] {
+        for case in fixture::cases(&folder, name) {
+            let mut replica = Replica::new(&Cpu::default(), &case, reference, Rounding::Bf16);
+            let steps = case.shape("images")[0];
+            (0..steps).for_each(|step| replica.check_step(&case, step, steps));
+        }
     }
 }
 
@@ -75,7 +88,7 @@ fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
     let params = jepa.context_encoder.params();
     let embed =
         |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
-    let embedded = D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), NoneTape);
+    let embedded = D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), Rounding::F32, NoneTape);
     compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
 
     let context = packed(&replica.contexts(case, 0));

@@ -97,7 +97,8 @@ fn parameters() -> Vec<Param<Cpu>> {
     let make = |(name, dims, trainable): (&str, Vec<usize>, bool)| {
         let data = noise(name, dims.iter().product());
         let length = data.len();
-        Param { name: name.into(), dims, data: Cpu::default().tensor_from_vec(data, (length,)), trainable }
+        let data = Cpu::default().tensor_from_vec(data, (length,));
+        Param { name: name.into(), dims, data, trainable, rounding: Rounding::F32 }
     };
     [("a.weight", vec![3, 4], true), ("a.bias", vec![3], true), ("a.table", vec![2, 2], false)]
         .map(make)

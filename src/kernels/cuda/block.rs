@@ -4,7 +4,7 @@ use cudarc::driver::{CudaSlice, DevicePtr};
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::Flat;
 
-use super::super::BlockParams;
+use super::super::{BlockParams, Rounding};
 use super::address::{self, At};
 use super::attention::{Heads, Operands, Output, Sequences};
 use super::gpu::{Done, Gpu};
@@ -58,6 +58,7 @@ pub struct Layer {
     pub hidden: usize,
     pub heads: Heads,
     pub eps: f32,
+    pub rounding: Rounding,
     pub values: Tensors,
 }
 
@@ -70,12 +71,13 @@ impl Layer {
             hidden: params.hidden(),
             heads: Heads { count: params.heads, size: d / params.heads },
             eps: params.eps,
+            rounding: params.rounding,
             values: Tensors::new(params, address::of)?,
         })
     }
     /// The map with this many rows between columns of these numbers.
     pub fn map(&self, rows: usize, inputs: usize, outputs: usize) -> Map {
-        Map { rows, inputs, outputs }
+        Map { rows, inputs, outputs, rounding: self.rounding }
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_void};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublas::CudaBlas;
 use cudarc::driver::{CudaDevice, CudaSlice, DeviceRepr, DriverError, result, sys};
 use dfdx::prelude::{Cuda, CudaError, Storage};
-
-use super::super::Rounding;
 
 /// What the functions below the nodes return: the error of dfdx's device, which the tape carries.
 pub type Done<T> = Result<T, CudaError>;
@@ -28,8 +25,6 @@ pub struct Gpu {
     /// Matrix products on the device's stream.
     pub blas: CudaBlas,
     functions: BTreeMap<String, sys::CUfunction>,
-    /// The [`Rounding`] of matrix products, as its number.
-    rounding: AtomicU8,
 }
 
 // SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
@@ -55,19 +50,7 @@ impl Gpu {
         driver.bind_to_thread()?;
         keep_freed_memory(&driver)?;
         let (blas, functions) = (CudaBlas::new(driver.clone())?, load(PTX)?);
-        Ok(Gpu { driver, blas, functions, rounding: AtomicU8::new(Rounding::F32 as u8) })
-    }
-
-    /// Sets how matrix products round their inputs from now on.
-    pub fn round_products(&self, rounding: Rounding) {
-        self.rounding.store(rounding as u8, Ordering::Relaxed);
-    }
-
-    /// How matrix products round their inputs.
-    pub fn rounding(&self) -> Rounding {
-        let set = self.rounding.load(Ordering::Relaxed);
-        let all = [Rounding::F32, Rounding::Tf32, Rounding::Bf16];
-        all.into_iter().find(|r| *r as u8 == set).unwrap_or_default()
+        Ok(Gpu { driver, blas, functions })
     }
 
     /// A kernel by name.

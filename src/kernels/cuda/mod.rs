@@ -25,7 +25,7 @@ mod update;
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::{Flat, Gradients, Rows, Segments, Tape, TapedRows, TapedScalar};
 
-use super::{AdamWStep, AdamWUpdate, Backend, BlockParams, Result, RowLoss, TableTerm};
+use super::{AdamWStep, AdamWUpdate, Backend, BlockParams, Result, Rounding, RowLoss, TableTerm};
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
 impl Backend for Cuda {
@@ -33,18 +33,20 @@ impl Backend for Cuda {
         x: Rows<Self, T>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
     ) -> Result<Rows<Self, T>> {
         let (x, tape) = nodes::split(x)?;
-        nodes::linear(x, weight, bias, tape, true)
+        nodes::linear(x, weight, bias, rounding, tape, true)
     }
 
     fn linear_of_input<T: Tape<f32, Self>>(
         x: &Rows<Self>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
+        rounding: Rounding,
         tape: T,
     ) -> Result<Rows<Self, T>> {
-        nodes::linear(nodes::split(x.clone())?.0, weight, bias, tape, false)
+        nodes::linear(nodes::split(x.clone())?.0, weight, bias, rounding, tape, false)
     }
 
     fn layer_norm<T: Tape<f32, Self>>(

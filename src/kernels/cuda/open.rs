@@ -5,7 +5,7 @@ use cudarc::driver::{DriverError, result, sys};
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::ModelError;
 
-use super::super::{Result, Rounding};
+use super::super::Result;
 use super::address;
 use super::gpu::{Gpu, device_name};
 
@@ -100,12 +100,11 @@ fn ask() -> Asked {
     Ok(((version / 1000, version % 1000 / 10), gpus))
 }
 
-/// The GPU of this ordinal, with our kernels loaded and tensor addresses checked. Matrix products round
-/// as `rounding` says until the GPU is opened again.
-pub fn open(ordinal: usize, rounding: Rounding) -> Result<Cuda> {
+/// The GPU of this ordinal, with our kernels loaded and tensor addresses checked.
+pub fn open(ordinal: usize) -> Result<Cuda> {
     drivers().and_then(|found| found.usable(ordinal).map(|_| ())).map_err(|e| ModelError(e.to_string()))?;
     let device = Cuda::try_build(ordinal, 0).map_err(ModelError::from_debug)?;
     address::check(&device)?;
-    Gpu::of(&device).map_err(ModelError::from_debug)?.round_products(rounding);
+    Gpu::of(&device).map_err(ModelError::from_debug)?;
     Ok(device)
 }

@@ -23,38 +23,40 @@ pub struct Map {
     pub inputs: usize,
     /// Columns after it.
     pub outputs: usize,
+    /// Of the inputs of the products.
+    pub rounding: Rounding,
 }
 
 impl Gpu {
     /// `y = x w'`: x (rows, inputs), w (outputs, inputs), y (rows, outputs).
     pub fn map(&self, m: Map, x: At, w: At, y: At) -> Done<()> {
         let sizes = [m.outputs, m.rows, m.inputs];
-        self.gemm([TRANSPOSED, PLAIN], sizes, (w, m.inputs), (x, m.inputs), 0.0, (y, m.outputs))
+        self.gemm(m.rounding, [TRANSPOSED, PLAIN], sizes, (w, m.inputs), (x, m.inputs), (0.0, y, m.outputs))
     }
 
     /// `dx = dy w`, or `dx += dy w`.
     pub fn map_back(&self, m: Map, dy: At, w: At, dx: At, accumulate: bool) -> Done<()> {
         let sizes = [m.inputs, m.rows, m.outputs];
         let beta = if accumulate { 1.0 } else { 0.0 };
-        self.gemm([PLAIN, PLAIN], sizes, (w, m.inputs), (dy, m.outputs), beta, (dx, m.inputs))
+        self.gemm(m.rounding, [PLAIN, PLAIN], sizes, (w, m.inputs), (dy, m.outputs), (beta, dx, m.inputs))
     }
 
     /// `dw += dy' x`.
     pub fn map_weight(&self, m: Map, dy: At, x: At, dw: At) -> Done<()> {
         let sizes = [m.inputs, m.outputs, m.rows];
-        self.gemm([PLAIN, TRANSPOSED], sizes, (x, m.inputs), (dy, m.outputs), 1.0, (dw, m.inputs))
+        self.gemm(m.rounding, [PLAIN, TRANSPOSED], sizes, (x, m.inputs), (dy, m.outputs), (1.0, dw, m.inputs))
     }
 
     /// `c = op(a) op(b) + beta c` for column-major matrices with their leading dimensions; `c` is
     /// m x n, the inner dimension k.
     fn gemm(
         &self,
+        rounding: Rounding,
         [op_a, op_b]: [cublasOperation_t; 2],
         [m, n, k]: [usize; 3],
         (a, lda): (At, usize),
         (b, ldb): (At, usize),
-        beta: f32,
-        (c, ldc): (At, usize),
+        (beta, c, ldc): (f32, At, usize),
     ) -> Done<()> {
         if m * n * k == 0 {
             return Ok(());
@@ -64,7 +66,7 @@ impl Gpu {
         let number = |value: &f32| (value as *const f32).cast();
         let float = cudaDataType::CUDA_R_32F;
         // Inputs and outputs are f32 in memory; cuBLAS rounds inputs on their way to tensor cores.
-        let compute = match self.rounding() {
+        let compute = match rounding {
             Rounding::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
             Rounding::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             Rounding::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,

@@ -60,14 +60,14 @@ pub fn forward<D: Device<f32>, T: Tape<f32, D>>(
     let part = |y: Rows<D, T>, i: usize| {
         let weight = p.qkv_weight.retaped::<T>().try_slice((i * d * d..(i + 1) * d * d,))?;
         let bias = p.qkv_bias.retaped::<T>().try_slice((i * d..(i + 1) * d,))?;
-        affine(y, weight.try_reshape_like(&(d, d))?, bias)
+        affine(y, weight.try_reshape_like(&(d, d))?, bias, p.rounding)
     };
     let q = part(gather(y.retaped::<T>(), kept)?, 0)?;
     let k = part(y.retaped::<T>(), 1)?;
     let v = part(y, 2)?;
     let o = attention(p.heads, (q, k, v), segments, kept)?;
     let map = |x, weight: &Flat<D>, bias: &Flat<D>, shape: (usize, usize)| {
-        affine(x, weight.retaped::<T>().try_reshape_like(&shape)?, bias.retaped::<T>())
+        affine(x, weight.retaped::<T>().try_reshape_like(&shape)?, bias.retaped::<T>(), p.rounding)
     };
     let x2 = map(o, &p.proj_weight, &p.proj_bias, (d, d))?.try_add(residual)?;
     let residual = x2.retaped::<T>();

@@ -6,15 +6,15 @@
 mod block;
 
 use dfdx::prelude::{
-    Axes2, Axis, BroadcastTo, GatherTo, HasShape, MeanTo, PermuteTo, PutTape, ReshapeTo, SumTo, TryAdd,
-    TryConcatAlong, TryDiv, TryMatMul, TryMul, TrySub,
+    Axes2, Axis, BroadcastTo, GatherTo, HasShape, MeanTo, PermuteTo, PutTape, ReshapeTo, SplitTape, SumTo,
+    TryAdd, TryConcatAlong, TryDiv, TryMatMul, TryMul, TrySub,
 };
 use ijepa_registry::tensor::{
     Device, Flat, Gradients, ModelError, Rows, Segments, Tape, TapedRows, TapedScalar, Tensor,
 };
 
 use super::check::{check_blocks, check_gather, check_linear, check_loss};
-use super::{AdamWStep, BlockParams, NONE, Result, RowLoss, TableTerm};
+use super::{AdamWStep, BlockParams, NONE, Result, Rounding, RowLoss, TableTerm};
 
 pub use block::gelu;
 
@@ -23,10 +23,11 @@ pub fn linear<D: Device<f32>, T: Tape<f32, D>>(
     x: Rows<D, T>,
     weight: &Flat<D>,
     bias: &Flat<D>,
+    rounding: Rounding,
 ) -> Result<Rows<D, T>> {
     let (inputs, outputs) = check_linear(&x, weight, bias)?;
     let weight = weight.retaped::<T>().try_reshape_like(&(outputs, inputs)).map_err(err)?;
-    affine(x, weight, bias.retaped::<T>()).map_err(err)
+    affine(x, weight, bias.retaped::<T>(), rounding).map_err(err)
 }
 
 /// See [`super::Backend::linear_of_input`].
@@ -34,9 +35,10 @@ pub fn linear_of_input<D: Device<f32>, T: Tape<f32, D>>(
     x: &Rows<D>,
     weight: &Flat<D>,
     bias: &Flat<D>,
+    rounding: Rounding,
     tape: T,
 ) -> Result<Rows<D, T>> {
-    linear(x.clone().put_tape(tape), weight, bias)
+    linear(x.clone().put_tape(tape), weight, bias, rounding)
 }
 
 /// See [`super::Backend::layer_norm`].
@@ -138,15 +140,31 @@ fn err(cause: impl std::fmt::Debug) -> ModelError {
     ModelError::from_debug(cause)
 }
 
-/// `x w' + b`, `w` (out, in).
+/// `x w' + b`, `w` (out, in), of rounded `x` and `w`. The gradient is as if they were not rounded, but
+/// taken there.
 fn affine<D: Device<f32>, T: Tape<f32, D>>(
     x: Rows<D, T>,
     weight: Rows<D, T>,
     bias: Flat<D, T>,
+    rounding: Rounding,
 ) -> std::result::Result<Rows<D, T>, D::Err> {
+    let (x, weight) = match rounding {
+        Rounding::F32 | Rounding::Tf32 => (x, weight),
+        Rounding::Bf16 => (rounded(x)?, rounded(weight)?),
+    };
     let y = x.try_matmul(weight.try_permute::<_, Axes2<1, 0>>()?)?;
     let shape = *y.shape();
     y.try_add(bias.try_broadcast_like::<_, Axis<0>>(&shape)?)
+}
+
+/// The nearest bf16 of every value, ties to even, with a slope of one.
+fn rounded<D: Device<f32>, T: Tape<f32, D>>(x: Rows<D, T>) -> std::result::Result<Rows<D, T>, D::Err> {
+    let (x, tape) = x.split_tape();
+    let nearest = |v: f32| f32::from_bits((v.to_bits() + 0x7fff + (v.to_bits() >> 16 & 1)) & 0xffff_0000);
+    let values = x.as_vec().into_iter().map(nearest).collect();
+    let values: Rows<D> = x.device().try_tensor_from_vec(values, *x.shape())?;
+    let nothing = x.clone().put_tape(tape).try_sub(x.try_add(0.0)?)?;
+    nothing.try_add(values)
 }
 
 fn norm<D: Device<f32>, T: Tape<f32, D>>(
