@@ -26,7 +26,7 @@ impl Part {
         kept: impl Fn(usize) -> bool + Copy,
     ) -> Self {
         let segments = Segments::from_lengths(lengths);
-        let values = (0..segments.rows() * dim).map(|i| (i as f32 * 0.7).sin()).collect();
+        let values: Vec<f32> = (0..segments.rows() * dim).map(|i| (i as f32 * 0.7).sin()).collect();
         let keep: Vec<u32> = segments
             .ranges()
             .flat_map(|s| s.clone().filter(move |r| kept(r - s.start)).map(|r| r as u32).collect::<Vec<_>>())

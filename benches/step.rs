@@ -11,7 +11,7 @@ use std::{io::BufRead, sync::Arc, time::Instant};
 use dfdx::prelude::SumTo;
 use ijepa_run::{
     config,
-    data::{Batch, Loader, LoaderPlan, make_batch, patchify_all_into},
+    data::{Batch, BatchSource, Loader, LoaderPlan},
     kernels,
     registry::{
         kinds::{Layout, LoadContext, PatchBatch},
@@ -40,9 +40,7 @@ fn main() {
         other => panic!("there is no part {other}"),
     };
     let plan = &session.plan;
-    let (data, pipeline) = (Arc::clone(&plan.data), Arc::clone(&plan.pipeline));
-    let mut batches =
-        Loader::start(data, pipeline, &LoaderPlan::new(plan.seed, plan.batch_size, plan.epochs));
+    let mut batches = Loader::start(&plan.source, &LoaderPlan::new(plan.batch_size, plan.epochs));
     for _ in std::io::stdin().lock().lines() {
         println!("{}", measure(&mut session, &mut batches));
     }
@@ -68,7 +66,7 @@ fn next(batches: &mut Loader) -> Batch {
     batches.next().expect("more steps than were ever asked for")
 }
 
-/// A training step from the wait for its images to the moved target encoder.
+/// A training step from the wait for its batch to the moved target encoder.
 fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
     let start = Instant::now();
     let batch = next(batches);
@@ -76,12 +74,10 @@ fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
     session.step(&batch, false).unwrap();
     let time = milliseconds(start);
     let start = Instant::now();
-    let plan = &session.plan;
-    let again = make_batch(&plan.data, &plan.pipeline, plan.seed, batch.epoch, batch.step, &batch.indices);
-    assert_eq!(again.images.len(), batch.images.len());
+    let again = session.plan.source.batch(batch.epoch, batch.step, &batch.indices);
+    assert_eq!(again, batch);
     let making = milliseconds(start);
-    let masks = session.masks(&batch);
-    let masks = &masks.plans[0];
+    let masks = &batch.masks.plans[0];
     json!({
         "milliseconds": time,
         "waiting": waiting,
@@ -92,15 +88,18 @@ fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
     })
 }
 
+/// As many images as a batch has.
+fn images(session: &Session<Cpu>) -> Vec<f32> {
+    let BatchSource { data, pipeline, .. } = &*session.plan.source;
+    (0..session.plan.batch_size).flat_map(|i| pipeline.evaluation_image(data, &data.train, i).data).collect()
+}
+
 /// Forward and backward of the encoder on whole images.
-fn encoder(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
-    let images = next(batches).images;
+fn encoder(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
+    let images = images(session);
     let start = Instant::now();
     let geometry = session.jepa.geometry;
-    let mut pixels = Vec::new();
-    for image in images.chunks_exact(geometry.image.len()) {
-        patchify_all_into(image, geometry.image, geometry.patch, &mut pixels);
-    }
+    let pixels = geometry.patches(&images);
     let layout = Layout::full(geometry.grid(), session.plan.batch_size);
     let rows = layout.segments.rows();
     let width = pixels.len() / rows;
@@ -113,8 +112,8 @@ fn encoder(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
 }
 
 /// Mean-pooled features of whole images, without gradient.
-fn features(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
-    let images = next(batches).images;
+fn features(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
+    let images = images(session);
     let start = Instant::now();
     session.jepa.features(session.jepa.target_encoder.as_ref(), &images).unwrap();
     json!({ "milliseconds": milliseconds(start), "peak_mib": peak_memory() })

@@ -277,7 +277,7 @@ def bf16(batch, threads):
 
 
 def data_share(_, options):
-    """Steps without a pause: waiting for images, and the core time of making them beside the step."""
+    """Steps without a pause: waiting for batches, and the core time of making them beside the step."""
     ours, shares = Ours(256, 2), []
     for i in range(options.warmup + options.repeats):
         s = ours.step()

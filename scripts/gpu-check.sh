@@ -75,6 +75,7 @@ check "operators against the CPU" tests operators
 check "gradients against finite differences" tests gradients
 check "fixtures of the two references" cargo test --release --features cuda --locked --test parity
 check "fifty steps against the CPU, change of device, resume" tests training
+check "rows of a run that reads late, a loss that is not finite" tests reading
 check "quickstart on the GPU" run cuda gpu
 check "quickstart on the CPU" run cpu cpu
 check "their losses within 1 %" same_losses "$work/gpu" "$work/cpu" 0.01

@@ -8,7 +8,8 @@ use crate::config::metric_name;
 pub enum Event {
     /// Training starts, or continues after a resume.
     Started(Started),
-    /// A step ended. Emitted at every step; nothing of it goes into a file.
+    /// Steps ended: every one on its own on a processor, those that were read together on a GPU. Nothing
+    /// of it goes into a table of results.
     Tick(Tick),
     /// A row of `metrics.csv` is complete.
     Metrics(MetricsRow),
@@ -39,12 +40,12 @@ pub struct Started {
     pub flop_per_step: Option<f64>,
 }
 
-/// One step, for progress displays.
+/// The end of one step or of several, for progress displays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tick {
     /// Steps done.
     pub step: u64,
-    /// Loss of this step.
+    /// Loss of the last one.
     pub loss: f64,
 }
 

@@ -32,7 +32,7 @@ type Function<'a> = &'a dyn Fn(Rows<Cpu>, &[Flat<Cpu>]) -> TapedRows<Cpu>;
 
 /// `<upstream, f(x, params)>` in f64.
 fn value(f: Function, x: &[f32], shape: (usize, usize), params: &[Vec<f32>], upstream: &[f32]) -> f64 {
-    let x = from_host(&Cpu::default(), x.to_vec(), shape.0, shape.1).unwrap();
+    let x = from_host(&Cpu::default(), x, shape.0, shape.1).unwrap();
     let params: Vec<_> = params.iter().cloned().map(flat).collect();
     let y = to_host(&f(x, &params)).unwrap();
     y.iter().zip(upstream).map(|(y, u)| f64::from(*y) * f64::from(*u)).sum()

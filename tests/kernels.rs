@@ -9,8 +9,8 @@ use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, Backend, BlockParams, Level, NONE, Rounding, RowLoss, TableTerm, from_host, limit_level,
-    reference, to_host, widest_level,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, Level, NONE, Rounding, RowLoss, TableTerm, from_host,
+    limit_level, reference, to_host, widest_level,
 };
 
 const TOLERANCE: f32 = 2e-5;
@@ -271,13 +271,7 @@ fn optimizer_matches_reference() {
     let n = 70_001;
     let start = r.values(n, 1.0);
     let steps: Vec<Vec<f32>> = (0..3).map(|_| r.values(n, 0.1)).collect();
-    type Update = fn(
-        &mut Flat<Cpu>,
-        &mut Flat<Cpu>,
-        &mut Flat<Cpu>,
-        &mut Gradients<f32, Cpu>,
-        &AdamWStep,
-    ) -> Result<(), ModelError>;
+    type Update = fn(AdamWUpdate<'_, Cpu>, &mut Gradients<f32, Cpu>) -> Result<(), ModelError>;
     let run = |update: Update| {
         let mut p = flat(start.clone());
         let (mut m, mut v) = (flat(vec![0.0; n]), flat(vec![0.0; n]));
@@ -289,29 +283,50 @@ fn optimizer_matches_reference() {
                 eps: 1e-8,
                 weight_decay: 0.05,
                 step: i as u64 + 1,
-                grad_scale: 0.5,
             };
             let mut g = Gradients::leaky();
             **g.get_or_alloc_mut(&p).unwrap() = grad.clone();
-            update(&mut p, &mut m, &mut v, &mut g, &step).unwrap();
+            update(AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step }, &mut g).unwrap();
         }
         [host(&p), host(&m), host(&v)]
     };
-    let (fast, slow) = (run(<Cpu as Backend>::adamw), run(reference::adamw));
-    for (fast, slow) in fast.iter().zip(&slow) {
-        assert_close("adamw", fast, slow, 1e-6);
+    // A norm of 3 that is clipped to half of it.
+    let clipped: Update = |update, g| {
+        let norm = Cpu::default().tensor_from_vec(vec![3.0], ());
+        Cpu::adamw(&mut [update], g, Some(&Clip { limit: 0.5 * (3.0 + 1e-6), norm: &norm }))
+    };
+    let whole: Update = |update, g| Cpu::adamw(&mut [update], g, None);
+    for (what, fast, slow) in [
+        ("clipped", run(clipped), run(|u, g| reference::adamw(u, g, 0.5))),
+        ("not clipped", run(whole), run(|u, g| reference::adamw(u, g, 1.0))),
+    ] {
+        for (fast, slow) in fast.iter().zip(&slow) {
+            assert_close(&format!("adamw, {what}"), fast, slow, 1e-6);
+        }
     }
     let mut teacher = flat(start.clone());
     let mut slow = flat(start.clone());
-    Cpu::ema(&mut teacher, &flat(steps[0].clone()), 0.996).unwrap();
+    Cpu::ema(&mut [(&mut teacher, &flat(steps[0].clone()))], 0.996).unwrap();
     reference::ema(&mut slow, &flat(steps[0].clone()), 0.996).unwrap();
     assert_close("ema", &host(&teacher), &host(&slow), 1e-6);
     let mut g = Gradients::leaky();
     **g.get_or_alloc_mut(&teacher).unwrap() = steps[1].clone();
-    let exact: f64 = steps[1].iter().map(|v| f64::from(*v).powi(2)).sum();
-    let found = Cpu::grad_sq_norm(&teacher, &mut g).unwrap();
-    assert!((found / exact - 1.0).abs() < 1e-12);
-    assert_eq!(Cpu::grad_sq_norm(&flat(vec![1.0]), &mut g).unwrap(), 0.0, "missing gradient");
+    **g.get_or_alloc_mut(&slow).unwrap() = steps[2].clone();
+    let exact = steps[1..].iter().flatten().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let mut norm = |params: &[&Flat<Cpu>]| Cpu::gradient_norm(params, &mut g).unwrap();
+    let (both, missing) = (norm(&[&teacher, &slow]), norm(&[&flat(vec![1.0])]));
+    let loss = Cpu::default().tensor_from_vec(vec![0.1f32], ());
+    let read = Cpu::read(&[&loss], &[&both, &missing]).unwrap();
+    assert_eq!((read[0], read[2]), (f64::from(0.1f32), 0.0), "missing gradient");
+    assert!((read[1] / exact - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn only_norms_above_the_limit_are_clipped() {
+    let norm = Cpu::default().tensor_from_vec(vec![4.0], ());
+    let clip = Clip { limit: 2.0, norm: &norm };
+    assert_eq!([0.0, 1.0, f64::NAN].map(|n| clip.factor(n)), [1.0; 3]);
+    assert!((clip.factor(4.0) - 0.5).abs() < 1e-6 && clip.factor(f64::INFINITY) == 0.0);
 }
 
 /// Every operator once, forward and backward, on sequences of `length`; all results.

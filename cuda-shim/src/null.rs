@@ -33,8 +33,12 @@ pub struct Counts {
     pub fills: usize,
     /// Copies to the device.
     pub uploads: usize,
-    /// Copies to the host, each of which waits for the device.
+    /// Those of more than 64 KiB from memory that is not page-locked: they may wait for the device.
+    pub pageable: usize,
+    /// Copies to the host.
     pub downloads: usize,
+    /// How often the host waited for the device.
+    pub waits: usize,
     /// Copies on the device.
     pub copies: usize,
     /// Allocations.

@@ -69,7 +69,7 @@ forward!(DRIVER:
     cuDeviceGetCount cuDeviceGetDefaultMemPool cuDeviceGetName cuDevicePrimaryCtxRelease_v2
     cuDevicePrimaryCtxRetain cuDeviceTotalMem_v2 cuDriverGetVersion cuEventCreate cuEventDestroy_v2
     cuEventElapsedTime cuEventQuery cuEventRecord cuExternalMemoryGetMappedBuffer cuGetErrorName
-    cuGetErrorString cuImportExternalMemory cuInit cuLaunchKernel cuMemGetInfo_v2
+    cuGetErrorString cuImportExternalMemory cuInit cuLaunchKernel cuMemAllocHost_v2 cuMemGetInfo_v2
     cuMemPoolSetAttribute cuModuleGetFunction cuModuleLoad cuModuleLoadData cuModuleUnload
     cuOccupancyAvailableDynamicSMemPerBlock cuOccupancyMaxActiveBlocksPerMultiprocessor
     cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags cuOccupancyMaxActiveClusters

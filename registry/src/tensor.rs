@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 pub use dfdx::prelude::{
-    Backward, Cpu, Device, Gradients, HasShape, NoneTape, OwnedTape, Tape, Tensor, TensorFromVec, Trace,
-    ZerosTensor,
+    Backward, Cpu, Device, Gradients, HasShape, NoneTape, OwnedTape, Storage, Tape, Tensor, TensorFromVec,
+    Trace, ZerosTensor,
 };
 
 /// `(token, dim)` activations of a packed batch.
@@ -19,6 +19,9 @@ pub type TapedRows<D> = Rows<D, OwnedTape<f32, D>>;
 pub type Flat<D, T = NoneTape> = Tensor<(usize,), f32, D, T>;
 /// A scalar that carries the gradient tape: a loss.
 pub type TapedScalar<D> = Tensor<(), f32, D, OwnedTape<f32, D>>;
+
+/// A number on the device, such as a norm. Reading it waits for all that the device has to do before.
+pub type Scalar<D> = Tensor<(), f64, D>;
 
 /// Any failure while building or running a model.
 #[derive(Debug, thiserror::Error)]

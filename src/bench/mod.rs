@@ -18,7 +18,7 @@ use ijepa_registry::{
 
 use crate::{
     config::{Control, Device, Experiment, ProbedEncoder},
-    data::{Loader, LoaderPlan},
+    data::{BatchSource, Loader, LoaderPlan},
     kernels::{self, Backend, Rounding},
     model::{
         Phase,
@@ -191,10 +191,9 @@ struct Steps {
 
 fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
     let plan = &session.plan;
-    let (data, pipeline) = (Arc::clone(&plan.data), Arc::clone(&plan.pipeline));
     // However short the experiment is, the loader goes on.
-    let loader = LoaderPlan::new(plan.seed, plan.batch_size, u64::from(u32::MAX));
-    let mut batches = Loader::start(data, pipeline, &loader);
+    let loader = LoaderPlan::new(plan.batch_size, u64::from(u32::MAX));
+    let mut batches = Loader::start(&plan.source, &loader);
     let (mut times, mut waits, mut flops) = (Vec::new(), Vec::new(), Vec::new());
     let mut phases = [const { Vec::new() }; Phase::ALL.len()];
     for i in 0..WARM_UP + count.max(1) {
@@ -209,7 +208,7 @@ fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
         if i >= WARM_UP {
             times.push(start.elapsed().as_secs_f64());
             waits.push(wait);
-            flops.extend(session.jepa.size().map(|size| size.step(&session.masks(&batch).plans)));
+            flops.extend(session.jepa.size().map(|size| size.step(&batch.masks.plans)));
             phases.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
         }
     }
@@ -219,7 +218,7 @@ fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
 
 /// Median seconds per image of feature extraction, as the probes do it.
 fn feature_seconds(session: &Session<Cpu>, count: usize) -> Result<f64, RunError> {
-    let (data, pipeline) = (&session.plan.data, &session.plan.pipeline);
+    let BatchSource { data, pipeline, .. } = &*session.plan.source;
     let images = data.count(&data.train).min(FEATURE_BATCH);
     let mut times = Vec::new();
     for i in 0..1 + count.max(1) {

@@ -8,31 +8,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use ijepa_registry::image::ImageSet;
-
 use super::{
+    batch::{Batch, BatchSource},
     order::{batch_indices, epoch_order, steps_per_epoch},
-    pipeline::Pipeline,
 };
-
-/// One training batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Epoch, from 0.
-    pub epoch: u64,
-    /// Step within the epoch, from 0.
-    pub step: usize,
-    /// Which training images.
-    pub indices: Vec<u32>,
-    /// Their pixels after augmentation, `(image, channel, row, column)`.
-    pub images: Vec<f32>,
-}
 
 /// What a [`Loader`] produces.
 #[derive(Clone, Debug)]
 pub struct LoaderPlan {
-    /// Seed of the run's order and augmentations.
-    pub seed: u64,
     /// Images per batch.
     pub batch_size: usize,
     /// First batch, as (epoch, step): where a resumed run goes on.
@@ -47,25 +30,9 @@ pub struct LoaderPlan {
 
 impl LoaderPlan {
     /// One thread, two batches ahead, from the beginning.
-    pub fn new(seed: u64, batch_size: usize, epochs: u64) -> Self {
-        LoaderPlan { seed, batch_size, start: (0, 0), epochs, workers: 1, depth: 2 }
+    pub fn new(batch_size: usize, epochs: u64) -> Self {
+        LoaderPlan { batch_size, start: (0, 0), epochs, workers: 1, depth: 2 }
     }
-}
-
-/// The batch of (epoch, step): the definition of what the loader returns.
-pub fn make_batch(
-    set: &ImageSet,
-    pipeline: &Pipeline,
-    seed: u64,
-    epoch: u64,
-    step: usize,
-    indices: &[u32],
-) -> Batch {
-    let mut images = Vec::with_capacity(indices.len() * set.shape.len());
-    for &i in indices {
-        images.extend_from_slice(&pipeline.train_image(set, &set.train, i as usize, seed, epoch).data);
-    }
-    Batch { epoch, step, indices: indices.to_vec(), images }
 }
 
 /// An iterator over batches in training order, computed by background threads.
@@ -86,12 +53,12 @@ struct Worker {
 
 impl Loader {
     /// Starts the threads. Without a full batch of training images the iterator is empty.
-    pub fn start(set: Arc<ImageSet>, pipeline: Arc<Pipeline>, plan: &LoaderPlan) -> Self {
+    pub fn start(source: &Arc<BatchSource>, plan: &LoaderPlan) -> Self {
         let count = plan.workers.max(1);
         let spawn = |first: usize| {
-            let (set, pipeline, plan) = (Arc::clone(&set), Arc::clone(&pipeline), plan.clone());
+            let (source, plan) = (Arc::clone(source), plan.clone());
             let (sender, batches) = sync_channel(plan.depth.max(1));
-            let thread = std::thread::spawn(move || produce(&set, &pipeline, &plan, (first, count), &sender));
+            let thread = std::thread::spawn(move || produce(&source, &plan, (first, count), &sender));
             Worker { batches, thread }
         };
         Loader { workers: (0..count).map(spawn).collect(), next: 0 }
@@ -101,13 +68,12 @@ impl Loader {
 /// Sends batches `first`, `first + stride`, ... counted from the plan's start, until the plan
 /// ends or nobody listens.
 fn produce(
-    set: &ImageSet,
-    pipeline: &Pipeline,
+    source: &BatchSource,
     plan: &LoaderPlan,
     (first, stride): (usize, usize),
     sender: &SyncSender<Batch>,
 ) {
-    let count = set.count(&set.train);
+    let count = source.data.count(&source.data.train);
     let steps = steps_per_epoch(count, plan.batch_size);
     if steps == 0 {
         return;
@@ -117,10 +83,10 @@ fn produce(
     while position < plan.epochs * steps as u64 {
         let (epoch, step) = (position / steps as u64, (position % steps as u64) as usize);
         if order.0 != epoch {
-            order = (epoch, epoch_order(plan.seed, epoch, count));
+            order = (epoch, epoch_order(source.seed, epoch, count));
         }
         let indices = batch_indices(&order.1, plan.batch_size, step);
-        if sender.send(make_batch(set, pipeline, plan.seed, epoch, step, indices)).is_err() {
+        if sender.send(source.batch(epoch, step, indices)).is_err() {
             return;
         }
         position += stride as u64;
@@ -173,7 +139,7 @@ impl Drop for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::pipeline::tests::{black_set, pipeline};
+    use crate::data::{batch::tests::source, pipeline::Pipeline};
     use ijepa_registry::{
         image::{Image, ImageShape},
         kinds::Augmentation,
@@ -182,18 +148,18 @@ mod tests {
     };
 
     fn batches(plan: &LoaderPlan) -> Vec<Batch> {
-        Loader::start(Arc::new(black_set(10)), Arc::new(pipeline(&[false])), plan).collect()
+        Loader::start(&Arc::new(source(10, 5)), plan).collect()
     }
 
     #[test]
-    fn content_is_that_of_make_batch_for_any_number_of_threads() {
-        let (set, steps) = (black_set(10), pipeline(&[false]));
-        let plan = LoaderPlan::new(5, 3, 4);
+    fn content_is_that_of_the_source_for_any_number_of_threads() {
+        let source = source(10, 5);
+        let plan = LoaderPlan::new(3, 4);
         let expected: Vec<Batch> = (0..4)
             .flat_map(|epoch| (0..3).map(move |step| (epoch, step)))
             .map(|(epoch, step)| {
                 let order = epoch_order(5, epoch, 10);
-                make_batch(&set, &steps, 5, epoch, step, batch_indices(&order, 3, step))
+                source.batch(epoch, step, batch_indices(&order, 3, step))
             })
             .collect();
         for workers in [0, 1, 2, 3, 5] {
@@ -203,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_resumed_loader_goes_on_where_the_first_one_was() {
-        let plan = LoaderPlan::new(5, 4, 3);
+        let plan = LoaderPlan::new(4, 3);
         let all = batches(&plan);
         assert_eq!(all.len(), 6);
         assert_eq!(batches(&LoaderPlan { start: (1, 1), workers: 2, ..plan.clone() }), all[3..]);
@@ -214,17 +180,17 @@ mod tests {
 
     #[test]
     fn dropping_early_stops_the_threads() {
-        let (set, steps) = (Arc::new(black_set(10)), Arc::new(pipeline(&[false])));
-        let plan = LoaderPlan { workers: 3, ..LoaderPlan::new(1, 2, 1 << 40) };
-        let mut loader = Loader::start(Arc::clone(&set), Arc::clone(&steps), &plan);
+        let source = Arc::new(source(10, 5));
+        let plan = LoaderPlan { workers: 3, ..LoaderPlan::new(2, 1 << 40) };
+        let mut loader = Loader::start(&source, &plan);
         assert!(loader.next().is_some());
         drop(loader);
-        assert_eq!(Arc::strong_count(&set), 1, "no thread is left holding the data");
+        assert_eq!(Arc::strong_count(&source), 1, "no thread is left holding the data");
     }
 
     #[test]
     fn too_few_images_give_no_batch() {
-        assert!(batches(&LoaderPlan::new(1, 11, 2)).is_empty());
+        assert!(batches(&LoaderPlan::new(11, 2)).is_empty());
     }
 
     #[derive(Debug)]
@@ -242,7 +208,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "augmentation failed")]
     fn a_failing_augmentation_is_not_the_end_of_training() {
-        let steps = Pipeline::new(vec![("fails".into(), Box::new(Fails))]);
-        Loader::start(Arc::new(black_set(4)), Arc::new(steps), &LoaderPlan::new(1, 2, 1)).next();
+        let pipeline = Pipeline::new(vec![("fails".into(), Box::new(Fails))]);
+        Loader::start(&Arc::new(BatchSource { pipeline, ..source(4, 1) }), &LoaderPlan::new(2, 1)).next();
     }
 }

@@ -1,9 +1,10 @@
 //! From a data set in memory to the rows a model multiplies: order, pipeline, batches, patches.
 //!
-//! Nothing here depends on a thread count. A batch is a function of (data set, pipeline, seed,
-//! epoch, step) alone ([`make_batch`]); the [`Loader`] only computes it earlier, on threads of
-//! its own. This folder imports the contract and nothing else of the house.
+//! Nothing here depends on a thread count. A batch, its masks included, is a function of (data set,
+//! pipeline, masking, seed, epoch, step) alone ([`BatchSource::batch`]); the [`Loader`] only computes
+//! it earlier, on threads of its own. This folder imports the contract and nothing else of the house.
 
+mod batch;
 mod download;
 mod drawing;
 mod fingerprint;
@@ -12,12 +13,13 @@ mod order;
 mod patches;
 mod pipeline;
 
+pub use batch::{Batch, BatchSource, grid};
 pub(crate) use download::{Download, exclusive, unpack_files};
 pub(crate) use drawing::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
 pub use fingerprint::fingerprint;
-pub use loader::{Batch, Loader, LoaderPlan, make_batch};
+pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
-pub use patches::{patchify_all_into, patchify_into};
+pub use patches::patchify_into;
 pub use pipeline::Pipeline;
 
 #[cfg(test)]

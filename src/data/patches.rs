@@ -6,29 +6,13 @@
 
 use ijepa_registry::image::ImageShape;
 
-/// Appends the patches at `positions`, in that order, of one image (`channel, row, column`) to
-/// `out`: `positions.len()` rows of `channels * patch * patch` values.
+/// Appends every patch of one image (`channel, row, column`) to `out`, in raster order: rows of
+/// `channels * patch * patch` values.
 ///
 /// # Panics
-/// If `pixels` is not one image of `shape`, `patch` does not divide it, or a position lies
-/// outside the grid: configuration checks and masking laws rule these out.
-pub fn patchify_into(pixels: &[f32], shape: ImageShape, patch: usize, positions: &[u32], out: &mut Vec<f32>) {
-    patchify(pixels, shape, patch, positions.iter().map(|&p| p as usize), out);
-}
-
-/// Appends every patch of one image to `out`, in raster order; otherwise as [`patchify_into`].
-pub fn patchify_all_into(pixels: &[f32], shape: ImageShape, patch: usize, out: &mut Vec<f32>) {
-    let count = (shape.height / patch) * (shape.width / patch);
-    patchify(pixels, shape, patch, 0..count, out);
-}
-
-fn patchify(
-    pixels: &[f32],
-    shape: ImageShape,
-    patch: usize,
-    positions: impl ExactSizeIterator<Item = usize>,
-    out: &mut Vec<f32>,
-) {
+/// If `pixels` is not one image of `shape`, or `patch` does not divide it: configuration checks rule
+/// these out.
+pub fn patchify_into(pixels: &[f32], shape: ImageShape, patch: usize, out: &mut Vec<f32>) {
     assert_eq!(pixels.len(), shape.len(), "one image of {shape:?} expected");
     assert!(
         patch > 0 && shape.height.is_multiple_of(patch) && shape.width.is_multiple_of(patch),
@@ -36,28 +20,22 @@ fn patchify(
         shape.height,
         shape.width
     );
-    out.reserve(positions.len() * shape.channels * patch * patch);
+    out.reserve(shape.len());
     // A copy of known length is one or two vector moves; of unknown length, a call per row.
     match patch {
-        2 => rows(pixels, shape, patch, positions, |row| out.extend_from_slice(&row[..2])),
-        4 => rows(pixels, shape, patch, positions, |row| out.extend_from_slice(&row[..4])),
-        8 => rows(pixels, shape, patch, positions, |row| out.extend_from_slice(&row[..8])),
-        16 => rows(pixels, shape, patch, positions, |row| out.extend_from_slice(&row[..16])),
-        _ => rows(pixels, shape, patch, positions, |row| out.extend_from_slice(&row[..patch])),
+        2 => rows(pixels, shape, patch, |row| out.extend_from_slice(&row[..2])),
+        4 => rows(pixels, shape, patch, |row| out.extend_from_slice(&row[..4])),
+        8 => rows(pixels, shape, patch, |row| out.extend_from_slice(&row[..8])),
+        16 => rows(pixels, shape, patch, |row| out.extend_from_slice(&row[..16])),
+        _ => rows(pixels, shape, patch, |row| out.extend_from_slice(&row[..patch])),
     }
 }
 
 /// Hands the start of each pixel row of each patch to `copy`.
 #[inline(always)]
-fn rows(
-    pixels: &[f32],
-    shape: ImageShape,
-    patch: usize,
-    positions: impl Iterator<Item = usize>,
-    mut copy: impl FnMut(&[f32]),
-) {
+fn rows(pixels: &[f32], shape: ImageShape, patch: usize, mut copy: impl FnMut(&[f32])) {
     let (columns, plane) = (shape.width / patch, shape.height * shape.width);
-    for position in positions {
+    for position in 0..shape.height / patch * columns {
         let corner = (position / columns) * patch * shape.width + (position % columns) * patch;
         for channel in 0..shape.channels {
             for row in 0..patch {
@@ -91,14 +69,10 @@ mod tests {
         let pixels: Vec<f32> = (0..shape.len()).map(|v| v as f32).collect();
         for patch in [1, 2, 3, 4, 8, 12] {
             let count = (24 / patch) * (48 / patch);
-            let (mut all, mut some) = (vec![], vec![]);
-            patchify_all_into(&pixels, shape, patch, &mut all);
+            let mut all = vec![];
+            patchify_into(&pixels, shape, patch, &mut all);
             let expected: Vec<f32> = (0..count).flat_map(|p| naive(&pixels, shape, patch, p)).collect();
             assert_eq!(all, expected, "patch {patch}");
-            patchify_into(&pixels, shape, patch, &[count as u32 - 1, 0], &mut some);
-            let expected =
-                [naive(&pixels, shape, patch, count - 1), naive(&pixels, shape, patch, 0)].concat();
-            assert_eq!(some, expected, "patch {patch}");
         }
     }
 
@@ -106,6 +80,6 @@ mod tests {
     #[should_panic(expected = "patch size 5 must divide 24 x 48")]
     fn a_patch_that_does_not_divide_is_a_broken_invariant() {
         let shape = ImageShape { channels: 1, height: 24, width: 48 };
-        patchify_into(&vec![0.0; shape.len()], shape, 5, &[0], &mut vec![]);
+        patchify_into(&vec![0.0; shape.len()], shape, 5, &mut vec![]);
     }
 }

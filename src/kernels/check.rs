@@ -3,7 +3,7 @@
 use dfdx::prelude::HasShape;
 use ijepa_registry::tensor::{Device, Flat, ModelError, Rows, Segments};
 
-use super::{BlockParams, NONE, Result, TableTerm};
+use super::{AdamWUpdate, BlockParams, NONE, Result, TableTerm};
 
 /// An error with the given sentence unless `condition` holds.
 pub fn ensure(condition: bool, sentence: impl FnOnce() -> String) -> Result<()> {
@@ -72,4 +72,20 @@ pub fn check_gather<D: Device<f32>, T>(x: &Rows<D, T>, index: &[u32], tables: &[
 pub fn check_loss<D: Device<f32>, T>(prediction: &Rows<D, T>, target: &Rows<D>) -> Result<()> {
     let (p, t): (&(usize, usize), _) = (prediction.shape(), target.shape());
     ensure(p == t && p.0 * p.1 > 0, || format!("predictions {p:?} against targets {t:?}"))
+}
+
+/// Refuses moments of other sizes than their parameter.
+pub fn check_updates<D: Device<f32>>(updates: &[AdamWUpdate<'_, D>]) -> Result<()> {
+    updates.iter().try_for_each(|u| {
+        let [n, m, v] = [&*u.param, &*u.m, &*u.v].map(|t| t.shape().0);
+        ensure(m == n && v == n, || format!("moments of {m} and {v} values for {n}"))
+    })
+}
+
+/// Refuses teachers of other sizes than their student.
+pub fn check_pairs<D: Device<f32>>(pairs: &[(&mut Flat<D>, &Flat<D>)]) -> Result<()> {
+    pairs.iter().try_for_each(|(teacher, student)| {
+        let (t, s) = (teacher.shape().0, student.shape().0);
+        ensure(t == s, || format!("a student of {s} values for a teacher of {t}"))
+    })
 }

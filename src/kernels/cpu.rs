@@ -6,17 +6,19 @@
 
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, TensorFromVec};
 use ijepa_registry::tensor::{
-    Flat, Gradients, ModelError, NoneTape, Rows, Segments, Tape, TapedRows, TapedScalar,
+    Flat, Gradients, ModelError, NoneTape, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar,
 };
 
 use super::attention::Heads;
 use super::block::{Layer, Values};
-use super::check::{check_blocks, check_gather, check_linear, check_loss, ensure};
+use super::check::{
+    check_blocks, check_gather, check_linear, check_loss, check_pairs, check_updates, ensure,
+};
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
-    AdamWStep, Backend, BlockParams, Result, Rounding, RowLoss, TableTerm, gather, layer_norm, linear,
-    loss as losses, optimizer,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm, gather,
+    layer_norm, linear, loss as losses, optimizer,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -100,6 +102,12 @@ fn linear_node<T: Tape<f32, Cpu>>(
 }
 
 impl Backend for Cpu {
+    const READING_WAITS: bool = false;
+
+    fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
+        tensor(self, values.to_vec(), shape)
+    }
+
     fn linear<T: Tape<f32, Self>>(
         x: Rows<Self, T>,
         weight: &Flat<Self>,
@@ -244,35 +252,46 @@ impl Backend for Cpu {
         Ok(out.put_tape(tape))
     }
 
+    fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {
+        let mut squares = 0.0;
+        for param in params {
+            squares +=
+                optimizer::sq_norm(gradients.get_or_alloc_mut(*param).map_err(ModelError::from_debug)?);
+        }
+        let device = params.first().map_or_else(Cpu::default, |p| p.device().clone());
+        device.try_tensor_from_vec(vec![f64::sqrt(squares)], ()).map_err(ModelError::from_debug)
+    }
+
     fn adamw(
-        param: &mut Flat<Self>,
-        m: &mut Flat<Self>,
-        v: &mut Flat<Self>,
+        updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
-        step: &AdamWStep,
+        clip: Option<&Clip<'_, Self>>,
     ) -> Result<()> {
-        let n = param.shape().0;
-        ensure(m.shape().0 == n && v.shape().0 == n, || format!("moments do not fit {n} values"))?;
-        let (mut pv, mut mv, mut vv) = (read_flat(param), read_flat(m), read_flat(v));
-        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
-        optimizer::adamw(step, &mut pv, grad, &mut mv, &mut vv);
-        param.copy_from(&pv);
-        m.copy_from(&mv);
-        v.copy_from(&vv);
+        check_updates(updates)?;
+        let scale = clip.map_or(1.0, |clip| clip.factor(clip.norm.as_vec()[0]));
+        for AdamWUpdate { param, m, v, step } in updates {
+            let (mut pv, mut mv, mut vv) = (read_flat(param), read_flat(m), read_flat(v));
+            let grad = gradients.get_or_alloc_mut(*param).map_err(ModelError::from_debug)?;
+            optimizer::adamw(step, scale, &mut pv, grad, &mut mv, &mut vv);
+            param.copy_from(&pv);
+            m.copy_from(&mv);
+            v.copy_from(&vv);
+        }
         Ok(())
     }
 
-    fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64> {
-        let grad = gradients.get_or_alloc_mut(param).map_err(ModelError::from_debug)?;
-        Ok(optimizer::sq_norm(grad))
+    fn ema(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
+        check_pairs(pairs)?;
+        for (teacher, student) in pairs {
+            let mut values = read_flat(teacher);
+            optimizer::ema(&mut values, &read_flat(student), momentum);
+            teacher.copy_from(&values);
+        }
+        Ok(())
     }
 
-    fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()> {
-        let (t, s) = (teacher.shape().0, student.shape().0);
-        ensure(t == s, || format!("a student of {s} values for a teacher of {t}"))?;
-        let mut values = read_flat(teacher);
-        optimizer::ema(&mut values, &read_flat(student), momentum);
-        teacher.copy_from(&values);
-        Ok(())
+    fn read(losses: &[&LossValue<Self>], norms: &[&Scalar<Self>]) -> Result<Vec<f64>> {
+        let losses = losses.iter().map(|n| f64::from(n.as_vec()[0]));
+        Ok(losses.chain(norms.iter().map(|n| n.as_vec()[0])).collect())
     }
 }

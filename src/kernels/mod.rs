@@ -38,10 +38,11 @@ mod stack;
 mod tile;
 mod types;
 
-use dfdx::prelude::HasShape;
+use dfdx::prelude::{HasShape, TensorFromVec};
 pub use ijepa_registry::params::Rounding;
 use ijepa_registry::tensor::{
-    Device, Flat, Gradients, ModelError, Rows, Segments, Tape, TapedRows, TapedScalar,
+    Device, Flat, Gradients, ModelError, Rows, Scalar, Segments, Storage, Tape, TapedRows, TapedScalar,
+    Tensor,
 };
 
 use check::ensure;
@@ -53,7 +54,7 @@ pub use memory::keep_memory;
 #[doc(hidden)]
 pub use simd::{Level, limit_level, widest_level};
 pub use tile::Start;
-pub use types::{AdamWStep, AdamWUpdate, BlockParams, RowLoss, TableTerm};
+pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, RowLoss, TableTerm};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -61,8 +62,19 @@ pub type Result<T> = std::result::Result<T, ModelError>;
 /// An index of [`Backend::gather_sum`] that contributes nothing.
 pub const NONE: u32 = u32::MAX;
 
+/// A loss without its tape.
+pub type LossValue<D> = Tensor<(), f32, D>;
+
 /// A device with the model's operators.
-pub trait Backend: Device<f32> {
+///
+/// No operator waits for the device; [`Backend::read`] and copies to the host do.
+pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
+    /// Whether reading waits for work under way, so that it is better done seldom.
+    const READING_WAITS: bool;
+
+    /// See [`from_host`], which checks the size.
+    fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>>;
+
     /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out). `rounding` applies to the
     /// inputs of this product and of the two of its gradient, not to `b`.
     fn linear<T: Tape<f32, Self>>(
@@ -126,35 +138,21 @@ pub trait Backend: Device<f32> {
     /// The loss of predictions against targets of the same shape.
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>>;
 
-    /// One AdamW step on `param` and its moments; a missing gradient counts as zero.
+    /// Euclidean norm of the gradients of `params` together; a missing gradient counts as zero.
+    fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>>;
+
+    /// One AdamW step on every parameter and its moments; a missing gradient counts as zero.
     fn adamw(
-        param: &mut Flat<Self>,
-        m: &mut Flat<Self>,
-        v: &mut Flat<Self>,
+        updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
-        step: &AdamWStep,
+        clip: Option<&Clip<'_, Self>>,
     ) -> Result<()>;
 
-    /// Sum of squares of the gradient of `param`.
-    fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64>;
+    /// `teacher = momentum * teacher + (1 - momentum) * student` for pairs of teacher and student.
+    fn ema(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()>;
 
-    /// `teacher = momentum * teacher + (1 - momentum) * student`.
-    fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()>;
-
-    /// [`Backend::adamw`] on many parameters; one launch where launches cost time.
-    fn adamw_all(updates: &mut [AdamWUpdate<'_, Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
-        updates.iter_mut().try_for_each(|u| Self::adamw(u.param, u.m, u.v, gradients, &u.step))
-    }
-
-    /// [`Backend::grad_sq_norm`] of many parameters together.
-    fn grad_sq_norm_all(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<f64> {
-        params.iter().map(|p| Self::grad_sq_norm(p, gradients)).sum()
-    }
-
-    /// [`Backend::ema`] on many pairs of teacher and student.
-    fn ema_all(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
-        pairs.iter_mut().try_for_each(|(teacher, student)| Self::ema(teacher, student, momentum))
-    }
+    /// The losses, then the norms. Waits for the device once.
+    fn read(losses: &[&LossValue<Self>], norms: &[&Scalar<Self>]) -> Result<Vec<f64>>;
 }
 
 /// The values, row-major.
@@ -167,9 +165,15 @@ pub fn to_host<D: Device<f32>, T: Tape<f32, D>>(rows: &Rows<D, T>) -> Result<Vec
 }
 
 /// A `(rows, dim)` tensor of the given values, row-major.
-pub fn from_host<D: Device<f32>>(device: &D, values: Vec<f32>, rows: usize, dim: usize) -> Result<Rows<D>> {
+pub fn from_host<D: Backend>(
+    device: &D,
+    values: impl AsRef<[f32]>,
+    rows: usize,
+    dim: usize,
+) -> Result<Rows<D>> {
+    let values = values.as_ref();
     ensure(values.len() == rows * dim, || format!("{} values for {rows} x {dim}", values.len()))?;
-    device.try_tensor_from_vec(values, (rows, dim)).map_err(ModelError::from_debug)
+    device.upload(values, (rows, dim))
 }
 
 /// Value and slope of the exact GELU as the fused block computes them (absolute error below 1e-6 for

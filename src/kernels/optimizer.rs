@@ -22,7 +22,7 @@ struct Constants {
 }
 
 impl Constants {
-    fn new(step: &AdamWStep) -> Self {
+    fn new(step: &AdamWStep, grad_scale: f64) -> Self {
         Constants {
             decay: (1.0 - step.lr * step.weight_decay) as f32,
             // `1 - beta` before rounding: in f32 it would lose half its digits.
@@ -32,14 +32,14 @@ impl Constants {
             step_size: (step.lr / step.correction1()) as f32,
             root_scale: (1.0 / step.correction2().sqrt()) as f32,
             eps: step.eps as f32,
-            grad_scale: step.grad_scale as f32,
+            grad_scale: grad_scale as f32,
         }
     }
 }
 
-/// One AdamW step on a parameter `p`, its gradient and its moments.
-pub fn adamw(step: &AdamWStep, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let constants = Constants::new(step);
+/// One AdamW step on a parameter `p`, `grad_scale` times its gradient, and its moments.
+pub fn adamw(step: &AdamWStep, grad_scale: f64, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let constants = Constants::new(step, grad_scale);
     p.par_chunks_mut(TASK)
         .zip(grad.par_chunks(TASK))
         .zip(m.par_chunks_mut(TASK).zip(v.par_chunks_mut(TASK)))

@@ -3,7 +3,7 @@
 use dfdx::prelude::HasShape;
 use ijepa_registry::{
     params::Rounding,
-    tensor::{Device, Flat},
+    tensor::{Device, Flat, Scalar, Storage},
 };
 
 use super::Result;
@@ -144,8 +144,22 @@ pub struct AdamWStep {
     pub weight_decay: f64,
     /// Number of this step, from 1.
     pub step: u64,
-    /// Factor on the gradient, for clipping.
-    pub grad_scale: f64,
+}
+
+/// Gradients whose common norm is above a limit are scaled down to it.
+#[derive(Debug)]
+pub struct Clip<'a, D: Storage<f64>> {
+    /// The largest norm.
+    pub limit: f64,
+    /// The norm, where it was computed.
+    pub norm: &'a Scalar<D>,
+}
+
+impl<D: Storage<f64>> Clip<'_, D> {
+    /// The factor on gradients of this norm (as `clip_grad_norm_`).
+    pub fn factor(&self, norm: f64) -> f64 {
+        (self.limit / (norm + 1e-6)).min(1.0)
+    }
 }
 
 /// What one AdamW step changes of one parameter.

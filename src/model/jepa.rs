@@ -6,9 +6,9 @@ use ijepa_registry::prelude::*;
 
 use super::flops::ModelSize;
 use super::pass::{Mark, Pass, Phase};
-use super::rows::{TargetRows, context_layout, prediction_plan};
+use super::rows::{TargetRows, context_layout, context_rows, prediction_plan};
 use crate::{
-    data::{patchify_all_into, patchify_into},
+    data::{grid, patchify_into},
     kernels::{self, Backend},
 };
 
@@ -31,7 +31,16 @@ pub struct Geometry {
 impl Geometry {
     /// The patch grid.
     pub fn grid(&self) -> Grid {
-        Grid { rows: self.image.height / self.patch, cols: self.image.width / self.patch }
+        grid(self.image, self.patch)
+    }
+
+    /// The images, `(channel, row, column)` each, cut into their patches.
+    pub fn patches(&self, images: &[f32]) -> Vec<f32> {
+        let mut patches = Vec::with_capacity(images.len());
+        for image in images.chunks_exact(self.image.len()) {
+            patchify_into(image, self.image, self.patch, &mut patches);
+        }
+        patches
     }
 }
 
@@ -52,23 +61,20 @@ pub struct Jepa<D: Backend> {
 }
 
 impl<D: Backend> Jepa<D> {
-    /// Predicts the targets of every image and compares. `images` holds `plans.len()` images of
-    /// `(channel, row, column)` values.
-    pub fn forward(&self, images: &[f32], plans: &[MaskPlan]) -> Result<Pass<D>, ModelError> {
-        self.forward_marked(images, plans, &mut |_| ())
-    }
-
-    /// [`Jepa::forward`], reporting the end of each phase.
-    pub fn forward_marked(
+    /// Predicts the targets of every image and compares. `patches` holds all patches of `plans.len()`
+    /// images; `mark` is told the end of each phase.
+    pub fn forward(
         &self,
-        images: &[f32],
+        patches: &[f32],
         plans: &[MaskPlan],
         mark: &mut Mark,
     ) -> Result<Pass<D>, ModelError> {
         let rows = TargetRows::new(self.geometry.grid(), plans);
-        let targets = self.targets(images, plans.len(), &rows)?;
+        let images = self.whole(patches, plans.len())?;
+        let raw = self.target_encoder.encode(&images, Some(&rows.keep))?;
+        let targets = self.loss.target(raw)?;
         mark(Phase::Target);
-        let context = self.context(images, plans)?;
+        let context = self.context(images.pixels, plans)?;
         let plan = prediction_plan(context.layout.clone(), plans);
         let encoded = self.context_encoder.encode_taped(&context)?;
         mark(Phase::Context);
@@ -95,13 +101,14 @@ impl<D: Backend> Jepa<D> {
         let pairs = self.target_encoder.params_mut().into_iter().zip(student);
         let moved = pairs.filter(|(teacher, _)| teacher.trainable);
         let mut moved: Vec<_> = moved.map(|(t, s)| (&mut t.data, &s.data)).collect();
-        D::ema_all(&mut moved, momentum)
+        D::ema(&mut moved, momentum)
     }
 
     /// Mean over the patches of the last layer, `(image, dim)`: what probes see.
     pub fn features(&self, encoder: &dyn Encoder<D>, images: &[f32]) -> Result<Vec<f32>, ModelError> {
         let count = images.len() / self.geometry.image.len();
-        let tokens = kernels::to_host(&encoder.encode(&self.full(images, count), None)?)?;
+        let images = self.whole(&self.geometry.patches(images), count)?;
+        let tokens = kernels::to_host(&encoder.encode(&images, None)?)?;
         let (patches, dim) = (self.geometry.grid().len(), self.geometry.dim);
         Ok(tokens.chunks_exact(patches * dim).flat_map(|image| mean_rows(image, dim)).collect())
     }
@@ -150,41 +157,19 @@ impl<D: Backend> Jepa<D> {
         .collect()
     }
 
-    /// Transformed target tokens of the distinct target patches.
-    fn targets(&self, images: &[f32], count: usize, rows: &TargetRows) -> Result<Rows<D>, ModelError> {
-        let raw = self.target_encoder.encode(&self.full(images, count), Some(&rows.keep))?;
-        self.loss.target(raw)
-    }
-
-    /// Pixels of the context patches alone.
-    fn context(&self, images: &[f32], plans: &[MaskPlan]) -> Result<PatchBatch<D>, ModelError> {
-        let layout = context_layout(plans);
-        let mut pixels = Vec::with_capacity(layout.segments.rows() * self.patch_len());
-        for (image, plan) in images.chunks_exact(self.geometry.image.len()).zip(plans) {
-            for context in &plan.contexts {
-                patchify_into(image, self.geometry.image, self.geometry.patch, context, &mut pixels);
-            }
-        }
-        Ok(self.batch(pixels, layout))
-    }
-
-    /// Pixels of every patch.
-    fn full(&self, images: &[f32], count: usize) -> PatchBatch<D> {
+    /// Every patch of `count` images.
+    fn whole(&self, patches: &[f32], count: usize) -> Result<PatchBatch<D>, ModelError> {
         let layout = Layout::full(self.geometry.grid(), count);
-        let mut pixels = Vec::with_capacity(layout.segments.rows() * self.patch_len());
-        for image in images.chunks_exact(self.geometry.image.len()) {
-            patchify_all_into(image, self.geometry.image, self.geometry.patch, &mut pixels);
-        }
-        self.batch(pixels, layout)
+        let Geometry { image, patch, .. } = self.geometry;
+        let width = image.channels * patch * patch;
+        let pixels = kernels::from_host(&self.device, patches, layout.segments.rows(), width)?;
+        Ok(PatchBatch { pixels, layout })
     }
 
-    fn batch(&self, pixels: Vec<f32>, layout: Layout) -> PatchBatch<D> {
-        let shape = (layout.segments.rows(), self.patch_len());
-        PatchBatch { pixels: self.device.tensor_from_vec(pixels, shape), layout }
-    }
-
-    fn patch_len(&self) -> usize {
-        self.geometry.image.channels * self.geometry.patch * self.geometry.patch
+    /// The context patches alone, picked where `pixels` is.
+    fn context(&self, pixels: Rows<D>, plans: &[MaskPlan]) -> Result<PatchBatch<D>, ModelError> {
+        let pixels = D::gather_sum(pixels, &context_rows(self.geometry.grid(), plans), &[])?;
+        Ok(PatchBatch { pixels, layout: context_layout(plans) })
     }
 }
 

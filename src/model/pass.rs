@@ -60,26 +60,30 @@ impl<D: Backend> Pass<D> {
     }
 }
 
-/// Predictions and targets of a whole batch on the host, collected from its passes.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    prediction: Vec<f32>,
-    targets: Vec<f32>,
+/// Predictions and targets of a whole batch, collected from its passes.
+pub struct Outputs<D: Backend> {
+    prediction: Vec<Rows<D>>,
+    targets: Vec<Rows<D>>,
     /// For every predicted row its row in `targets`.
     index: Vec<u32>,
     /// Grid position of every row of `targets`.
     positions: Vec<u32>,
 }
 
-impl Outputs {
+impl<D: Backend> Default for Outputs<D> {
+    fn default() -> Self {
+        Outputs { prediction: vec![], targets: vec![], index: vec![], positions: vec![] }
+    }
+}
+
+impl<D: Backend> Outputs<D> {
     /// Appends a pass over the next images.
-    pub fn add<D: Backend>(&mut self, pass: &Pass<D>, grid: Grid) -> Result<(), ModelError> {
+    pub fn add(&mut self, pass: &Pass<D>, grid: Grid) {
         let before = self.positions.len() as u32;
-        self.prediction.extend(kernels::to_host(&pass.prediction)?);
-        self.targets.extend(kernels::to_host(&pass.targets)?);
+        self.prediction.push(pass.prediction.clone());
+        self.targets.push(pass.targets.clone());
         self.index.extend(pass.rows.index.iter().map(|i| before + i));
         self.positions.extend(pass.rows.positions(grid));
-        Ok(())
     }
 
     /// Distinct target patches.
@@ -87,8 +91,12 @@ impl Outputs {
         self.positions.len()
     }
 
-    /// How well the targets are predicted; `dim` values per row.
-    pub fn skill(&self, dim: usize) -> Skill {
-        measure(&self.prediction, &self.targets, &self.index, &self.positions, dim)
+    /// How well the targets are predicted; `dim` values per row. Waits for the device.
+    pub fn skill(&self, dim: usize) -> Result<Skill, ModelError> {
+        let read = |parts: &[Rows<D>]| -> Result<Vec<f32>, ModelError> {
+            Ok(parts.iter().map(kernels::to_host).collect::<Result<Vec<_>, _>>()?.concat())
+        };
+        let (prediction, targets) = (read(&self.prediction)?, read(&self.targets)?);
+        Ok(measure(&prediction, &targets, &self.index, &self.positions, dim))
     }
 }

@@ -1,7 +1,5 @@
 //! Which rows of the packed batches belong to which patch: pure index arithmetic.
 
-use std::collections::BTreeSet;
-
 use ijepa_registry::{
     kinds::{Layout, Prediction, PredictionPlan},
     mask::{Grid, MaskPlan},
@@ -20,15 +18,17 @@ impl TargetRows {
     /// Rows for the predictions `prediction_plan` lists.
     pub fn new(grid: Grid, plans: &[MaskPlan]) -> Self {
         let (mut keep, mut index) = (Vec::new(), Vec::new());
+        let mut places = vec![None; grid.len()];
         for (image, plan) in plans.iter().enumerate() {
-            let union: BTreeSet<u32> = plan.targets.iter().flatten().copied().collect();
-            let start = keep.len();
-            let distinct: Vec<u32> = union.into_iter().collect();
-            let place = |p: &u32| (start + distinct.binary_search(p).expect("in the union")) as u32;
-            for _ in &plan.contexts {
-                index.extend(plan.targets.iter().flatten().map(place));
+            places.fill(None);
+            plan.targets.iter().flatten().for_each(|p| places[*p as usize] = Some(0));
+            for (patch, place) in places.iter_mut().enumerate().filter(|(_, place)| place.is_some()) {
+                *place = Some(keep.len() as u32);
+                keep.push((image * grid.len() + patch) as u32);
             }
-            keep.extend(distinct.iter().map(|p| (image * grid.len()) as u32 + p));
+            for _ in &plan.contexts {
+                index.extend(plan.targets.iter().flatten().filter_map(|p| places[*p as usize]));
+            }
         }
         TargetRows { keep, index }
     }
@@ -42,6 +42,14 @@ impl TargetRows {
 /// Layout of all contexts: image by image, context by context.
 pub fn context_layout(plans: &[MaskPlan]) -> Layout {
     Layout::new(plans.iter().flat_map(|p| &p.contexts).map(Vec::as_slice))
+}
+
+/// Rows of the full batch (`image * patches + patch`) that the contexts see, in the order of their layout.
+pub fn context_rows(grid: Grid, plans: &[MaskPlan]) -> Vec<u32> {
+    let row = |(image, plan): (usize, &MaskPlan)| {
+        plan.contexts.iter().flatten().map(move |p| (image * grid.len()) as u32 + p).collect::<Vec<_>>()
+    };
+    plans.iter().enumerate().flat_map(row).collect()
 }
 
 /// Every target block of an image predicted from each of its contexts, image by image.
@@ -71,6 +79,7 @@ mod tests {
         assert_eq!(rows.keep, [1, 2, 3, 7]);
         assert_eq!(rows.index, [0, 1, 1, 2, 3]);
         assert_eq!(rows.positions(grid), [1, 2, 3, 3]);
+        assert_eq!(context_rows(grid, &plans), [0, 4]);
         let plan = prediction_plan(context_layout(&plans), &plans);
         assert_eq!(plan.target_rows(), 5);
         assert_eq!(plan.predictions[2], Prediction { context: 1, targets: vec![3] });

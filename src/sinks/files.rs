@@ -33,6 +33,8 @@ struct Clock {
     since: Instant,
     seconds: f64,
     images: u64,
+    /// Steps done so far, and the images of each.
+    step: u64,
     batch_size: u64,
 }
 
@@ -55,7 +57,7 @@ impl Files {
             identity: identity.into(),
             data: data.into(),
             steps: 0,
-            clock: Clock { since: Instant::now(), seconds: 0.0, images: 0, batch_size: 0 },
+            clock: Clock { since: Instant::now(), seconds: 0.0, images: 0, step: 0, batch_size: 0 },
             folder,
         })
     }
@@ -127,15 +129,15 @@ impl Sink for Files {
         match event {
             Event::Started(started) => {
                 self.steps = started.steps;
-                self.clock.batch_size = started.batch_size;
+                (self.clock.step, self.clock.batch_size) = (started.first_step, started.batch_size);
                 self.clock.since = Instant::now();
                 self.status(State::Running, "", started.first_step)
             }
-            Event::Tick(_) => {
-                let now = Instant::now();
-                self.clock.seconds += (now - self.clock.since).as_secs_f64();
-                self.clock.images += self.clock.batch_size;
-                self.clock.since = now;
+            Event::Tick(tick) => {
+                let (clock, now) = (&mut self.clock, Instant::now());
+                clock.seconds += (now - clock.since).as_secs_f64();
+                clock.images += (tick.step - clock.step) * clock.batch_size;
+                (clock.since, clock.step) = (now, tick.step);
                 Ok(())
             }
             Event::Metrics(row) => self.metrics.append(row.cells()),

@@ -24,7 +24,7 @@ pub enum Verbosity {
 /// Seconds between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Steps from which the speed is estimated, after one that does not count.
+/// Steps from which the speed is estimated, at least, after the first, which do not count.
 const ESTIMATED: u64 = 10;
 
 /// Shortest training, in seconds, whose estimated time is announced.
@@ -43,8 +43,9 @@ pub struct Progress {
     terminal: bool,
     bar: ProgressBar,
     started: Option<(Started, Instant)>,
-    /// End of the first step of this process.
-    settled: Option<Instant>,
+    /// When the first steps of this process had ended, and which was the last of them.
+    settled: Option<(u64, Instant)>,
+    announced: bool,
     last_line: Instant,
     phase: String,
 }
@@ -58,6 +59,7 @@ impl Progress {
             bar: ProgressBar::hidden(),
             started: None,
             settled: None,
+            announced: false,
             last_line: Instant::now(),
             phase: String::new(),
         }
@@ -126,14 +128,13 @@ impl Progress {
 
     /// Announces once, after a few steps, how long training takes.
     fn estimate(&mut self, started: &Started, step: u64) {
-        let done = step - started.first_step;
-        if done == 1 {
-            self.settled = Some(Instant::now());
+        let (first, since) = *self.settled.get_or_insert_with(|| (step, Instant::now()));
+        let steps = step - first;
+        if self.announced || steps < ESTIMATED {
+            return;
         }
-        if done == 1 + ESTIMATED
-            && let Some(settled) = self.settled
-            && let Some(line) = estimated_time(started, settled.elapsed().as_secs_f64() / ESTIMATED as f64)
-        {
+        self.announced = true;
+        if let Some(line) = estimated_time(started, since.elapsed().as_secs_f64() / steps as f64) {
             self.say(&line);
         }
     }

@@ -1,12 +1,14 @@
 //! One training run: computes and tells, never prints and never writes.
 
 mod collapse;
+mod numbers;
 mod plan;
 mod probing;
 mod run_loop;
 mod session;
 mod step;
 
+pub use numbers::{StepMeasure, StepNumbers};
 pub use plan::RunPlan;
 pub use run_loop::{Until, run};
 pub use session::Session;
@@ -23,6 +25,9 @@ pub enum TrainError {
     /// A probe cannot be fitted.
     #[error("probe `{0}` failed: {1}")]
     Probe(String, String),
+    /// The loss or the gradient of a step was not finite; [`run`] makes an outcome of it.
+    #[error("{0}")]
+    Diverged(String),
     /// A checkpoint does not belong to this experiment.
     #[error("the checkpoint does not fit: {0}")]
     Restore(String),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ijepa_registry::{
     image::ImageSet,
-    kinds::{Augmentation, Horizon, Masking, Probe, Rates, Schedule},
+    kinds::{Augmentation, Horizon, Probe, Rates, Schedule},
 };
 
 use crate::{
     config::{CollapseRule, Component, Control, Experiment, ProbedEncoder},
-    data::Pipeline,
+    data::{BatchSource, Pipeline},
     model::{Builder, Geometry},
 };
 
@@ -31,14 +31,8 @@ pub struct PlannedProbe {
 
 /// What the training loop needs besides the model.
 pub struct RunPlan {
-    /// Seed of every stream.
-    pub seed: u64,
-    /// The data.
-    pub data: Arc<ImageSet>,
-    /// The image pipeline.
-    pub pipeline: Arc<Pipeline>,
-    /// Masking strategy.
-    pub masking: Box<dyn Masking>,
+    /// Data, pipeline, masking and the seed of every stream.
+    pub source: Arc<BatchSource>,
     /// Learning rate.
     pub learning_rate: Box<dyn Schedule>,
     /// Weight decay.
@@ -80,11 +74,15 @@ impl RunPlan {
             labels: p.labels,
             probe: p.component.object,
         });
-        let plan = RunPlan {
-            seed: experiment.seed,
-            pipeline: Arc::new(Pipeline::new(experiment.augmentation.into_iter().map(step).collect())),
+        let source = BatchSource {
             data,
+            pipeline: Pipeline::new(experiment.augmentation.into_iter().map(step).collect()),
             masking: experiment.masking.object,
+            patch: geometry.patch,
+            seed: experiment.seed,
+        };
+        let plan = RunPlan {
+            source: Arc::new(source),
             learning_rate: experiment.learning_rate.object,
             weight_decay: experiment.weight_decay.object,
             ema: experiment.ema.object,

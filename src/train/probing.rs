@@ -105,7 +105,8 @@ impl<D: BuildDevice> Session<D> {
         for factor in factors {
             let what = format!("probe {} of {}", planned.name, subject.name());
             let data = self.probe_data(features, factor).map_err(failed)?;
-            let values = measure_telling(planned, &data, self.plan.seed, &what, emit).map_err(failed)?;
+            let values =
+                measure_telling(planned, &data, self.plan.source.seed, &what, emit).map_err(failed)?;
             for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
                 rows.push(ProbeRow {
                     epoch: stamp.epoch,
@@ -132,7 +133,7 @@ impl<D: BuildDevice> Session<D> {
                 format!("the data set has no labels `{factor}`; it has: {}", names.join(", "))
             })
         };
-        let (train, test) = (of(&self.plan.data.train)?, of(&self.plan.data.test)?);
+        let (train, test) = (of(&self.plan.source.data.train)?, of(&self.plan.source.data.test)?);
         let dim = features.dim;
         Ok(ProbeData {
             train: Features { dim, values: &features.train, labels: &train.labels },
@@ -158,7 +159,7 @@ impl<D: BuildDevice> Session<D> {
             Subject::Control(Control::Pixels) => None,
         };
         let what = format!("features of {}", subject.name());
-        let data = &self.plan.data;
+        let data = &self.plan.source.data;
         let total = data.count(&data.train) + data.count(&data.test);
         let mut done = 0;
         let mut extract = |split: &Split| {
@@ -181,14 +182,14 @@ impl<D: BuildDevice> Session<D> {
         stop: &AtomicBool,
         tell: &mut dyn FnMut(usize) -> std::io::Result<()>,
     ) -> Result<Option<Vec<f32>>, TrainError> {
-        let data = &self.plan.data;
+        let data = &self.plan.source.data;
         let indices: Vec<usize> = (0..data.count(split)).collect();
         let mut features = Vec::new();
         for chunk in indices.chunks(FEATURE_BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let image = |&i: &usize| self.plan.pipeline.evaluation_image(data, split, i).data;
+            let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, split, i).data;
             let images: Vec<f32> = chunk.iter().flat_map(image).collect();
             match encoder {
                 Some(encoder) => features.extend(self.jepa.features(encoder, &images)?),

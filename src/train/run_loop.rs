@@ -1,11 +1,8 @@
 //! The training loop, read from top to bottom.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Session, TrainError, step::StepResult};
+use super::{Session, StepMeasure, StepNumbers, TrainError};
 use crate::{
     data::{Batch, Loader, LoaderPlan},
     events::{EpochRow, Event, MetricsRow, Outcome, Started, Tick},
@@ -24,6 +21,9 @@ pub struct Until<'a> {
     pub epoch: Option<u64>,
 }
 
+/// Steps whose numbers are read together, at most: a progress display should not stand still.
+const MOST_UNREAD: usize = 64;
+
 /// Trains from where the session stands to its end, or until it is to leave, with a checkpoint.
 pub fn run<D: BuildDevice>(
     session: &mut Session<D>,
@@ -31,7 +31,10 @@ pub fn run<D: BuildDevice>(
     until: Until,
 ) -> Result<Outcome, TrainError> {
     emit(Event::Started(started(session)))?;
-    let outcome = train(session, emit, until)?;
+    let outcome = match train(session, emit, until) {
+        Err(TrainError::Diverged(reason)) => Outcome::Diverged { reason },
+        other => other?,
+    };
     emit(Event::Ended(outcome.clone()))?;
     Ok(outcome)
 }
@@ -59,58 +62,77 @@ fn train<D: BuildDevice>(
             return pause(session, emit);
         }
         let batch = batches.next().expect("the loader makes a batch for every step of the run");
-        if let Some(reason) = advance(session, &batch, emit)? {
-            return Ok(Outcome::Diverged { reason });
-        }
+        advance(session, &batch, emit)?;
     }
 }
 
-/// One step and its rows. Returns why the run diverged, if it did.
+/// One step and its rows.
 fn advance<D: BuildDevice>(
     session: &mut Session<D>,
     batch: &Batch,
     emit: &mut Emit,
-) -> Result<Option<String>, TrainError> {
+) -> Result<(), TrainError> {
     let step = session.progress.step + 1;
     let last = step == session.plan.horizon.steps;
     let logged = last || step.is_multiple_of(session.plan.log_every);
     let watched = !session.plan.collapse.is_empty();
     let closes = step.is_multiple_of(session.plan.horizon.steps_per_epoch);
     let result = session.step(batch, logged || watched && closes)?;
-    if !result.loss.is_finite() {
-        return Ok(Some(format!("the loss of step {step} is {}", result.loss)));
-    }
-    if !result.gradient_norm.is_finite() {
-        return Ok(Some(format!("the gradient norm of step {step} is {}", result.gradient_norm)));
-    }
     let progress = &mut session.progress;
     (progress.step, progress.epoch_closed) = (step, false);
-    progress.interval.add(result.loss);
-    progress.epoch.add(result.loss);
     progress.mask_redraws += result.redraws;
-    emit(Event::Tick(Tick { step, loss: result.loss }))?;
-    if let Some(row) = result.details.filter(|_| closes) {
-        session.watch_step(&MetricsRow { loss: result.loss, gradient_norm: result.gradient_norm, ..row });
+    session.unread.push(result.numbers);
+    if D::READING_WAITS && !logged && !closes && session.unread.len() < MOST_UNREAD {
+        return Ok(());
     }
-    if logged && let Some(row) = metrics_row(session, &result) {
+    let Some(StepMeasure { loss, gradient_norm }) = settle(session, emit)? else { return Ok(()) };
+    let Some(row) = result.details.map(|row| MetricsRow { loss, gradient_norm, ..row }) else {
+        return Ok(());
+    };
+    if closes {
+        session.watch_step(&row);
+    }
+    if logged {
+        let row = metrics_row(session, row);
         emit(Event::Metrics(row))?;
     }
-    Ok(None)
+    Ok(())
 }
 
-fn metrics_row<D: BuildDevice>(session: &mut Session<D>, result: &StepResult) -> Option<MetricsRow> {
-    let row = result.details?;
+/// Reads the numbers of the steps since the last call; those of the last step. Nothing may be written
+/// down before: an unread loss may not be finite.
+fn settle<D: BuildDevice>(
+    session: &mut Session<D>,
+    emit: &mut Emit,
+) -> Result<Option<StepMeasure>, TrainError> {
+    let measures = StepNumbers::read(&std::mem::take(&mut session.unread))?;
+    let progress = &mut session.progress;
+    let first = progress.step + 1 - measures.len() as u64;
+    for (step, measure) in (first..).zip(&measures) {
+        if let Some(reason) = measure.problem(step) {
+            return Err(TrainError::Diverged(reason));
+        }
+        progress.interval.add(measure.loss);
+        progress.epoch.add(measure.loss);
+    }
+    let latest = measures.last().copied();
+    if let Some(StepMeasure { loss, .. }) = latest {
+        emit(Event::Tick(Tick { step: progress.step, loss }))?;
+    }
+    Ok(latest)
+}
+
+fn metrics_row<D: BuildDevice>(session: &mut Session<D>, row: MetricsRow) -> MetricsRow {
     let plan = &session.plan;
     let progress = &mut session.progress;
-    Some(MetricsRow {
+    MetricsRow {
         step: progress.step,
         epoch: progress.step.div_ceil(plan.horizon.steps_per_epoch),
         images: progress.step * plan.batch_size as u64,
         loss: progress.interval.take(),
-        gradient_norm: result.gradient_norm,
         mask_redraws: progress.mask_redraws,
         ..row
-    })
+    }
 }
 
 /// Whether an epoch has just ended and its row, probes and checkpoint are still due.
@@ -146,7 +168,8 @@ fn close_epoch<D: BuildDevice>(
     Ok(true)
 }
 
-fn pause<D: BuildDevice>(session: &Session<D>, emit: &mut Emit) -> Result<Outcome, TrainError> {
+fn pause<D: BuildDevice>(session: &mut Session<D>, emit: &mut Emit) -> Result<Outcome, TrainError> {
+    settle(session, emit)?;
     emit(Event::Checkpoint(Box::new(session.snapshot())))?;
     Ok(Outcome::Stopped)
 }
@@ -166,6 +189,6 @@ fn loader<D: BuildDevice>(session: &Session<D>) -> Loader {
     let per_epoch = plan.horizon.steps_per_epoch.max(1);
     let step = session.progress.step;
     let start = (step / per_epoch, (step % per_epoch) as usize);
-    let loader = LoaderPlan { start, ..LoaderPlan::new(plan.seed, plan.batch_size, plan.epochs) };
-    Loader::start(Arc::clone(&plan.data), Arc::clone(&plan.pipeline), &loader)
+    let loader = LoaderPlan { start, ..LoaderPlan::new(plan.batch_size, plan.epochs) };
+    Loader::start(&plan.source, &loader)
 }

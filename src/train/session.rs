@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{RunPlan, TrainError};
+use super::{RunPlan, StepNumbers, TrainError};
 use crate::{
     events::{Progress, Snapshot},
     model::{BuildDevice, Builder, Jepa},
@@ -23,6 +23,8 @@ pub struct Session<D: BuildDevice> {
     pub optimizer: Box<dyn Optimizer<D>>,
     /// Where the run stands.
     pub progress: Progress,
+    /// Numbers of the last steps, which `progress` does not know yet.
+    pub(super) unread: Vec<StepNumbers<D>>,
 }
 
 impl<D: BuildDevice> Session<D> {
@@ -30,7 +32,7 @@ impl<D: BuildDevice> Session<D> {
     pub fn new(plan: RunPlan, builder: Builder, device: &D) -> Result<Self, TrainError> {
         let jepa = builder.model(device)?;
         let optimizer = builder.optimizer();
-        Ok(Session { plan, builder, jepa, optimizer, progress: Progress::default() })
+        Ok(Session { plan, builder, jepa, optimizer, progress: Progress::default(), unread: Vec::new() })
     }
 
     /// Everything needed to continue.

@@ -2,10 +2,11 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{Session, TrainError};
+use super::{Session, StepNumbers, TrainError};
 use crate::{
     data::Batch,
     events::MetricsRow,
+    kernels::LossValue,
     model::{
         BuildDevice, Mark, Outputs, Phase,
         flops::{StepFlop, typical_masks},
@@ -13,11 +14,9 @@ use crate::{
 };
 
 /// What one step measured.
-pub struct StepResult {
-    /// Loss before the update.
-    pub loss: f64,
-    /// Gradient norm before clipping.
-    pub gradient_norm: f64,
+pub struct StepResult<D: BuildDevice> {
+    /// Loss and gradient norm.
+    pub numbers: StepNumbers<D>,
     /// Mask draws thrown away.
     pub redraws: u64,
     /// The parts of a metrics row that belong to this step alone, if asked for.
@@ -26,15 +25,17 @@ pub struct StepResult {
 
 /// What all parts of a batch give together.
 struct Passes<D: BuildDevice> {
-    loss: f64,
+    /// Loss of every part and its share of the whole.
+    losses: Vec<(f64, LossValue<D>)>,
     gradients: Gradients<f32, D>,
-    outputs: Option<Outputs>,
+    outputs: Option<Outputs<D>>,
 }
 
 impl<D: BuildDevice> Session<D> {
-    /// Masks, forward, backward, optimizer, then EMA: the order of the published recipes. Returns
-    /// without an update if the loss or the gradient is not finite.
-    pub fn step(&mut self, batch: &Batch, detailed: bool) -> Result<StepResult, TrainError> {
+    /// Forward, backward, optimizer, then EMA: the order of the published recipes. Does not wait
+    /// for the device unless details are asked for; whether loss and gradient were finite is seen when
+    /// they are read.
+    pub fn step(&mut self, batch: &Batch, detailed: bool) -> Result<StepResult<D>, TrainError> {
         self.step_marked(batch, detailed, &mut |_| ())
     }
 
@@ -44,87 +45,67 @@ impl<D: BuildDevice> Session<D> {
         batch: &Batch,
         detailed: bool,
         mark: &mut Mark,
-    ) -> Result<StepResult, TrainError> {
+    ) -> Result<StepResult<D>, TrainError> {
         let step = self.progress.step;
-        let masks = self.masks(batch);
-        let Passes { loss, mut gradients, outputs } =
-            self.passes(batch, &masks.plans, D::PART_TOKENS, detailed, mark)?;
-        let mut result = StepResult { loss, gradient_norm: 0.0, redraws: masks.redraws, details: None };
-        result.details = outputs.map(|outputs| self.details(&outputs, &masks));
-        if !loss.is_finite() {
-            return Ok(result);
-        }
+        let Passes { losses, mut gradients, outputs } = self.passes(batch, D::PART_TOKENS, detailed, mark)?;
         let rates = self.plan.rates(step);
         let mut params = self.jepa.trained_params_mut();
-        result.gradient_norm = self.optimizer.step(&mut params, &mut gradients, rates)?.gradient_norm;
+        let StepReport { gradient_norm } = self.optimizer.step(&mut params, &mut gradients, rates)?;
         self.jepa.update_teacher(self.plan.momentum(step))?;
         mark(Phase::Update);
-        Ok(result)
+        let details = outputs.map(|outputs| self.details(&outputs, &batch.masks)).transpose()?;
+        Ok(StepResult {
+            numbers: StepNumbers { losses, gradient_norm },
+            redraws: batch.masks.redraws,
+            details,
+        })
     }
 
-    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for. Stops after a
-    /// part whose loss is not finite.
+    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for.
     fn passes(
         &self,
         batch: &Batch,
-        plans: &[MaskPlan],
         part_tokens: usize,
         detailed: bool,
         mark: &mut Mark,
     ) -> Result<Passes<D>, TrainError> {
-        let (jepa, length) = (&self.jepa, self.jepa.geometry.image.len());
+        let (jepa, plans, length) = (&self.jepa, &batch.masks.plans, self.jepa.geometry.image.len());
         let total = predicted_rows(plans) as f64;
-        let (mut loss, mut gradients) = (0.0, Gradients::leaky());
+        let (mut losses, mut gradients) = (Vec::new(), Gradients::leaky());
         let mut outputs = detailed.then(Outputs::default);
         for part in jepa.parts(plans.len(), part_tokens) {
-            let images = &batch.images[part.start * length..part.end * length];
-            let pass = jepa.forward_marked(images, &plans[part.clone()], mark)?;
+            let patches = &batch.patches[part.start * length..part.end * length];
+            let pass = jepa.forward(patches, &plans[part.clone()], mark)?;
             let share = predicted_rows(&plans[part]) as f64 / total;
             if let Some(outputs) = &mut outputs {
-                outputs.add(&pass, jepa.geometry.grid())?;
+                outputs.add(&pass, jepa.geometry.grid());
             }
-            let value = pass.loss.retaped::<NoneTape>();
+            losses.push((share, pass.loss.retaped::<NoneTape>()));
             gradients = pass.backward(share, gradients)?;
-            // Reading a number waits for a GPU: only now, when it has the whole backward pass to do.
-            loss += share * f64::from(value.as_vec()[0]);
             mark(Phase::Backward);
-            if !loss.is_finite() {
-                break;
-            }
         }
-        Ok(Passes { loss, gradients, outputs })
-    }
-
-    /// The masks of a batch: a function of the seed and the batch's place in the run alone.
-    pub fn masks(&self, batch: &Batch) -> MaskBatch {
-        let draw = BatchDraw {
-            seed: self.plan.seed,
-            epoch: batch.epoch,
-            step: batch.step as u64,
-            images: batch.indices.iter().map(|&i| u64::from(i)).collect(),
-        };
-        self.plan.masking.sample(self.jepa.geometry.grid(), &draw)
+        Ok(Passes { losses, gradients, outputs })
     }
 
     /// Useful operations of one step with masks of the plan's strategy: a mean, since masks differ.
     pub fn typical_flop(&self) -> Option<f64> {
-        let (size, plan) = (self.jepa.size()?, &self.plan);
+        let (size, source) = (self.jepa.size()?, &self.plan.source);
         let grid = self.jepa.geometry.grid();
-        let masks = typical_masks(plan.masking.as_ref(), grid, plan.seed, plan.batch_size);
+        let masks = typical_masks(source.masking.as_ref(), grid, source.seed, self.plan.batch_size);
         Some(StepFlop::mean(&masks.map(|plans| size.step(&plans)).collect::<Vec<_>>()).total())
     }
 
-    fn details(&self, outputs: &Outputs, masks: &MaskBatch) -> MetricsRow {
+    fn details(&self, outputs: &Outputs<D>, masks: &MaskBatch) -> Result<MetricsRow, ModelError> {
         let step = self.progress.step;
         let Rates { learning_rate, weight_decay } = self.plan.rates(step);
-        let skill = outputs.skill(self.jepa.geometry.dim);
+        let skill = outputs.skill(self.jepa.geometry.dim)?;
         let images = masks.plans.len() as f64;
         let mean_length = |lists: &mut dyn Iterator<Item = &Vec<u32>>| {
             let (mut sum, mut count) = (0, 0);
             lists.for_each(|l| (sum, count) = (sum + l.len(), count + 1));
             sum as f64 / f64::from(count.max(1))
         };
-        MetricsRow {
+        Ok(MetricsRow {
             learning_rate,
             weight_decay,
             ema_momentum: self.plan.momentum(step),
@@ -137,7 +118,7 @@ impl<D: BuildDevice> Session<D> {
             target_patches: mean_length(&mut masks.plans.iter().flat_map(|p| &p.targets)),
             target_coverage: outputs.target_patches() as f64 / images,
             ..MetricsRow::default()
-        }
+        })
     }
 }
 
@@ -151,7 +132,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{config, data::make_batch, train::RunPlan};
+    use crate::{config, train::RunPlan};
 
     fn session() -> Session<Cpu> {
         let text = include_str!("../../experiments/quickstart.yaml");
@@ -172,18 +153,21 @@ mod tests {
     #[test]
     fn a_batch_in_parts_has_the_loss_the_gradients_and_the_skill_of_the_whole() {
         let session = session();
-        let plan = &session.plan;
         let indices: Vec<u32> = (0..16).collect();
-        let batch = make_batch(&plan.data, &plan.pipeline, plan.seed, 0, 0, &indices);
-        let plans = session.masks(&batch).plans;
+        let batch = session.plan.source.batch(0, 0, &indices);
         let patches = session.jepa.geometry.grid().len();
-        let run = |tokens| session.passes(&batch, &plans, tokens, true, &mut |_| ()).unwrap();
-        let Passes { loss, gradients: whole, outputs } = run(usize::MAX);
-        let skill = outputs.unwrap().skill(32);
+        let run = |tokens| {
+            let passes = session.passes(&batch, tokens, true, &mut |_| ()).unwrap();
+            let gradient_norm = Cpu::default().tensor_from_vec(vec![1.0], ());
+            let numbers = StepNumbers { losses: passes.losses, gradient_norm };
+            let loss = StepNumbers::read(&[numbers]).unwrap()[0].loss;
+            (loss, passes.gradients, passes.outputs.unwrap().skill(32).unwrap())
+        };
+        let (loss, whole, skill) = run(usize::MAX);
         for images in [1, 5, 15] {
-            let Passes { loss: part_loss, gradients: parts, outputs } = run(images * patches);
+            let (part_loss, parts, part_skill) = run(images * patches);
             assert!((part_loss / loss - 1.0).abs() < 1e-6, "{images}: loss {part_loss}, not {loss}");
-            assert!((outputs.unwrap().skill(32).explained - skill.explained).abs() < 1e-5);
+            assert!((part_skill.explained - skill.explained).abs() < 1e-5);
             for (name, param) in session.jepa.trained_params().iter().filter(|(_, p)| p.trainable) {
                 let (a, b) = (whole.get(&param.data).as_vec(), parts.get(&param.data).as_vec());
                 let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));

@@ -155,8 +155,8 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     for (Fiber &f : fibers) f.shuffles = 0;
     SIZES(attention_forward) SIZES(attention_queries) SIZES(attention_keys) KERNEL(attention_delta)
     KERNEL(gelu_forward) KERNEL(gelu_backward) KERNEL(residual_norm) KERNEL(norm_backward)
-    KERNEL(norm_sums) KERNEL(column_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
+    KERNEL(row_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
     KERNEL(gather_rows) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
-    KERNEL(square_sums) KERNEL(sum_parts) KERNEL(adamw) KERNEL(ema)
+    KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     return NOT_FOUND;
 }

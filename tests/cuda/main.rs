@@ -9,4 +9,5 @@ mod emulator;
 mod gradients;
 mod launches;
 mod operators;
+mod reading;
 mod training;

@@ -3,10 +3,12 @@
 //! Both are f32 and add in different orders; over sums of a few hundred terms results of size one
 //! differ by about 1e-6, so that 5e-5 of the largest value leaves room for chains of operators.
 
+use cuda_shim::null::take_counts;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, Backend, BlockParams, NONE, Rounding, RowLoss, TableTerm, from_host, to_host,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, NONE, Rounding, RowLoss, TableTerm, from_host,
+    to_host,
 };
 
 use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
@@ -226,20 +228,17 @@ fn updates<D: Backend>(device: &D) -> Values {
             let target = r.rows(1, n);
             let loss = D::loss(RowLoss::L2, y, &target).unwrap();
             let mut g = loss.try_backward().map_err(ModelError::from_debug).unwrap();
-            let norm = D::grad_sq_norm(&p, &mut g).unwrap();
-            let (wd, scale) = (0.1 * i as f64, 0.5);
-            let step = AdamWStep {
-                lr: 0.01,
-                beta1: 0.9,
-                beta2: 0.99,
-                eps: 1e-8,
-                weight_decay: wd,
-                step,
-                grad_scale: scale,
-            };
-            D::adamw(&mut p, &mut m, &mut v, &mut g, &step).unwrap();
-            D::ema(&mut teacher, &p, 0.9).unwrap();
-            values.push((format!("norm of {n}"), vec![norm as f32]));
+            let norm = D::gradient_norm(&[&p], &mut g).unwrap();
+            let number = D::read(&[], &[&norm]).unwrap()[0];
+            // Not clipped, clipped to about half, and far below the limit.
+            let limit = [None, Some(0.5 * number), Some(1e6)][step as usize - 1];
+            let clip = limit.map(|limit| Clip { limit, norm: &norm });
+            let weight_decay = 0.1 * i as f64;
+            let step = AdamWStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
+            let update = AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step };
+            D::adamw(&mut [update], &mut g, clip.as_ref()).unwrap();
+            D::ema(&mut [(&mut teacher, &p)], 0.9).unwrap();
+            values.push((format!("norm of {n}"), vec![number as f32]));
         }
         for (name, t) in [("parameter", &p), ("first", &m), ("second", &v), ("teacher", &teacher)] {
             values.push((format!("{name} of {n}"), t.as_vec()));
@@ -252,6 +251,21 @@ fn updates<D: Backend>(device: &D) -> Values {
 fn updates_are_those_of_the_cpu() {
     let Some(turn) = computing_device() else { return };
     assert_same("updates", &updates(&turn.cuda), &updates(&Cpu::default()));
+}
+
+#[test]
+fn numbers_are_read_together() {
+    let Some(turn) = computing_device() else { return };
+    let losses: Vec<_> = (0..300).map(|i| turn.cuda.tensor_from_vec(vec![0.1 * i as f32], ())).collect();
+    let norms: Vec<_> = (0..20).map(|i| turn.cuda.tensor_from_vec(vec![0.1 * f64::from(i)], ())).collect();
+    let (losses, norms): (Vec<_>, Vec<_>) = (losses.iter().collect(), norms.iter().collect());
+    let _ = take_counts();
+    let found = Cuda::read(&losses, &norms).unwrap();
+    let waits = take_counts().waits;
+    assert!(turn.gpu || waits == 1, "{waits} waits");
+    let expected = (0..300).map(|i| f64::from(0.1 * i as f32)).chain((0..20).map(|i| 0.1 * f64::from(i)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    assert!(Cuda::read(&[], &[]).unwrap().is_empty());
 }
 
 /// Also with the threads of every block in reverse, which would show a missing barrier.

@@ -9,13 +9,13 @@ use ijepa_run::{
     events::{Event, Outcome, Snapshot},
     model::BuildDevice,
     registry::kinds::LoadContext,
-    train::{RunPlan, Session, Until, run},
+    train::{RunPlan, Session, StepNumbers, Until, run},
 };
 
 use crate::emulator::computing_device;
 
 /// Fifty-two steps with every operator of the model.
-const TINY: &str = "
+pub const TINY: &str = "
 version: 1
 name: tiny
 dataset: { kind: shapes, image_size: 16, train: 32, test: 20 }
@@ -107,13 +107,13 @@ fn fifty_steps_follow_the_cpu() {
 fn rounded_products_stay_near() {
     let Some(turn) = computing_device() else { return };
     let loss = |matmul| {
-        let mut losses = Vec::new();
+        let mut numbers = Vec::new();
         let mut session = session_of(TINY, &[&format!("train.matmul={matmul}")], &turn.cuda);
-        let plan = LoaderPlan::new(session.plan.seed, session.plan.batch_size, 1);
-        for batch in Loader::start(session.plan.data.clone(), session.plan.pipeline.clone(), &plan) {
-            losses.push(session.step(&batch, false).unwrap().loss);
+        let plan = LoaderPlan::new(session.plan.batch_size, 1);
+        for batch in Loader::start(&session.plan.source, &plan) {
+            numbers.push(session.step(&batch, false).unwrap().numbers);
         }
-        losses
+        StepNumbers::read(&numbers).unwrap().iter().map(|n| n.loss).collect::<Vec<_>>()
     };
     let [exact, tf32, bf16] = ["f32", "tf32", "bf16"].map(loss);
     // 11 and 8 significant bits: relative errors of 2^-11 and 2^-8 per product, and a few of them.

@@ -12,7 +12,7 @@ mod model;
 
 use compare::{Tolerance, compare};
 use fixture::Fixture;
-use ijepa_run::{data::patchify_into, kernels, model::BuildDevice, registry::prelude::*};
+use ijepa_run::{kernels, model::BuildDevice, registry::prelude::*};
 use model::{Reference, Replica};
 
 #[test]
@@ -71,14 +71,17 @@ fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
     let images = &case.f32("images")[..batch * image.len()];
     let forward = Tolerance::Mixed { abs: 2e-5, rel: 1e-5 };
 
+    let all = jepa.geometry.patches(images);
+    let width = image.channels * patch * patch;
     let packed = |sequences: &[(usize, Vec<u32>)]| {
-        let mut pixels = Vec::new();
-        for (i, patches) in sequences {
-            patchify_into(&images[i * image.len()..][..image.len()], image, patch, patches, &mut pixels);
-        }
+        let rows = |(i, patches): &(usize, Vec<u32>)| {
+            let row = |p: &u32| i * jepa.geometry.grid().len() + *p as usize;
+            patches.iter().flat_map(|p| all[row(p) * width..][..width].to_vec()).collect::<Vec<_>>()
+        };
+        let pixels: Vec<f32> = sequences.iter().flat_map(rows).collect();
         let layout = Layout::new(sequences.iter().map(|(_, p)| p.as_slice()));
         let rows = layout.segments.rows();
-        let pixels = kernels::from_host(&jepa.device, pixels, rows, image.channels * patch * patch).unwrap();
+        let pixels = kernels::from_host(&jepa.device, pixels, rows, width).unwrap();
         PatchBatch { pixels, layout }
     };
     let host = |rows: Rows<D>| kernels::to_host(&rows).unwrap();

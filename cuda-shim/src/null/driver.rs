@@ -1,6 +1,13 @@
 //! The driver's functions on host memory.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::{
+    ffi::{CStr, CString, c_char, c_int, c_uint, c_void},
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::{EXECUTE, bind_to, count};
 use crate::symbols::DRIVER;
@@ -14,8 +21,16 @@ const NOT_FOUND: c_int = 500;
 /// Memory of the imaginary device.
 const MEMORY: usize = 1 << 37;
 
-/// Where nothing is carried out, larger blocks are never written: what is timed then is the program.
+/// Where nothing is carried out, larger blocks are addresses without memory, which are neither written
+/// nor read: what is timed then is the program.
 const SMALL: usize = 1 << 12;
+
+/// The next such address, above all that a process can have.
+static NOWHERE: AtomicU64 = AtomicU64::new(FIRST_NOWHERE);
+const FIRST_NOWHERE: u64 = 1 << 62;
+
+/// Copies to the device up to this size never wait (CUDA programming guide, asynchronous execution).
+const ALWAYS_AHEAD: usize = 64 << 10;
 
 /// Limits that hold on every device: threads per block, blocks along y and z, shared memory.
 const MAX_THREADS: u32 = 1024;
@@ -27,6 +42,9 @@ unsafe extern "C" {
     fn malloc(size: usize) -> *mut c_void;
     fn free(block: *mut c_void);
 }
+
+/// Page-locked blocks.
+static LOCKED: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
 
 /// A kernel that was looked up.
 struct Function {
@@ -54,15 +72,17 @@ pub fn bind() {
         ("cuMemAlloc_v2", allocate as *const c_void),
         ("cuMemFreeAsync", release as *const c_void),
         ("cuMemFree_v2", release as *const c_void),
+        ("cuMemAllocHost_v2", page_locked as *const c_void),
         ("cuMemGetInfo_v2", memory_info as *const c_void),
         ("cuMemsetD8Async", fill as *const c_void),
         ("cuMemsetD8_v2", fill as *const c_void),
         ("cuMemcpyHtoDAsync_v2", upload as *const c_void),
-        ("cuMemcpyHtoD_v2", upload as *const c_void),
+        ("cuMemcpyHtoD_v2", upload_now as *const c_void),
         ("cuMemcpyDtoHAsync_v2", download as *const c_void),
-        ("cuMemcpyDtoH_v2", download as *const c_void),
+        ("cuMemcpyDtoH_v2", download_now as *const c_void),
         ("cuMemcpyDtoDAsync_v2", copy as *const c_void),
         ("cuMemcpyDtoD_v2", copy as *const c_void),
+        ("cuStreamSynchronize", synchronize as *const c_void),
         ("cuModuleLoadData", load_module as *const c_void),
         ("cuModuleGetFunction", get_function as *const c_void),
         ("cuLaunchKernel", launch as *const c_void),
@@ -133,13 +153,26 @@ unsafe extern "C" fn describe(_error: c_int, text: *mut *const c_char) -> c_int 
 
 unsafe extern "C" fn allocate(to: *mut u64, bytes: usize) -> c_int {
     count(|c| c.allocations += 1);
-    let block = unsafe { if EXECUTE.get().is_some() { calloc(1, bytes) } else { malloc(bytes) } };
-    unsafe { to.write(block as u64) };
+    let block = if EXECUTE.get().is_some() {
+        unsafe { calloc(1, bytes) as u64 }
+    } else if bytes <= SMALL {
+        unsafe { malloc(bytes) as u64 }
+    } else {
+        NOWHERE.fetch_add(bytes as u64, Ordering::Relaxed)
+    };
+    unsafe { to.write(block) };
     SUCCESS
 }
 
+/// Whether there is memory at an address.
+fn is_memory(address: u64) -> bool {
+    address < FIRST_NOWHERE
+}
+
 unsafe extern "C" fn release(block: u64) -> c_int {
-    unsafe { free(block as *mut c_void) };
+    if is_memory(block) {
+        unsafe { free(block as *mut c_void) };
+    }
     SUCCESS
 }
 
@@ -153,27 +186,60 @@ unsafe extern "C" fn memory_info(free: *mut usize, total: *mut usize) -> c_int {
 
 unsafe extern "C" fn fill(to: u64, value: u8, bytes: usize) -> c_int {
     count(|c| c.fills += 1);
-    if EXECUTE.get().is_some() || bytes <= SMALL {
+    if is_memory(to) {
         unsafe { (to as *mut u8).write_bytes(value, bytes) };
     }
     SUCCESS
 }
 
 unsafe extern "C" fn upload(to: u64, from: *const u8, bytes: usize) -> c_int {
-    count(|c| c.uploads += 1);
-    unsafe { from.copy_to_nonoverlapping(to as *mut u8, bytes) };
+    let locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let pageable = bytes > ALWAYS_AHEAD && !locked.iter().any(|block| block.contains(&from.addr()));
+    count(|c| {
+        c.uploads += 1;
+        c.pageable += usize::from(pageable);
+    });
+    if is_memory(to) {
+        unsafe { from.copy_to_nonoverlapping(to as *mut u8, bytes) };
+    }
+    SUCCESS
+}
+
+unsafe extern "C" fn page_locked(to: *mut *mut c_void, bytes: usize) -> c_int {
+    let block = unsafe { malloc(bytes) };
+    LOCKED.lock().unwrap_or_else(PoisonError::into_inner).push(block.addr()..block.addr() + bytes);
+    unsafe { to.write(block) };
+    SUCCESS
+}
+
+unsafe extern "C" fn upload_now(to: u64, from: *const u8, bytes: usize) -> c_int {
+    count(|c| c.waits += 1);
+    unsafe { upload(to, from, bytes) }
+}
+
+unsafe extern "C" fn download_now(to: *mut u8, from: u64, bytes: usize) -> c_int {
+    count(|c| c.waits += 1);
+    unsafe { download(to, from, bytes) }
+}
+
+extern "C" fn synchronize(_stream: *mut c_void) -> c_int {
+    count(|c| c.waits += 1);
     SUCCESS
 }
 
 unsafe extern "C" fn download(to: *mut u8, from: u64, bytes: usize) -> c_int {
     count(|c| c.downloads += 1);
-    unsafe { to.copy_from_nonoverlapping(from as *const u8, bytes) };
+    if is_memory(from) {
+        unsafe { to.copy_from_nonoverlapping(from as *const u8, bytes) };
+    }
     SUCCESS
 }
 
 unsafe extern "C" fn copy(to: u64, from: u64, bytes: usize) -> c_int {
     count(|c| c.copies += 1);
-    unsafe { (from as *const u8).copy_to_nonoverlapping(to as *mut u8, bytes) };
+    if is_memory(from) && is_memory(to) {
+        unsafe { (from as *const u8).copy_to_nonoverlapping(to as *mut u8, bytes) };
+    }
     SUCCESS
 }
 

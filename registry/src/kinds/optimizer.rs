@@ -1,7 +1,7 @@
 use crate::{
     params::Param,
     problem::Problem,
-    tensor::{Cpu, Device, Gradients, ModelError},
+    tensor::{Cpu, Device, Gradients, ModelError, Scalar, Storage},
 };
 
 /// The scheduled values of one step.
@@ -14,10 +14,10 @@ pub struct Rates {
 }
 
 /// What a step tells about itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepReport {
-    /// Euclidean norm of all gradients before clipping.
-    pub gradient_norm: f64,
+#[derive(Clone, Debug)]
+pub struct StepReport<D: Storage<f64>> {
+    /// Euclidean norm of all gradients before clipping. It stays on the device until somebody reads it.
+    pub gradient_norm: Scalar<D>,
 }
 
 /// An optimizer's memory, for checkpoints.
@@ -44,14 +44,15 @@ pub trait OptimizerSettings: std::fmt::Debug + Send + Sync {
 ///
 /// Promises: a learning rate of 0 moves nothing; parameters that are not trainable never move;
 /// a restored state continues exactly.
-pub trait Optimizer<D: Device<f32>> {
-    /// Updates `params` in place. A parameter without a gradient counts as gradient zero.
+pub trait Optimizer<D: Device<f32> + Storage<f64>> {
+    /// Updates `params` in place. A parameter without a gradient counts as gradient zero. Nothing is read
+    /// from the device, which may be many launches behind.
     fn step(
         &mut self,
         params: &mut [(String, &mut Param<D>)],
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
-    ) -> Result<StepReport, ModelError>;
+    ) -> Result<StepReport<D>, ModelError>;
     /// Everything needed to continue.
     fn state(&self) -> OptimizerState;
     /// Continues from `state`, which belongs to parameters of the same names and sizes.

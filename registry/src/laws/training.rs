@@ -191,7 +191,7 @@ mod tests {
             params: &mut [(String, &mut Param<Cpu>)],
             gradients: &mut Gradients<f32, Cpu>,
             rates: Rates,
-        ) -> Result<StepReport, ModelError> {
+        ) -> Result<StepReport<Cpu>, ModelError> {
             for (_, p) in params.iter_mut().filter(|(_, p)| p.trainable || self.crooked) {
                 gradients.try_alloc_for(&p.data).map_err(ModelError::from_debug)?;
                 let (old, slope) = (p.data.as_vec(), gradients.get(&p.data).as_vec());
@@ -199,7 +199,7 @@ mod tests {
                 let new: Vec<f32> = old.iter().zip(&slope).map(|(v, g)| v - rate * (g + 0.1)).collect();
                 p.data.copy_from(&new);
             }
-            Ok(StepReport { gradient_norm: 0.0 })
+            Ok(StepReport { gradient_norm: Cpu::default().tensor_from_vec(vec![0.0], ()) })
         }
         fn state(&self) -> OptimizerState {
             OptimizerState::default()

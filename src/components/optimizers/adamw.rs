@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use crate::kernels::{AdamWStep, AdamWUpdate, Backend};
+use crate::kernels::{AdamWStep, AdamWUpdate, Backend, Clip};
 
 component! {
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), in PyTorch's order.
@@ -78,7 +78,7 @@ impl<D: Backend> AdamWState<D> {
         }
     }
 
-    fn step_of(&self, rates: Rates, param: &Param<D>, gradient_scale: f64) -> AdamWStep {
+    fn step_of(&self, rates: Rates, param: &Param<D>) -> AdamWStep {
         let decays = self.settings.decay_bias_and_norm || !param.is_bias_or_norm();
         AdamWStep {
             step: self.steps,
@@ -87,7 +87,6 @@ impl<D: Backend> AdamWState<D> {
             beta1: self.settings.betas[0],
             beta2: self.settings.betas[1],
             eps: self.settings.eps,
-            grad_scale: gradient_scale,
         }
     }
 }
@@ -99,24 +98,18 @@ impl<D: Device<f32>> Moments<D> {
     }
 }
 
-/// Factor that brings a gradient of norm `norm` down to `clip` (as `clip_grad_norm_`).
-fn clip_factor(norm: f64, clip: Option<f64>) -> f64 {
-    clip.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0))
-}
-
 impl<D: Backend> Optimizer<D> for AdamWState<D> {
     fn step(
         &mut self,
         params: &mut [(String, &mut Param<D>)],
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
-    ) -> Result<StepReport, ModelError> {
+    ) -> Result<StepReport<D>, ModelError> {
         self.ensure_moments(params);
         self.steps += 1;
         let trained: Vec<_> = params.iter().filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect();
-        let norm = D::grad_sq_norm_all(&trained, gradients)?.sqrt();
-        let scale = clip_factor(norm, self.settings.clip);
-        let steps: Vec<AdamWStep> = params.iter().map(|(_, p)| self.step_of(rates, p, scale)).collect();
+        let gradient_norm = D::gradient_norm(&trained, gradients)?;
+        let steps: Vec<AdamWStep> = params.iter().map(|(_, p)| self.step_of(rates, p)).collect();
         let mut updates = Vec::new();
         for (((_, param), moments), step) in params.iter_mut().zip(&mut self.moments).zip(steps) {
             let (m, v) = (&mut moments.first, &mut moments.second);
@@ -124,8 +117,9 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
                 updates.push(AdamWUpdate { param: &mut param.data, m, v, step });
             }
         }
-        D::adamw_all(&mut updates, gradients)?;
-        Ok(StepReport { gradient_norm: norm })
+        let clip = self.settings.clip.map(|limit| Clip { limit, norm: &gradient_norm });
+        D::adamw(&mut updates, gradients, clip.as_ref())?;
+        Ok(StepReport { gradient_norm })
     }
 
     fn state(&self) -> OptimizerState {

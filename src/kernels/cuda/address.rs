@@ -7,8 +7,8 @@
 use std::fmt::{self, Write};
 
 use cudarc::driver::{DriverError, result, sys::CUresult};
-use dfdx::prelude::{Cuda, Shape, Tensor, ZerosTensor};
-use ijepa_registry::tensor::{Flat, ModelError, Tape};
+use dfdx::prelude::{Cuda, Shape, Tensor, Unit, ZerosTensor};
+use ijepa_registry::tensor::{Flat, ModelError};
 
 use super::super::Result;
 use super::super::check::ensure;
@@ -53,9 +53,9 @@ impl Write for Reader {
 }
 
 /// The address of a contiguous tensor's first value.
-pub fn of<S: Shape, T: Tape<f32, Cuda>>(tensor: &Tensor<S, f32, Cuda, T>) -> Done<At>
+pub fn of<S: Shape, E: Unit, T>(tensor: &Tensor<S, E, Cuda, T>) -> Done<At>
 where
-    Tensor<S, f32, Cuda, T>: fmt::Debug,
+    Tensor<S, E, Cuda, T>: fmt::Debug,
 {
     let mut reader = Reader::default();
     // The error is how the reader stops the formatter.

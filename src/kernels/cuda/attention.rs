@@ -58,7 +58,7 @@ impl Sequences {
             table.extend([queries.start, queries.len(), keys.start, keys.len()].map(|n| n as i32));
         }
         Ok(Sequences {
-            table: gpu.upload(table)?,
+            table: gpu.upload(&table)?,
             count: segments.len(),
             rows: before(segments.rows()),
             tiles: longest.map(|n| n.div_ceil(TILE)),

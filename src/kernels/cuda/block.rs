@@ -1,5 +1,7 @@
 //! One transformer block, forward.
 
+use std::sync::Arc;
+
 use cudarc::driver::{CudaSlice, DevicePtr};
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::Flat;
@@ -10,6 +12,7 @@ use super::attention::{Heads, Operands, Output, Sequences};
 use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid, args};
 use super::product::Map;
+use super::scatter::Scatter;
 
 /// Memory on the device.
 pub type Floats = CudaSlice<f32>;
@@ -87,14 +90,27 @@ pub struct Batch {
     pub tokens: usize,
     /// Which rows attend to which.
     pub sequences: Sequences,
-    /// The rows that come out, here and on the device, unless all do.
-    pub kept: Option<(Vec<u32>, CudaSlice<u32>)>,
+    /// The rows that come out, unless all do.
+    pub kept: Option<Kept>,
+}
+
+/// The rows that come out of a block.
+pub struct Kept {
+    /// Which of those that come in.
+    pub index: CudaSlice<u32>,
+    /// The way back; there is none without a tape.
+    pub back: Option<Arc<Scatter>>,
 }
 
 impl Batch {
     /// Rows that come out.
     pub fn rows(&self) -> usize {
         self.sequences.rows
+    }
+
+    /// How gradients of the rows that came out reach those that came in, unless all did.
+    pub fn back(&self) -> Option<&Scatter> {
+        self.kept.as_ref()?.back.as_deref()
     }
 }
 
@@ -204,7 +220,7 @@ impl Gpu {
         let t = self.floats(rows * d)?;
         self.map(layer.map(rows, d, d), at(&o), v.proj[0], at(&t))?;
         let (x2, norm2) = (self.floats(rows * d)?, self.normed(rows, d)?);
-        let index = batch.kept.as_ref().map_or(0, |(_, index)| at(index));
+        let index = batch.kept.as_ref().map_or(0, |kept| at(&kept.index));
         let sum =
             RowNorm { residual: x, index, t: at(&t), t_bias: v.proj[1], x: at(&x2), ..RowNorm::default() };
         self.row_norm(sum.then(v.norm2, &norm2), rows, d, layer.eps)?;
@@ -225,13 +241,13 @@ impl Gpu {
     /// Queries, keys and values without their biases.
     fn project(&self, layer: &Layer, batch: &Batch, y: &Floats) -> Done<Projected> {
         let (d, n, rows, w) = (layer.d, batch.tokens, batch.rows(), layer.values.qkv[0]);
-        let Some((kept, _)) = &batch.kept else {
+        let Some(kept) = &batch.kept else {
             let qkv = self.floats(n * 3 * d)?;
             self.map(layer.map(n, d, 3 * d), at(y), w, at(&qkv))?;
             return Ok(Projected::Together { qkv });
         };
         let (picked, q, kv) = (self.floats(rows * d)?, self.floats(rows * d)?, self.floats(n * 2 * d)?);
-        self.gather(at(y), kept, at(&picked), d, false)?;
+        self.gather(at(y), &kept.index, at(&picked), d, false)?;
         self.map(layer.map(rows, d, d), at(&picked), w, at(&q))?;
         self.map(layer.map(n, d, 2 * d), at(y), w + floats(d * d), at(&kv))?;
         Ok(Projected::Apart { y: picked, q, kv })

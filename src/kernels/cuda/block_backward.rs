@@ -27,7 +27,7 @@ impl Gpu {
         let args = args![x2, stats2, v.norm2[0], &dy2, dy, &dx2, rows, d, false];
         self.launch("norm_backward", Grid::warps(rows), &args)?;
         sums.norm(self, (x2, stats2), at(&dy2), (rows, d), to.norm2)?;
-        let d_o = dy2;
+        let d_o = self.floats(rows * d)?;
         self.map_back(layer.map(rows, d, d), at(&dx2), v.proj[0], at(&d_o), false)?;
         self.map_weight(layer.map(rows, d, d), at(&dx2), at(&saved.o), to.proj[0])?;
         sums.columns(self, at(&dx2), rows, d, to.proj[1])?;
@@ -38,8 +38,8 @@ impl Gpu {
         self.launch("norm_backward", Grid::warps(n), &args)?;
         sums.norm(self, (saved.x, stats1), at(&dy1), (n, d), to.norm1)?;
         sums.finish(self)?;
-        match &batch.kept {
-            Some((kept, _)) => self.scatter_add(at(&dx2), kept, dx, d),
+        match batch.back() {
+            Some(back) => self.scatter_add(at(&dx2), back, dx, d),
             None => Ok(()),
         }
     }
@@ -84,6 +84,7 @@ impl Gpu {
                 sums.columns(self, q, n, 3 * d, db)?;
                 self.map_weight(layer.map(n, d, 3 * d), q, y1, dw)?;
                 self.map_back(layer.map(n, d, 3 * d), q, w, at(&dy1), false)?;
+                sums.hold(dqkv);
             }
             Projected::Apart { y, .. } => {
                 let (dq, dkv) = (self.floats(rows * d)?, self.floats(n * 2 * d)?);
@@ -96,8 +97,11 @@ impl Gpu {
                 self.map_back(layer.map(n, d, 2 * d), k, w + floats(d * d), at(&dy1), false)?;
                 let picked = self.floats(rows * d)?;
                 self.map_back(layer.map(rows, d, d), q, w, at(&picked), false)?;
-                let kept = batch.kept.as_ref().map_or(&[][..], |(kept, _)| kept);
-                self.scatter_add(at(&picked), kept, at(&dy1), d)?;
+                if let Some(back) = batch.back() {
+                    self.scatter_add(at(&picked), back, at(&dy1), d)?;
+                }
+                sums.hold(dq);
+                sums.hold(dkv);
             }
         }
         Ok(dy1)

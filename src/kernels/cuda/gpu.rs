@@ -5,8 +5,11 @@ use std::ffi::{CStr, CString, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublas::CudaBlas;
-use cudarc::driver::{CudaDevice, CudaSlice, DeviceRepr, DriverError, result, sys};
+use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceRepr, DriverError, result, sys};
 use dfdx::prelude::{Cuda, CudaError, Storage};
+
+use super::address::At;
+use super::staging::Staging;
 
 /// What the functions below the nodes return: the error of dfdx's device, which the tape carries.
 pub type Done<T> = Result<T, CudaError>;
@@ -25,6 +28,7 @@ pub struct Gpu {
     /// Matrix products on the device's stream.
     pub blas: CudaBlas,
     functions: BTreeMap<String, sys::CUfunction>,
+    staging: Mutex<Staging>,
 }
 
 // SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
@@ -50,7 +54,7 @@ impl Gpu {
         driver.bind_to_thread()?;
         keep_freed_memory(&driver)?;
         let (blas, functions) = (CudaBlas::new(driver.clone())?, load(PTX)?);
-        Ok(Gpu { driver, blas, functions })
+        Ok(Gpu { driver, blas, functions, staging: Mutex::default() })
     }
 
     /// A kernel by name.
@@ -58,15 +62,32 @@ impl Gpu {
         self.functions.get(name).copied().ok_or(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND))
     }
 
-    /// Memory for `len` values, which hold anything.
+    /// Memory for `len` floats, which hold anything.
     pub fn floats(&self, len: usize) -> Done<CudaSlice<f32>> {
-        // SAFETY: every kernel that gets the block first writes all of it, and any bits are a float.
+        self.memory(len)
+    }
+
+    /// Memory for `len` numbers, which hold anything.
+    pub fn memory<E: DeviceRepr>(&self, len: usize) -> Done<CudaSlice<E>> {
+        // SAFETY: every kernel that gets the block first writes all of it, and any bits are a number.
         Ok(unsafe { self.driver.alloc(len) }?)
     }
 
     /// A copy of host values on the device.
-    pub fn upload<E: DeviceRepr + Unpin>(&self, values: Vec<E>) -> Done<CudaSlice<E>> {
-        Ok(self.driver.htod_copy(values)?)
+    pub fn upload<E: DeviceRepr>(&self, values: &[E]) -> Done<CudaSlice<E>> {
+        let copy = self.memory(values.len())?;
+        self.copy_in(values, *copy.device_ptr())?;
+        Ok(copy)
+    }
+
+    /// Copies host values to an address on the device, without waiting for it.
+    pub fn copy_in<E: DeviceRepr>(&self, values: &[E], to: At) -> Done<()> {
+        let stream = *self.driver.cu_stream();
+        self.driver.bind_to_thread()?;
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let placed = staging.place(values, stream)?;
+        // SAFETY: the caller's address has room for the values, which stay where they are until then.
+        Ok(unsafe { result::memcpy_htod_async(to, placed, stream) }?)
     }
 }
 
@@ -128,6 +149,7 @@ mod tests {
             include_str!("device/gelu.cu"),
             include_str!("device/loss.cu"),
             include_str!("device/norm.cu"),
+            include_str!("device/read.cu"),
             include_str!("device/rows.cu"),
             include_str!("device/sums.cu"),
             include_str!("device/update.cu"),

@@ -24,6 +24,8 @@ pub enum Arg {
     Long(i64),
     /// A `float`.
     Float(f32),
+    /// A `double`.
+    Double(f64),
 }
 
 impl<E> From<&CudaSlice<E>> for Arg {
@@ -48,6 +50,12 @@ impl From<usize> for Arg {
 impl From<f32> for Arg {
     fn from(value: f32) -> Arg {
         Arg::Float(value)
+    }
+}
+
+impl From<f64> for Arg {
+    fn from(value: f64) -> Arg {
+        Arg::Double(value)
     }
 }
 
@@ -129,5 +137,6 @@ fn pointer(arg: &Arg) -> *mut c_void {
         Arg::Int(v) => (v as *const i32).cast_mut().cast(),
         Arg::Long(v) => (v as *const i64).cast_mut().cast(),
         Arg::Float(v) => (v as *const f32).cast_mut().cast(),
+        Arg::Double(v) => (v as *const f64).cast_mut().cast(),
     }
 }

@@ -17,18 +17,28 @@ mod launch;
 mod nodes;
 mod open;
 mod product;
+mod read;
 mod scatter;
 mod stack;
+mod staging;
 mod sums;
 mod update;
 
 use dfdx::prelude::Cuda;
-use ijepa_registry::tensor::{Flat, Gradients, Rows, Segments, Tape, TapedRows, TapedScalar};
+use ijepa_registry::tensor::{
+    Flat, Gradients, ModelError, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar,
+};
 
-use super::{AdamWStep, AdamWUpdate, Backend, BlockParams, Result, Rounding, RowLoss, TableTerm};
+use super::{AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm};
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
 impl Backend for Cuda {
+    const READING_WAITS: bool = true;
+
+    fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
+        nodes::upload(self, values, shape).map_err(ModelError::from_debug)
+    }
+
     fn linear<T: Tape<f32, Self>>(
         x: Rows<Self, T>,
         weight: &Flat<Self>,
@@ -83,33 +93,23 @@ impl Backend for Cuda {
         nodes::loss(loss, prediction, target)
     }
 
+    fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {
+        update::gradient_norm(params, gradients)
+    }
+
     fn adamw(
-        param: &mut Flat<Self>,
-        m: &mut Flat<Self>,
-        v: &mut Flat<Self>,
+        updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
-        step: &AdamWStep,
+        clip: Option<&Clip<'_, Self>>,
     ) -> Result<()> {
-        Self::adamw_all(&mut [AdamWUpdate { param, m, v, step: *step }], gradients)
+        update::adamw(updates, gradients, clip)
     }
 
-    fn grad_sq_norm(param: &Flat<Self>, gradients: &mut Gradients<f32, Self>) -> Result<f64> {
-        update::grad_sq_norm(&[param], gradients)
-    }
-
-    fn ema(teacher: &mut Flat<Self>, student: &Flat<Self>, momentum: f64) -> Result<()> {
-        update::ema(&mut [(teacher, student)], momentum)
-    }
-
-    fn adamw_all(updates: &mut [AdamWUpdate<'_, Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
-        update::adamw(updates, gradients)
-    }
-
-    fn grad_sq_norm_all(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<f64> {
-        update::grad_sq_norm(params, gradients)
-    }
-
-    fn ema_all(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
+    fn ema(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {
         update::ema(pairs, momentum)
+    }
+
+    fn read(losses: &[&LossValue<Self>], norms: &[&Scalar<Self>]) -> Result<Vec<f64>> {
+        read::numbers(losses, norms)
     }
 }

@@ -10,11 +10,19 @@ use super::block::{RowNorm, at};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::product::Map;
+use super::scatter::Scatter;
 use super::sums::Sums;
 
 /// Separates a tensor from its tape. Kernels read memory in order, hence contiguous.
 pub fn split<T: Tape<f32, Cuda>>(x: Rows<Cuda, T>) -> Result<(Rows<Cuda>, T)> {
     Ok(x.try_contiguous().map_err(ModelError::from_debug)?.split_tape())
+}
+
+/// See [`super::super::from_host`].
+pub fn upload(device: &Cuda, values: &[f32], shape: (usize, usize)) -> Done<Rows<Cuda>> {
+    let rows: Rows<Cuda> = device.try_zeros_like(&shape)?;
+    Gpu::of(device)?.copy_in(values, of(&rows)?)?;
+    Ok(rows)
 }
 
 /// The map of [`super::Backend::linear`]; the gradient of `x` is computed if `wants_dx`.
@@ -143,14 +151,14 @@ fn gather_node<T: Tape<f32, Cuda>>(
     let gpu = Gpu::of(x.device())?;
     let d = x.shape().1;
     let y: Rows<Cuda> = x.device().try_zeros_like(&(index.len(), d))?;
-    gpu.gather(of(&x)?, index, of(&y)?, d, false)?;
+    gpu.gather(of(&x)?, &gpu.upload(index)?, of(&y)?, d, false)?;
     for term in tables {
-        gpu.gather(of(term.table)?, term.index, of(&y)?, d, true)?;
+        gpu.gather(of(term.table)?, &gpu.upload(term.index)?, of(&y)?, d, true)?;
     }
     if T::OWNS_TAPE {
-        let (x, ghost, index) = (x.ghost(), y.ghost(), index.to_vec());
+        let (x, ghost, index) = (x.ghost(), y.ghost(), Scatter::new(index));
         let trained = tables.iter().filter(|t| t.trained);
-        let trained: Vec<_> = trained.map(|t| (t.table.clone(), t.index.to_vec())).collect();
+        let trained: Vec<_> = trained.map(|t| (t.table.clone(), Scatter::new(t.index))).collect();
         tape.add_backward_op(move |g| {
             let dy = slope!(g, &ghost);
             gpu.scatter_add(dy, &index, slope!(g, &x), d)?;

@@ -1,7 +1,12 @@
 //! Adding rows where indices say, in a fixed order: the backward of a gather.
 //!
 //! Thousands of rows can go to one (a mask token), so the host plans a tree: rows are first added in
-//! lists of at most [`LONGEST`], then those sums, until one list per row is left.
+//! lists of at most [`LONGEST`], then those sums, until one list per row is left. Indices are known
+//! forward and needed backward: threads of the pool plan meanwhile.
+
+use std::sync::{Arc, OnceLock};
+
+use cudarc::driver::{CudaSlice, DeviceSlice};
 
 use super::super::NONE;
 use super::address::At;
@@ -20,6 +25,29 @@ struct Stage {
     starts: Vec<u32>,
     list: Vec<u32>,
     map: Vec<u32>,
+}
+
+/// Where rows are to be added.
+pub struct Scatter {
+    index: Vec<u32>,
+    stages: OnceLock<Vec<Stage>>,
+}
+
+impl Scatter {
+    /// Sends row `i` to `index[i]`; rows of index [`NONE`] go nowhere.
+    pub fn new(index: &[u32]) -> Arc<Scatter> {
+        let scatter = Arc::new(Scatter { index: index.to_vec(), stages: OnceLock::new() });
+        let ahead = scatter.clone();
+        rayon::spawn(move || {
+            ahead.stages();
+        });
+        scatter
+    }
+
+    /// Planned here if no thread has begun to.
+    fn stages(&self) -> &[Stage] {
+        self.stages.get_or_init(|| plan(&self.index))
+    }
 }
 
 /// The stages that send row `i` to `index[i]`; rows of index [`NONE`] go nowhere.
@@ -67,8 +95,8 @@ fn sorted(index: &[u32]) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
 
 impl Gpu {
     /// `to[index[i]] += from[i]` for rows of d values.
-    pub fn scatter_add(&self, from: At, index: &[u32], to: At, d: usize) -> Done<()> {
-        let stages = plan(index);
+    pub fn scatter_add(&self, from: At, scatter: &Scatter, to: At, d: usize) -> Done<()> {
+        let stages = scatter.stages();
         let mut input = Arg::from(from);
         // Sums of earlier stages, alive until the stream has read them.
         let mut sums = Vec::new();
@@ -83,7 +111,7 @@ impl Gpu {
                 sums.push(sum);
                 at
             };
-            let numbers = self.upload([&stage.starts[..], &stage.list, &stage.map].concat())?;
+            let numbers = self.upload(&[&stage.starts[..], &stage.list, &stage.map].concat())?;
             let start = |n: usize| match Arg::from(&numbers) {
                 Arg::At(at) => Arg::At(at + 4 * n as u64),
                 other => other,
@@ -97,10 +125,9 @@ impl Gpu {
     }
 
     /// `out[i] = x[index[i]]`, or `+=`, for rows of d values.
-    pub fn gather(&self, x: At, index: &[u32], out: At, d: usize, accumulate: bool) -> Done<()> {
+    pub fn gather(&self, x: At, index: &CudaSlice<u32>, out: At, d: usize, accumulate: bool) -> Done<()> {
         let count = index.len() * d;
-        let index = self.upload(index.to_vec())?;
-        let args = args![x, &index, out, Arg::Long(count as i64), d, accumulate];
+        let args = args![x, index, out, Arg::Long(count as i64), d, accumulate];
         self.launch("gather_rows", Grid::elements(count), &args)
     }
 }

@@ -9,9 +9,10 @@ use super::super::check::{check_blocks, ensure};
 use super::super::{BlockParams, Result};
 use super::address::{self, At, slope};
 use super::attention::{LARGEST_HEAD, Sequences};
-use super::block::{Batch, Floats, Layer, Saved, Tensors, at};
+use super::block::{Batch, Floats, Kept, Layer, Saved, Tensors, at};
 use super::gpu::{Done, Gpu};
 use super::nodes::split;
+use super::scatter::Scatter;
 
 /// The blocks, their batches, and what forward saved.
 struct Stack {
@@ -30,12 +31,17 @@ impl Stack {
         blocks: &[BlockParams<Cuda>],
         segments: &Segments,
         keep: Option<&[u32]>,
+        taped: bool,
     ) -> Done<Stack> {
         let tokens = segments.rows();
         let inner = Batch { tokens, sequences: Sequences::new(gpu, segments, None)?, kept: None };
         let last = keep.map(|keep| {
-            let kept = Some((keep.to_vec(), gpu.upload(keep.to_vec())?));
-            Done::Ok(Batch { tokens, sequences: Sequences::new(gpu, segments, Some(keep))?, kept })
+            let kept = Kept { index: gpu.upload(keep)?, back: taped.then(|| Scatter::new(keep)) };
+            Done::Ok(Batch {
+                tokens,
+                sequences: Sequences::new(gpu, segments, Some(keep))?,
+                kept: Some(kept),
+            })
         });
         let layers = blocks.iter().map(Layer::new).collect::<Done<_>>()?;
         Ok(Stack { layers, inner, last: last.transpose()?, saved: Vec::new(), between: Vec::new() })
@@ -114,7 +120,7 @@ fn node<T: Tape<f32, Cuda>>(
     mut tape: T,
 ) -> Done<Rows<Cuda, T>> {
     let gpu: Arc<Gpu> = Gpu::of(x.device())?;
-    let mut stack = Stack::new(&gpu, blocks, segments, keep)?;
+    let mut stack = Stack::new(&gpu, blocks, segments, keep, T::OWNS_TAPE)?;
     let y: Rows<Cuda> = x.device().try_zeros_like(&(stack.rows(), x.shape().1))?;
     stack.forward(&gpu, address::of(&x)?, address::of(&y)?, T::OWNS_TAPE)?;
     if T::OWNS_TAPE {

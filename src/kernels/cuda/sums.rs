@@ -3,7 +3,7 @@
 use super::address::At;
 use super::block::{Floats, at, floats};
 use super::gpu::{Done, Gpu};
-use super::launch::{Grid, THREADS, args};
+use super::launch::{Grid, THREADS};
 
 /// Rows that one thread adds up at least, and the most partial sums.
 const CHUNK: usize = 64;
@@ -27,38 +27,63 @@ struct Pending {
     first: i32,
 }
 
-/// Vectors that one launch adds, as there.
+/// A `RowSums` there.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct RowSums {
+    x: At,
+    stats: At,
+    dy: At,
+    part: At,
+    rows: i32,
+    d: i32,
+    chunk: i32,
+    first: i32,
+}
+
+/// Sums that one launch takes, as there: of the first stage, of the second.
+const MOST_ROW_SUMS: usize = 8;
 const MOST_PENDING: usize = 12;
 
-/// Sums over rows whose second stage is one launch for all of them.
+/// Sums over rows, which wait until [`Sums::finish`] puts all of them into one launch per stage.
 #[derive(Default)]
 pub struct Sums {
-    /// Partial sums, alive until they are added.
-    parts: Vec<Floats>,
+    /// Partial sums, and other memory that is read at the end.
+    held: Vec<Floats>,
+    rows: Vec<RowSums>,
     pending: Vec<Pending>,
 }
 
 impl Sums {
-    /// `to += column sums of x`, x (rows, d).
+    /// `to += column sums of x`, x (rows, d). It must keep its values until the end.
     pub fn columns(&mut self, gpu: &Gpu, x: At, rows: usize, d: usize, to: At) -> Done<()> {
-        let (chunk, count) = chunks(rows);
-        let part = self.part(gpu, rows, d, &[to])?;
-        gpu.launch("column_sums", Grid::elements(d).times(count), &args![x, part, rows, d, chunk])
+        self.first_stage(gpu, RowSums { dy: x, ..RowSums::default() }, (rows, d), &[to])
     }
 
-    /// Adds what the gain and the bias of a layer norm of `x` (rows, d) receive from `dy`.
+    /// Adds what the gain and the bias of a layer norm of `x` (rows, d) receive from `dy`. All must keep
+    /// their values until the end.
     pub fn norm(
         &mut self,
         gpu: &Gpu,
         (x, stats): (At, At),
         dy: At,
-        (rows, d): (usize, usize),
+        shape: (usize, usize),
         to: [At; 2],
     ) -> Done<()> {
-        let (chunk, count) = chunks(rows);
-        let part = self.part(gpu, rows, d, &to)?;
-        let grid = Grid::elements(d).times(count);
-        gpu.launch("norm_sums", grid, &args![x, stats, dy, part, rows, d, chunk])
+        self.first_stage(gpu, RowSums { x, stats, dy, ..RowSums::default() }, shape, &to)
+    }
+
+    /// Keeps memory until the end.
+    pub fn hold(&mut self, memory: Floats) {
+        self.held.push(memory);
+    }
+
+    fn first_stage(&mut self, gpu: &Gpu, sums: RowSums, (rows, d): (usize, usize), to: &[At]) -> Done<()> {
+        let part = self.part(gpu, rows, d, to)?;
+        let first = self.rows.last().map_or(0, |s| s.first + s.blocks());
+        let [rows, d, chunk] = [rows, d, chunks(rows).0].map(|n| n as i32);
+        self.rows.push(RowSums { part, rows, d, chunk, first, ..sums });
+        Ok(())
     }
 
     /// Memory for the partial sums of vectors of d values, which a kernel writes one after another for
@@ -68,31 +93,59 @@ impl Sums {
         let stride = to.len() * d;
         let part = gpu.floats(count * stride)?;
         let start = at(&part);
-        self.parts.push(part);
+        self.held.push(part);
         for (i, to) in to.iter().enumerate().filter(|_| count > 0) {
-            let first = self.pending.last().map_or(0, |p| p.first + (p.n as usize).div_ceil(THREADS) as i32);
+            let first = self.pending.last().map_or(0, |p| p.first + p.blocks());
             let [n, chunks, stride] = [d, count, stride].map(|n| n as i32);
             self.pending.push(Pending { part: start + floats(i * d), to: *to, n, chunks, stride, first });
         }
         Ok(start)
     }
 
-    /// Adds all partial sums to where they belong.
+    /// Computes all sums and adds them to where they belong.
     pub fn finish(self, gpu: &Gpu) -> Done<()> {
-        for group in self.pending.chunks(MOST_PENDING) {
-            let mut all = [Pending::default(); MOST_PENDING];
+        for group in self.rows.chunks(MOST_ROW_SUMS) {
             let start = group[0].first;
-            for (to, p) in all.iter_mut().zip(group) {
-                *to = Pending { first: p.first - start, ..*p };
-            }
-            let last = all[group.len() - 1];
-            let blocks = last.first as usize + (last.n as usize).div_ceil(THREADS);
-            let count = group.len() as i32;
-            let mut pointers = [(&raw const all).cast_mut().cast(), (&raw const count).cast_mut().cast()];
-            gpu.launch_pointers("add_chunks", Grid::blocks(blocks, 1, THREADS), &mut pointers)?;
+            let last = group[group.len() - 1];
+            let blocks = last.first - start + last.blocks();
+            let moved = |s: &RowSums| RowSums { first: s.first - start, ..*s };
+            launch_all::<_, MOST_ROW_SUMS>(gpu, "row_sums", blocks, group.iter().map(moved))?;
+        }
+        for group in self.pending.chunks(MOST_PENDING) {
+            let start = group[0].first;
+            let last = group[group.len() - 1];
+            let blocks = last.first - start + last.blocks();
+            let moved = |p: &Pending| Pending { first: p.first - start, ..*p };
+            launch_all::<_, MOST_PENDING>(gpu, "add_chunks", blocks, group.iter().map(moved))?;
         }
         Ok(())
     }
+}
+
+impl RowSums {
+    fn blocks(&self) -> i32 {
+        (self.d as usize).div_ceil(THREADS) as i32 * chunks(self.rows as usize).1 as i32
+    }
+}
+
+impl Pending {
+    fn blocks(&self) -> i32 {
+        (self.n as usize).div_ceil(THREADS) as i32
+    }
+}
+
+/// Launches a kernel that takes up to `N` of something, and how many.
+fn launch_all<P: Copy + Default, const N: usize>(
+    gpu: &Gpu,
+    kernel: &str,
+    blocks: i32,
+    some: impl ExactSizeIterator<Item = P>,
+) -> Done<()> {
+    let count = some.len() as i32;
+    let mut all = [P::default(); N];
+    all.iter_mut().zip(some).for_each(|(to, from)| *to = from);
+    let mut pointers = [(&raw const all).cast_mut().cast(), (&raw const count).cast_mut().cast()];
+    gpu.launch_pointers(kernel, Grid::blocks(blocks as usize, 1, THREADS), &mut pointers)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Updates of all parameters in one launch each.
 
 use cudarc::driver::CudaSlice;
-use dfdx::prelude::{Cuda, HasShape};
-use ijepa_registry::tensor::{Flat, Gradients, ModelError};
+use dfdx::prelude::{Cuda, HasShape, ZerosTensor};
+use ijepa_registry::tensor::{Flat, Gradients, ModelError, Scalar};
 
-use super::super::check::ensure;
-use super::super::{AdamWStep, AdamWUpdate, Result};
+use super::super::check::{check_pairs, check_updates};
+use super::super::{AdamWStep, AdamWUpdate, Clip, Result};
 use super::address::{At, of, slope};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
@@ -38,26 +38,50 @@ impl Table {
         Grid::blocks(self.blocks, 1, BLOCK)
     }
 
-    fn upload(&mut self, gpu: &Gpu) -> Done<CudaSlice<u64>> {
-        gpu.upload(std::mem::take(&mut self.words))
+    fn upload(&self, gpu: &Gpu) -> Done<CudaSlice<u64>> {
+        gpu.upload(&self.words)
     }
 }
 
-/// See [`super::Backend::adamw_all`].
-pub fn adamw(updates: &mut [AdamWUpdate<'_, Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Result<()> {
-    for u in updates.iter() {
-        let sizes = [u.param, &*u.m, &*u.v].map(|t| t.shape().0);
-        ensure(sizes == [sizes[0]; 3], || format!("moments do not fit {} values", sizes[0]))?;
-    }
+/// See [`super::Backend::gradient_norm`].
+pub fn gradient_norm(params: &[&Flat<Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Result<Scalar<Cuda>> {
+    let device = params.first().map(|p| p.device());
+    let device = device.ok_or_else(|| ModelError("a gradient norm of no parameter".into()))?;
+    let mut measure = || {
+        let gpu = Gpu::of(device)?;
+        let mut table = Table::default();
+        for param in params {
+            table.push([0, slope!(gradients, *param), 0, 0], param.shape().0, 0.0);
+        }
+        let list = table.upload(&gpu)?;
+        let (part, norm) = (gpu.memory::<f64>(table.blocks)?, device.try_zeros_like(&())?);
+        gpu.launch("square_sums", table.grid(), &args![&list, table.count, &part])?;
+        gpu.launch("root_of_sum", Grid::blocks(1, 1, BLOCK), &args![&part, of(&norm)?, table.blocks])?;
+        Done::Ok(norm)
+    };
+    measure().map_err(ModelError::from_debug)
+}
+
+/// See [`super::Backend::adamw`].
+pub fn adamw(
+    updates: &mut [AdamWUpdate<'_, Cuda>],
+    gradients: &mut Gradients<f32, Cuda>,
+    clip: Option<&Clip<'_, Cuda>>,
+) -> Result<()> {
+    check_updates(updates)?;
     // One launch for each set of constants; weight decay may differ within a set.
     let same = |a: &AdamWUpdate<Cuda>, b: &AdamWUpdate<Cuda>| {
         AdamWStep { weight_decay: 0.0, ..a.step } == AdamWStep { weight_decay: 0.0, ..b.step }
     };
     let mut groups = updates.chunk_by(same);
-    groups.try_for_each(|group| adamw_group(group, gradients)).map_err(ModelError::from_debug)
+    groups.try_for_each(|group| adamw_group(group, gradients, clip)).map_err(ModelError::from_debug)
 }
 
-fn adamw_group(group: &[AdamWUpdate<'_, Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Done<()> {
+fn adamw_group(
+    group: &[AdamWUpdate<'_, Cuda>],
+    gradients: &mut Gradients<f32, Cuda>,
+    clip: Option<&Clip<'_, Cuda>>,
+) -> Done<()> {
     let gpu = Gpu::of(group[0].param.device())?;
     let mut table = Table::default();
     for u in group {
@@ -75,36 +99,16 @@ fn adamw_group(group: &[AdamWUpdate<'_, Cuda>], gradients: &mut Gradients<f32, C
         (step.lr / step.correction1()) as f32,
         (1.0 / step.correction2().sqrt()) as f32,
         step.eps as f32,
-        step.grad_scale as f32,
+        clip.map_or(Ok(0), |clip| of(clip.norm))?,
+        clip.map_or(0.0, |clip| clip.limit),
     ];
     gpu.launch("adamw", table.grid(), &args)
 }
 
-/// See [`super::Backend::grad_sq_norm_all`].
-pub fn grad_sq_norm(params: &[&Flat<Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Result<f64> {
-    let Some(first) = params.first() else { return Ok(0.0) };
-    let mut measure = || {
-        let gpu = Gpu::of(first.device())?;
-        let mut table = Table::default();
-        for param in params {
-            table.push([0, slope!(gradients, *param), 0, 0], param.shape().0, 0.0);
-        }
-        let list = table.upload(&gpu)?;
-        let (part, sum) = (gpu.upload(vec![0f64; table.blocks])?, gpu.upload(vec![0f64])?);
-        gpu.launch("square_sums", table.grid(), &args![&list, table.count, &part])?;
-        gpu.launch("sum_parts", Grid::blocks(1, 1, BLOCK), &args![&part, &sum, table.blocks])?;
-        Done::Ok(gpu.driver.dtoh_sync_copy(&sum)?[0])
-    };
-    measure().map_err(ModelError::from_debug)
-}
-
-/// See [`super::Backend::ema_all`].
+/// See [`super::Backend::ema`].
 pub fn ema(pairs: &mut [(&mut Flat<Cuda>, &Flat<Cuda>)], momentum: f64) -> Result<()> {
     let Some((first, _)) = pairs.first() else { return Ok(()) };
-    for (teacher, student) in pairs.iter() {
-        let (t, s) = (teacher.shape().0, student.shape().0);
-        ensure(t == s, || format!("a student of {s} values for a teacher of {t}"))?;
-    }
+    check_pairs(pairs)?;
     let follow = || {
         let gpu = Gpu::of(first.device())?;
         let mut table = Table::default();

@@ -14,7 +14,7 @@ use ijepa_registry::tensor::{
 };
 
 use super::check::{check_blocks, check_gather, check_linear, check_loss};
-use super::{AdamWStep, BlockParams, NONE, Result, Rounding, RowLoss, TableTerm};
+use super::{AdamWUpdate, BlockParams, NONE, Result, Rounding, RowLoss, TableTerm};
 
 pub use block::gelu;
 
@@ -99,19 +99,17 @@ pub fn loss<D: Device<f32>>(
     row_loss(loss, prediction, target).map_err(err)
 }
 
-/// See [`super::Backend::adamw`].
+/// [`super::Backend::adamw`] on one parameter and `grad_scale` times its gradient.
 pub fn adamw<D: Device<f32>>(
-    param: &mut Flat<D>,
-    m: &mut Flat<D>,
-    v: &mut Flat<D>,
+    AdamWUpdate { param, m, v, step }: AdamWUpdate<'_, D>,
     gradients: &mut Gradients<f32, D>,
-    step: &AdamWStep,
+    grad_scale: f64,
 ) -> Result<()> {
     gradients.try_alloc_for(param).map_err(err)?;
     let grad = gradients.get(param);
     // The updates keep the tensors' identity: gradients of the next step must find them.
     let update = || -> std::result::Result<(), D::Err> {
-        let scaled = grad.try_mul(step.grad_scale as f32)?;
+        let scaled = grad.try_mul(grad_scale as f32)?;
         m.try_axpy(step.beta1, &scaled, 1.0 - step.beta1)?;
         v.try_axpy(step.beta2, &scaled.try_square()?, 1.0 - step.beta2)?;
         let root = v.clone().try_sqrt()?.try_div(step.correction2().sqrt() as f32)?;
@@ -121,7 +119,7 @@ pub fn adamw<D: Device<f32>>(
     update().map_err(err)
 }
 
-/// See [`super::Backend::grad_sq_norm`].
+/// The square of [`super::Backend::gradient_norm`], of one parameter.
 pub fn grad_sq_norm<D: Device<f32>>(param: &Flat<D>, gradients: &mut Gradients<f32, D>) -> Result<f64> {
     gradients.try_alloc_for(param).map_err(err)?;
     let squares = gradients.get(param).try_square().map_err(err)?;
@@ -131,7 +129,7 @@ pub fn grad_sq_norm<D: Device<f32>>(param: &Flat<D>, gradients: &mut Gradients<f
     Ok(f64::from(host[0]))
 }
 
-/// See [`super::Backend::ema`].
+/// [`super::Backend::ema`] on one pair.
 pub fn ema<D: Device<f32>>(teacher: &mut Flat<D>, student: &Flat<D>, momentum: f64) -> Result<()> {
     teacher.try_axpy(momentum, student, 1.0 - momentum).map_err(err)
 }

@@ -3,6 +3,7 @@
 #include "gelu.cu"
 #include "loss.cu"
 #include "norm.cu"
+#include "read.cu"
 #include "rows.cu"
 #include "sums.cu"
 #include "update.cu"

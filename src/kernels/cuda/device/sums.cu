@@ -1,34 +1,41 @@
 // Sums over rows in two stages: one thread per column adds a chunk of rows, then one adds the chunks.
 #include "common.cuh"
 
-// The rows of a chunk are blockIdx.y * chunk to that plus `chunk`.
-#define CHUNK_ROWS(rows, chunk) \
-    int first = blockIdx.y * (chunk), last = first + (chunk) < (rows) ? first + (chunk) : (rows)
+// Column sums of dy (rows, d) in chunks of rows: to part (chunks, d) those of dy, or, where it is the gradient
+// of a layer norm of `x`, to part (chunks, 2 d) what the norm's gain and bias receive. The sums own the blocks
+// from `first` on: for every chunk one block per blockDim.x columns.
+struct RowSums {
+    const float *x, *stats, *dy;
+    float *part;
+    int rows, d, chunk, first;
+};
 
-// part (chunks, d): column sums of x (rows, d).
-extern "C" __global__ void column_sums(const float *x, float *part, int rows, int d, int chunk) {
-    int i = (int)element();
-    if (i >= d) return;
-    CHUNK_ROWS(rows, chunk);
-    float sum = 0.f;
-    for (int row = first; row < last; row++) sum += x[(long long)row * d + i];
-    part[(long long)blockIdx.y * d + i] = sum;
-}
+#define MOST_ROW_SUMS 8
 
-// part (chunks, 2 d): what the gain and the bias of a layer norm receive.
-extern "C" __global__ void norm_sums(const float *x, const float *stats, const float *dy, float *part, int rows,
-                                     int d, int chunk) {
-    int i = (int)element();
-    if (i >= d) return;
-    CHUNK_ROWS(rows, chunk);
+struct AllRowSums {
+    RowSums sums[MOST_ROW_SUMS];
+};
+
+extern "C" __global__ void row_sums(AllRowSums all, int count) {
+    int which = count - 1;
+    while (all.sums[which].first > (int)blockIdx.x) which--;
+    RowSums s = all.sums[which];
+    int across = (s.d + (int)blockDim.x - 1) / (int)blockDim.x, block = (int)blockIdx.x - s.first;
+    int i = block % across * (int)blockDim.x + (int)threadIdx.x, piece = block / across;
+    if (i >= s.d) return;
+    int first = piece * s.chunk, last = first + s.chunk < s.rows ? first + s.chunk : s.rows;
     float gain = 0.f, bias = 0.f;
     for (int row = first; row < last; row++) {
-        long long at = (long long)row * d + i;
-        gain += dy[at] * (x[at] - stats[2 * (long long)row]) * stats[2 * (long long)row + 1];
-        bias += dy[at];
+        long long at = (long long)row * s.d + i;
+        if (s.x) gain += s.dy[at] * (s.x[at] - s.stats[2 * (long long)row]) * s.stats[2 * (long long)row + 1];
+        bias += s.dy[at];
     }
-    part[(long long)blockIdx.y * 2 * d + i] = gain;
-    part[(long long)blockIdx.y * 2 * d + d + i] = bias;
+    float *to = s.part + (long long)piece * (s.x ? 2 * s.d : s.d);
+    if (s.x) {
+        to[i] = gain;
+        to += s.d;
+    }
+    to[i] = bias;
 }
 
 // Partial sums that wait to be added: `chunks` vectors of n values, `stride` apart, to be added to `to` by

@@ -47,17 +47,19 @@ extern "C" __global__ void square_sums(const Entry *table, int count, double *pa
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
-// out = sum of n parts; one block.
-extern "C" __global__ void sum_parts(const double *part, double *out, int n) {
+// out = root of the sum of n parts; one block.
+extern "C" __global__ void root_of_sum(const double *part, double *out, int n) {
     double sum = 0.0;
     for (int i = threadIdx.x; i < n; i += BLOCK) sum += part[i];
     sum = block_sum(sum);
-    if (threadIdx.x == 0) out[0] = sum;
+    if (threadIdx.x == 0) out[0] = sqrt(sum);
 }
 
-// `lerp` and `addcmul` of PyTorch's single-tensor AdamW.
+// `lerp` and `addcmul` of PyTorch's single-tensor AdamW. Gradients of a `norm` above `limit` are scaled
+// down to it; null: they are taken as they are.
 extern "C" __global__ void adamw(const Entry *table, int count, float take1, float beta2, float take2,
-                                 float step_size, float root_scale, float eps, float grad_scale) {
+                                 float step_size, float root_scale, float eps, const double *norm, double limit) {
+    float grad_scale = norm ? (float)fmin(limit / (norm[0] + 1e-6), 1.0) : 1.f;
     unsigned from, to;
     Entry e = find(table, count, &from, &to);
     for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) {

@@ -1,0 +1,110 @@
+//! A training batch: images cut into patches, and their masks.
+
+use std::sync::Arc;
+
+use ijepa_registry::{
+    image::{ImageSet, ImageShape},
+    kinds::Masking,
+    mask::{BatchDraw, Grid, MaskBatch},
+};
+
+use super::{patches::patchify_into, pipeline::Pipeline};
+
+/// One training batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Step within the epoch, from 0.
+    pub step: usize,
+    /// Which training images.
+    pub indices: Vec<u32>,
+    /// Their patches after augmentation, `(image, patch, channel * patch * patch)`.
+    pub patches: Vec<f32>,
+    /// Their masks.
+    pub masks: MaskBatch,
+}
+
+/// What batches are made of.
+#[derive(Debug)]
+pub struct BatchSource {
+    /// The data.
+    pub data: Arc<ImageSet>,
+    /// The image pipeline.
+    pub pipeline: Pipeline,
+    /// Masking strategy.
+    pub masking: Box<dyn Masking>,
+    /// Side of a square patch in pixels.
+    pub patch: usize,
+    /// Seed of the order, the augmentations and the masks.
+    pub seed: u64,
+}
+
+impl BatchSource {
+    /// The batch of (epoch, step): a function of this place and of the source alone.
+    pub fn batch(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
+        let shape = self.data.shape;
+        let mut patches = Vec::with_capacity(indices.len() * shape.len());
+        for &i in indices {
+            let image = self.pipeline.train_image(&self.data, &self.data.train, i as usize, self.seed, epoch);
+            patchify_into(&image.data, shape, self.patch, &mut patches);
+        }
+        let images = indices.iter().map(|&i| u64::from(i)).collect();
+        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images };
+        let masks = self.masking.sample(grid(shape, self.patch), &draw);
+        Batch { epoch, step, indices: indices.to_vec(), patches, masks }
+    }
+}
+
+/// The patch grid of images of this shape.
+pub fn grid(shape: ImageShape, patch: usize) -> Grid {
+    Grid { rows: shape.height / patch, cols: shape.width / patch }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::data::pipeline::tests::{black_set, pipeline};
+    use ijepa_registry::{mask::MaskPlan, problem::Problem};
+
+    /// The context is a patch that the image's stream draws, the target the one after it.
+    #[derive(Debug)]
+    struct Drawn;
+
+    impl Masking for Drawn {
+        fn check(&self, _: Grid) -> Vec<Problem> {
+            vec![]
+        }
+        fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
+            let plan = |i| {
+                let context = draw.image_stream(i).below(grid.len() - 1) as u32;
+                MaskPlan { contexts: vec![vec![context]], targets: vec![vec![context + 1]] }
+            };
+            MaskBatch { plans: (0..draw.images.len()).map(plan).collect(), redraws: draw.step }
+        }
+    }
+
+    /// `count` images of 2 x 2 patches, with a draw of their stream added.
+    pub fn source(count: usize, seed: u64) -> BatchSource {
+        BatchSource {
+            data: Arc::new(black_set(count)),
+            pipeline: pipeline(&[false]),
+            masking: Box::new(Drawn),
+            patch: 2,
+            seed,
+        }
+    }
+
+    #[test]
+    fn patches_and_masks_depend_on_image_epoch_and_seed_alone() {
+        let batch = source(10, 5).batch(1, 2, &[7, 3]);
+        assert_eq!((batch.patches.len(), batch.masks.plans.len()), (2 * 48, 2));
+        assert_eq!(batch, source(10, 5).batch(1, 2, &[7, 3]));
+        let alone = source(10, 5).batch(1, 0, &[3]);
+        assert_eq!(alone.patches, batch.patches[48..]);
+        assert_eq!(alone.masks.plans, batch.masks.plans[1..]);
+        for other in [source(10, 6).batch(1, 2, &[7, 3]), source(10, 5).batch(0, 2, &[7, 3])] {
+            assert_ne!(other.patches, batch.patches);
+        }
+    }
+}
