@@ -5,10 +5,11 @@
 
 use super::Rounding;
 use super::attention::{self, Heads};
-use super::elementwise::{gather_rows, gelu};
+use super::elementwise::gather_rows;
 use super::factor::Factor;
 use super::layer_norm;
 use super::linear::Forward;
+use super::mlp;
 use super::pool::Buffer;
 use super::split::Group;
 
@@ -59,25 +60,20 @@ pub struct Layer {
     q: Forward,
     kv: Forward,
     proj: Forward,
-    fc1: Forward,
-    fc2: Forward,
+    mlp: mlp::Maps,
 }
 
 impl Layer {
     /// Transposes the weights and splits the packed query-key-value map.
     pub fn new(values: Values) -> Self {
         let d = values.dim();
-        let map = |at| {
-            let (weight, bias) = values.pair(at);
-            Forward::new(weight, bias, values.rounding)
-        };
         let (qkv, qkv_bias) = values.pair(at::QKV);
+        let (proj, proj_bias) = values.pair(at::PROJ);
         Layer {
             q: Forward::new(&qkv[..d * d], &qkv_bias[..d], values.rounding),
             kv: Forward::new(&qkv[d * d..], &qkv_bias[d..], values.rounding),
-            proj: map(at::PROJ),
-            fc1: map(at::FC1),
-            fc2: map(at::FC2),
+            proj: Forward::new(proj, proj_bias, values.rounding),
+            mlp: mlp::Maps::new(&values),
             values,
         }
     }
@@ -109,7 +105,7 @@ pub struct Saved {
     pub x2: Buffer,
     /// Statistics of `norm2` (rows, 2).
     pub stats2: Buffer,
-    /// `fc1` output before GELU (rows, hidden).
+    /// Hidden activations before GELU, (rows, hidden) in the parts of [`mlp::Maps::forward`].
     pub h: Buffer,
 }
 
@@ -146,10 +142,7 @@ pub fn forward(layer: &Layer, group: &Group, x: Buffer, out: &mut [f32], save: b
     let (mut y, mut stats2) = (Buffer::any(rows * d), Buffer::any(rows * layer_norm::STATS));
     layer_norm::forward(&x2, &mut y, &mut stats2, gain, bias, layer.values.eps);
     let mut h = Buffer::any(rows * f);
-    layer.fc1.apply(&Factor::rows(&y, d, rounding), &mut h);
-    let mut g = Buffer::any(rows * f);
-    gelu(&h, &mut g);
-    layer.fc2.apply_residual(&Factor::rows(&g, f, rounding), &x2, out);
+    layer.mlp.forward(&Factor::rows(&y, d, rounding), &x2, &mut h, out);
     save.then_some(Saved { x, stats1, q, kv, lse, o, x2, stats2, h })
 }
 

@@ -2,11 +2,12 @@
 
 use super::attention;
 use super::block::{PARAMETERS, Saved, Values, at, kept_rows};
-use super::elementwise::{gelu_backward, scatter_add_rows};
+use super::elementwise::scatter_add_rows;
 use super::factor::Factor;
 use super::gemm::Packed;
 use super::layer_norm;
 use super::linear::{pack_for_backward, pack_rows, weight_gradient};
+use super::mlp;
 use super::pool::Buffer;
 use super::split::Group;
 use super::tile::Start;
@@ -43,14 +44,13 @@ pub struct Weights<'a> {
     q: Packed,
     kv: Packed,
     proj: Packed,
-    fc1: Packed,
-    fc2: Packed,
+    mlp: mlp::Weights,
 }
 
 impl<'a> Weights<'a> {
     /// Packs the weights.
     pub fn new(values: &'a Values) -> Self {
-        let (d, f) = (values.dim(), values.hidden());
+        let d = values.dim();
         let (qkv, _) = values.pair(at::QKV);
         let pack = |weight, outputs| pack_for_backward(weight, outputs, values.rounding);
         Weights {
@@ -58,8 +58,7 @@ impl<'a> Weights<'a> {
             q: pack(&qkv[..d * d], d),
             kv: pack(&qkv[d * d..], 2 * d),
             proj: pack(values.pair(at::PROJ).0, d),
-            fc1: pack(values.pair(at::FC1).0, f),
-            fc2: pack(values.pair(at::FC2).0, d),
+            mlp: mlp::Weights::new(values),
         }
     }
 }
@@ -106,21 +105,12 @@ fn mlp(
     gradient: &mut Gradient,
     start: Start,
 ) -> Buffer {
-    let (values, d) = (weights.values, weights.values.dim());
-    let (mut dh, mut g) = (Buffer::any(h.len()), Buffer::any(h.len()));
-    let rounding = values.rounding;
-    Factor::rows(dy, d, rounding).product(&mut dh, Start::Zero, &weights.fc2);
-    gelu_backward(h, &mut g, &mut dh);
-    let (dw, db) = gradient.pair(at::FC2);
-    weight_gradient(dw, db, start, dy, &pack_rows(&g, values.hidden(), rounding));
-    drop(g);
-    let (gain, bias) = values.pair(at::NORM2);
+    let (gain, bias) = weights.values.pair(at::NORM2);
     let mut y = Buffer::any(x2.len());
     layer_norm::apply(x2, &mut y, stats2, gain, bias);
-    let (dw, db) = gradient.pair(at::FC1);
-    weight_gradient(dw, db, start, &dh, &pack_rows(&y, d, rounding));
-    let mut dnorm = y;
-    Factor::rows(&dh, values.hidden(), rounding).product(&mut dnorm, Start::Zero, &weights.fc1);
+    let ([w1, b1], [w2, b2]) = (at::FC1, at::FC2);
+    let gradients = gradient.tensors.get_disjoint_mut([w1, b1, w2, b2]).expect("four tensors");
+    let dnorm = weights.mlp.backward(&y, h, dy, gradients.map(|g| &mut **g), start);
     let mut dx2 = Buffer::copy_of(dy);
     let (dgain, dbias) = gradient.pair(at::NORM2);
     layer_norm::backward(x2, stats2, gain, &dnorm, &mut dx2, dgain, dbias);

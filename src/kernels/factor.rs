@@ -5,7 +5,7 @@ use super::bf16::{self, in_pairs};
 use super::elementwise::gather_rows;
 use super::gemm::{Packed, multiply};
 use super::pool::Buffer;
-use super::tile::{Left, Start};
+use super::tile::{Left, Start, Strided};
 
 /// A matrix as the left factor of products: read in place, or rounded once for all of them.
 pub struct Factor<'a> {
@@ -62,7 +62,14 @@ impl<'a> Factor<'a> {
 
     /// `out = start + a b`, `out` row-major.
     pub fn product(&self, out: &mut [f32], start: Start, b: &Packed) {
-        let (values, m) = (self.values(), out.len() / b.columns());
+        self.product_into(Strided { values: out, stride: b.columns() }, start, b);
+    }
+
+    /// The same into some columns of a wider output.
+    pub fn product_into(&self, out: Strided<&mut [f32]>, start: Start, b: &Packed) {
+        let (values, n) = (self.values(), b.columns());
+        assert!(n <= out.stride, "{n} columns of an output of {}", out.stride);
+        let m = (out.values.len() + out.stride - n) / out.stride;
         let (a_pairs, b_pairs) = (in_pairs(self.rounding), in_pairs(b.rounding()));
         assert!(a_pairs == b_pairs, "both factors rounded, or none");
         let height = if self.transposed { m } else { b.height() };

@@ -18,7 +18,7 @@ use super::tile::{self, Left, Start, Strided, copy_row};
 const PANEL: usize = 2 * LANES;
 
 /// Most inner indices, or pairs of them, handled at a time: a panel of them, 24 KiB, stays in the first-level cache.
-const INNER: usize = 192;
+pub(super) const INNER: usize = 192;
 
 /// A right factor (k, n) in panels, zero beyond column `n`.
 pub struct Packed {
@@ -122,6 +122,7 @@ pub fn product(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
     assert!(!in_pairs(b.rounding), "both factors rounded, or none");
     let m = out.len() / b.n;
     assert_eq!(a.len(), m * b.k, "a left factor of {m} x {}", b.k);
+    let out = Strided { values: out, stride: b.n };
     multiply(out, start, Left { values: a, row: b.k, col: 1 }, b);
 }
 
@@ -132,12 +133,13 @@ pub fn product_of_columns(out: &mut [f32], start: Start, a: &[f32], columns: Ran
     let width = a.len() / b.k.max(1);
     assert!(a.len() == width * b.k && columns.end <= width, "a left factor of {} x {width}", b.k);
     assert_eq!(out.len(), columns.len() * b.n, "an output of {} x {}", columns.len(), b.n);
+    let out = Strided { values: out, stride: b.n };
     multiply(out, start, Left { values: &a[columns.start..], row: 1, col: width }, b);
 }
 
 vectorised! {
     /// `out = start + a b`; `a` and `b` both consist of pairs, or neither.
-    pub(super) fn multiply<S>(out: &mut [f32], start: Start, a: Left, b: &Packed) {
+    pub(super) fn multiply<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
         if in_pairs(b.rounding) {
             multiply_panels::<S, true>(out, start, a, b)
         } else {
@@ -148,10 +150,10 @@ vectorised! {
 
 /// [`multiply`] panel by panel, a block of inner indices at a time.
 #[inline(always)]
-fn multiply_panels<S: Simd, const PAIRS: bool>(out: &mut [f32], start: Start, a: Left, b: &Packed) {
-    let (k, n) = (b.k, b.n);
-    let m = out.len() / n;
-    assert_eq!(out.len(), m * n, "an output of {m} x {n}");
+fn multiply_panels<S: Simd, const PAIRS: bool>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
+    let (k, n, Strided { values: out, stride }) = (b.k, b.n, out);
+    // The last row may end with its last column.
+    let m = (out.len() + stride - n) / stride;
     let blocks = k.div_ceil(INNER).max(1);
     for block in 0..blocks {
         let (k0, k1) = (block * k / blocks, (block + 1) * k / blocks);
@@ -161,12 +163,12 @@ fn multiply_panels<S: Simd, const PAIRS: bool>(out: &mut [f32], start: Start, a:
             let panel = &b.panels[col * k + k0 * PANEL..col * k + k1 * PANEL];
             let whole = (n - col).min(PANEL) / LANES * LANES;
             let right = Strided { values: panel, stride: PANEL };
-            let to = Strided { values: &mut out[col.min(m * n)..], stride: n };
+            let to = Strided { values: &mut out[col.min(m * stride)..], stride };
             tile::product::<S, PAIRS>(to, start.at_column(col), a, right, (m, k1 - k0, whole));
             let rest = (n - col).min(PANEL) - whole;
             if rest > 0 {
                 let right = Strided { values: &panel[whole.min(panel.len())..], stride: PANEL };
-                let to = Strided { values: &mut out[(col + whole).min(m * n)..], stride: n };
+                let to = Strided { values: &mut out[(col + whole).min(m * stride)..], stride };
                 narrow_product::<S, PAIRS>(to, start.at_column(col + whole), a, right, (m, k1 - k0, rest));
             }
         }

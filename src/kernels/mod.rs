@@ -29,6 +29,7 @@ mod linear;
 mod loss;
 mod math;
 mod memory;
+mod mlp;
 mod optimizer;
 mod pool;
 pub mod reference;

@@ -77,6 +77,8 @@ pub fn block_cases() -> Vec<BlockCase> {
         (vec![17, 40, 33], 64, 2, 256, Some((5..80).step_by(3).collect())),
         (vec![300, 5, 280], 32, 2, 64, None),
         (vec![23; 60], 36, 4, 72, Some((0..23 * 60).filter(|i| i % 23 > 12).collect())),
+        // More hidden columns than are handled at a time, unevenly divided.
+        (vec![20, 11], 24, 3, 451, None),
     ]
 }
 
