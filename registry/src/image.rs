@@ -1,5 +1,7 @@
 //! Images and data sets as plain data.
 
+use crate::mask::Grid;
+
 /// Channels and pixel size of every image of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ImageShape {
@@ -19,6 +21,10 @@ impl ImageShape {
     /// Whether an image holds no value.
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+    /// The grid of whole square patches of side `patch`.
+    pub fn grid(self, patch: usize) -> Grid {
+        Grid { rows: self.height / patch, cols: self.width / patch }
     }
 }
 

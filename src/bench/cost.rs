@@ -51,8 +51,8 @@ impl Costs for CostMemory {
     }
 }
 
-/// Gradients of activations, copies and spare room in buffers, by experience: with it the estimate for
-/// `ijepa-run bench --steps 10`, which measured 491 MiB (docs/performance.md, machine A), is within 5 %.
+/// Gradients of activations, copies and spare room in buffers, by experience: with it the estimate for the
+/// baseline is 504 MiB, and `ijepa-run bench --steps 10` measured 461 (docs/performance.md, machine A).
 const WITH_WORKING_MEMORY: f64 = 1.3;
 
 /// Resident memory of the program beside tensors and images, bytes: code, threads, working memory.

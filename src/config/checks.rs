@@ -73,9 +73,8 @@ fn grid(parts: &Parts, shape: ImageShape, report: &mut Report) -> Option<Grid> {
     if !report.mentions("encoder.patch") {
         report.clean("encoder", indivisible(encoder.as_ref(), shape));
     }
-    let patch = encoder.patch();
     let fits = in_order && indivisible(encoder.as_ref(), shape).is_none();
-    fits.then(|| Grid { rows: shape.height / patch, cols: shape.width / patch })
+    fits.then(|| shape.grid(encoder.patch()))
 }
 
 fn indivisible(encoder: &dyn EncoderSettings, shape: ImageShape) -> Option<Problem> {

@@ -107,8 +107,7 @@ impl Experiment {
 
     /// Patches of an image.
     pub fn grid(&self) -> Grid {
-        let (image, patch) = (self.dataset.object.shape(), self.encoder.object.patch());
-        Grid { rows: image.height / patch, cols: image.width / patch }
+        self.dataset.object.shape().grid(self.encoder.object.patch())
     }
 
     /// Length of the run on `train_count` images; incomplete batches are dropped.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ijepa_registry::{
-    image::{ImageSet, ImageShape},
+    image::ImageSet,
     kinds::Masking,
-    mask::{BatchDraw, Grid, MaskBatch},
+    mask::{BatchDraw, MaskBatch},
 };
 
 use super::{patches::patchify_into, pipeline::Pipeline};
@@ -51,21 +51,19 @@ impl BatchSource {
         }
         let images = indices.iter().map(|&i| u64::from(i)).collect();
         let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images };
-        let masks = self.masking.sample(grid(shape, self.patch), &draw);
+        let masks = self.masking.sample(shape.grid(self.patch), &draw);
         Batch { epoch, step, indices: indices.to_vec(), patches, masks }
     }
-}
-
-/// The patch grid of images of this shape.
-pub fn grid(shape: ImageShape, patch: usize) -> Grid {
-    Grid { rows: shape.height / patch, cols: shape.width / patch }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::data::pipeline::tests::{black_set, pipeline};
-    use ijepa_registry::{mask::MaskPlan, problem::Problem};
+    use ijepa_registry::{
+        mask::{Grid, MaskPlan},
+        problem::Problem,
+    };
 
     /// The context is a patch that the image's stream draws, the target the one after it.
     #[derive(Debug)]

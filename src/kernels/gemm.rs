@@ -154,6 +154,7 @@ fn multiply_panels<S: Simd, const PAIRS: bool>(out: Strided<&mut [f32]>, start: 
     let (k, n, Strided { values: out, stride }) = (b.k, b.n, out);
     // The last row may end with its last column.
     let m = (out.len() + stride - n) / stride;
+    assert!(stride > n || out.len() == m * n, "an output of {m} x {n}");
     let blocks = k.div_ceil(INNER).max(1);
     for block in 0..blocks {
         let (k0, k1) = (block * k / blocks, (block + 1) * k / blocks);

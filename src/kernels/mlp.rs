@@ -35,6 +35,11 @@ fn columns(w: &[f32], width: usize, part: &Range<usize>) -> Buffer {
     out
 }
 
+/// Columns of the widest part.
+fn widest<A, B>(parts: &[(Range<usize>, A, B)]) -> usize {
+    parts.iter().map(|(part, ..)| part.len()).max().unwrap_or(0)
+}
+
 /// The weights of both layers, ready for forward.
 pub struct Maps {
     parts: Vec<(Range<usize>, Forward, Packed)>,
@@ -59,8 +64,7 @@ impl Maps {
     /// (n, its columns) after another.
     pub fn forward(&self, y: &Factor, residual: &[f32], h: &mut [f32], out: &mut [f32]) {
         let rows = out.len() / self.bias.len();
-        let widest = self.parts.iter().map(|(part, ..)| part.len()).max().unwrap_or(0);
-        let mut g = Buffer::any(rows * widest);
+        let mut g = Buffer::any(rows * widest(&self.parts));
         let mut start = Start::RowAndMatrix(&self.bias, residual);
         for (part, fc1, fc2) in &self.parts {
             let h = &mut h[rows * part.start..rows * part.end];
@@ -109,8 +113,8 @@ impl Weights {
             (Factor::rows(dy, d, self.rounding), Factor::transposed(dy, d, self.rounding));
         add_column_sums(db2, dy);
         let mut dx = Buffer::any(dy.len());
-        let widest = self.parts.iter().map(|(part, ..)| part.len()).max().unwrap_or(0);
-        let (mut dh, mut g) = (Buffer::any(rows * widest), Buffer::any(rows * widest));
+        let len = rows * widest(&self.parts);
+        let (mut dh, mut g) = (Buffer::any(len), Buffer::any(len));
         let mut first = Start::Zero;
         for (part, fc1, fc2) in &self.parts {
             let h = &h[rows * part.start..rows * part.end];

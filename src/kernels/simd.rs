@@ -265,8 +265,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn max(mut a: Self::V, b: Self::V) -> Self::V {
+        use std::arch::aarch64::{vbslq_f32, vcgtq_f32};
         for i in 0..4 {
-            a[i] = unsafe { std::arch::aarch64::vmaxnmq_f32(a[i], b[i]) };
+            a[i] = unsafe { vbslq_f32(vcgtq_f32(b[i], a[i]), b[i], a[i]) };
         }
         a
     }

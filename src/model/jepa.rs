@@ -8,7 +8,7 @@ use super::flops::ModelSize;
 use super::pass::{Mark, Pass, Phase};
 use super::rows::{TargetRows, context_layout, context_rows, prediction_plan};
 use crate::{
-    data::{grid, patchify_into},
+    data::patchify_into,
     kernels::{self, Backend},
 };
 
@@ -31,7 +31,7 @@ pub struct Geometry {
 impl Geometry {
     /// The patch grid.
     pub fn grid(&self) -> Grid {
-        grid(self.image, self.patch)
+        self.image.grid(self.patch)
     }
 
     /// The images, `(channel, row, column)` each, cut into their patches.

@@ -120,13 +120,9 @@ impl From<VitSettings> for Vit {
 }
 
 impl Vit {
-    fn grid(&self, image: ImageShape) -> Grid {
-        Grid { rows: image.height / self.patch, cols: image.width / self.patch }
-    }
-
     fn build<D: Backend>(&self, context: &EncoderContext<D>) -> Box<dyn Encoder<D>> {
         let init = Init::new(context.device, context.seed, "encoder", self.init);
-        let grid = self.grid(context.image);
+        let grid = context.image.grid(self.patch);
         let size = BlockSize {
             dim: self.dim,
             heads: self.heads,

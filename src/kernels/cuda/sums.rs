@@ -80,9 +80,8 @@ impl Sums {
 
     fn first_stage(&mut self, gpu: &Gpu, sums: RowSums, (rows, d): (usize, usize), to: &[At]) -> Done<()> {
         let part = self.part(gpu, rows, d, to)?;
-        let first = self.rows.last().map_or(0, |s| s.first + s.blocks());
         let [rows, d, chunk] = [rows, d, chunks(rows).0].map(|n| n as i32);
-        self.rows.push(RowSums { part, rows, d, chunk, first, ..sums });
+        self.rows.push(RowSums { part, rows, d, chunk, ..sums });
         Ok(())
     }
 
@@ -95,57 +94,60 @@ impl Sums {
         let start = at(&part);
         self.held.push(part);
         for (i, to) in to.iter().enumerate().filter(|_| count > 0) {
-            let first = self.pending.last().map_or(0, |p| p.first + p.blocks());
             let [n, chunks, stride] = [d, count, stride].map(|n| n as i32);
-            self.pending.push(Pending { part: start + floats(i * d), to: *to, n, chunks, stride, first });
+            let part = start + floats(i * d);
+            self.pending.push(Pending { part, to: *to, n, chunks, stride, ..Pending::default() });
         }
         Ok(start)
     }
 
     /// Computes all sums and adds them to where they belong.
     pub fn finish(self, gpu: &Gpu) -> Done<()> {
-        for group in self.rows.chunks(MOST_ROW_SUMS) {
-            let start = group[0].first;
-            let last = group[group.len() - 1];
-            let blocks = last.first - start + last.blocks();
-            let moved = |s: &RowSums| RowSums { first: s.first - start, ..*s };
-            launch_all::<_, MOST_ROW_SUMS>(gpu, "row_sums", blocks, group.iter().map(moved))?;
-        }
-        for group in self.pending.chunks(MOST_PENDING) {
-            let start = group[0].first;
-            let last = group[group.len() - 1];
-            let blocks = last.first - start + last.blocks();
-            let moved = |p: &Pending| Pending { first: p.first - start, ..*p };
-            launch_all::<_, MOST_PENDING>(gpu, "add_chunks", blocks, group.iter().map(moved))?;
-        }
-        Ok(())
+        launch_all::<_, MOST_ROW_SUMS>(gpu, "row_sums", &self.rows)?;
+        launch_all::<_, MOST_PENDING>(gpu, "add_chunks", &self.pending)
     }
 }
 
-impl RowSums {
+/// What some consecutive blocks of a launch do.
+trait Share: Copy + Default {
+    /// How many blocks.
+    fn blocks(&self) -> i32;
+    /// The first of them.
+    fn first(&mut self) -> &mut i32;
+}
+
+impl Share for RowSums {
     fn blocks(&self) -> i32 {
         (self.d as usize).div_ceil(THREADS) as i32 * chunks(self.rows as usize).1 as i32
     }
-}
-
-impl Pending {
-    fn blocks(&self) -> i32 {
-        (self.n as usize).div_ceil(THREADS) as i32
+    fn first(&mut self) -> &mut i32 {
+        &mut self.first
     }
 }
 
-/// Launches a kernel that takes up to `N` of something, and how many.
-fn launch_all<P: Copy + Default, const N: usize>(
-    gpu: &Gpu,
-    kernel: &str,
-    blocks: i32,
-    some: impl ExactSizeIterator<Item = P>,
-) -> Done<()> {
-    let count = some.len() as i32;
-    let mut all = [P::default(); N];
-    all.iter_mut().zip(some).for_each(|(to, from)| *to = from);
-    let mut pointers = [(&raw const all).cast_mut().cast(), (&raw const count).cast_mut().cast()];
-    gpu.launch_pointers(kernel, Grid::blocks(blocks as usize, 1, THREADS), &mut pointers)
+impl Share for Pending {
+    fn blocks(&self) -> i32 {
+        (self.n as usize).div_ceil(THREADS) as i32
+    }
+    fn first(&mut self) -> &mut i32 {
+        &mut self.first
+    }
+}
+
+/// Launches a kernel that takes up to `N` shares, and how many, as often as it takes.
+fn launch_all<S: Share, const N: usize>(gpu: &Gpu, kernel: &str, shares: &[S]) -> Done<()> {
+    for group in shares.chunks(N) {
+        let (mut all, mut blocks) = ([S::default(); N], 0);
+        for (to, share) in all.iter_mut().zip(group) {
+            *to = *share;
+            *to.first() = blocks;
+            blocks += share.blocks();
+        }
+        let count = group.len() as i32;
+        let mut pointers = [(&raw const all).cast_mut().cast(), (&raw const count).cast_mut().cast()];
+        gpu.launch_pointers(kernel, Grid::blocks(blocks as usize, 1, THREADS), &mut pointers)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
