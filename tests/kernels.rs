@@ -271,10 +271,11 @@ fn optimizer_matches_reference() {
     let n = 70_001;
     let start = r.values(n, 1.0);
     let steps: Vec<Vec<f32>> = (0..3).map(|_| r.values(n, 0.1)).collect();
+    let follower = r.values(n, 1.0);
     type Update = fn(AdamWUpdate<'_, Cpu>, &mut Gradients<f32, Cpu>) -> Result<(), ModelError>;
     let run = |update: Update| {
         let mut p = flat(start.clone());
-        let (mut m, mut v) = (flat(vec![0.0; n]), flat(vec![0.0; n]));
+        let (mut m, mut v, mut f) = (flat(vec![0.0; n]), flat(vec![0.0; n]), flat(follower.clone()));
         for (i, grad) in steps.iter().enumerate() {
             let step = AdamWStep {
                 lr: 1e-3,
@@ -286,19 +287,20 @@ fn optimizer_matches_reference() {
             };
             let mut g = Gradients::leaky();
             **g.get_or_alloc_mut(&p).unwrap() = grad.clone();
-            update(AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step }, &mut g).unwrap();
+            let follower = Some(&mut f);
+            update(AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, follower }, &mut g).unwrap();
         }
-        [host(&p), host(&m), host(&v)]
+        [host(&p), host(&m), host(&v), host(&f)]
     };
     // A norm of 3 that is clipped to half of it.
     let clipped: Update = |update, g| {
         let norm = Cpu::default().tensor_from_vec(vec![3.0], ());
-        Cpu::adamw(&mut [update], g, Some(&Clip { limit: 0.5 * (3.0 + 1e-6), norm: &norm }))
+        Cpu::adamw(&mut [update], g, Some(&Clip { limit: 0.5 * (3.0 + 1e-6), norm: &norm }), 0.9)
     };
-    let whole: Update = |update, g| Cpu::adamw(&mut [update], g, None);
+    let whole: Update = |update, g| Cpu::adamw(&mut [update], g, None, 0.9);
     for (what, fast, slow) in [
-        ("clipped", run(clipped), run(|u, g| reference::adamw(u, g, 0.5))),
-        ("not clipped", run(whole), run(|u, g| reference::adamw(u, g, 1.0))),
+        ("clipped", run(clipped), run(|u, g| reference::adamw(u, g, 0.5, 0.9))),
+        ("not clipped", run(whole), run(|u, g| reference::adamw(u, g, 1.0, 0.9))),
     ] {
         for (fast, slow) in fast.iter().zip(&slow) {
             assert_close(&format!("adamw, {what}"), fast, slow, 1e-6);

@@ -1,8 +1,10 @@
 //! Memory functions that never pass an empty request on.
 //!
 //! dfdx and cudarc allocate, fill, copy and free zero bytes (a workspace, the husk of a tensor), which
-//! the driver refuses on some devices (dfdx issue 870). An empty block is the null address here.
+//! the driver refuses on some devices (dfdx issue 870). An empty block is the null address here. Fills of
+//! memory that is written next anyway can be left out.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
 /// A device address.
@@ -38,6 +40,26 @@ macro_rules! guard {
     };
 }
 
+thread_local! {
+    /// Whether fills are left out on this thread.
+    static UNFILLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `make` returns when memory is not filled: a fill succeeds without a call.
+///
+/// # Safety
+/// Whatever `make` would have filled must be memory whose bits may be anything.
+pub unsafe fn without_fills<T>(make: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            UNFILLED.set(self.0);
+        }
+    }
+    let _restore = Restore(UNFILLED.replace(true));
+    make()
+}
+
 /// Whether `bytes` is 0; the block is then the null address.
 ///
 /// # Safety
@@ -61,6 +83,6 @@ guard! {
     cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize) unless bytes == 0;
     cuMemcpyHtoDAsync_v2(to: Address, from: *const c_void, bytes: usize, stream: *mut c_void) unless bytes == 0;
     cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize) unless bytes == 0;
-    cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: *mut c_void) unless bytes == 0;
-    cuMemsetD8_v2(to: Address, value: u8, bytes: usize) unless bytes == 0;
+    cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: *mut c_void) unless bytes == 0 || UNFILLED.get();
+    cuMemsetD8_v2(to: Address, value: u8, bytes: usize) unless bytes == 0 || UNFILLED.get();
 }

@@ -14,6 +14,7 @@ mod symbols;
 
 use std::sync::OnceLock;
 
+pub use guards::without_fills;
 use library::Library;
 use symbols::{CUBLAS, DRIVER, NVRTC, bind};
 

@@ -74,11 +74,14 @@ pub fn check_loss<D: Device<f32>, T>(prediction: &Rows<D, T>, target: &Rows<D>) 
     ensure(p == t && p.0 * p.1 > 0, || format!("predictions {p:?} against targets {t:?}"))
 }
 
-/// Refuses moments of other sizes than their parameter.
+/// Refuses moments and followers of other sizes than their parameter.
 pub fn check_updates<D: Device<f32>>(updates: &[AdamWUpdate<'_, D>]) -> Result<()> {
     updates.iter().try_for_each(|u| {
         let [n, m, v] = [&*u.param, &*u.m, &*u.v].map(|t| t.shape().0);
-        ensure(m == n && v == n, || format!("moments of {m} and {v} values for {n}"))
+        let follower = u.follower.as_ref().map_or(n, |f| f.shape().0);
+        ensure([m, v, follower] == [n; 3], || {
+            format!("moments of {m} and {v} values and a follower of {follower} for {n}")
+        })
     })
 }
 

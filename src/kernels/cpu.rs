@@ -262,20 +262,31 @@ impl Backend for Cpu {
         device.try_tensor_from_vec(vec![f64::sqrt(squares)], ()).map_err(ModelError::from_debug)
     }
 
+    fn clear(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
+        params.iter().try_for_each(|p| {
+            gradients.get_or_alloc_mut(*p).map_err(ModelError::from_debug)?.fill(0.0);
+            Ok(())
+        })
+    }
+
     fn adamw(
         updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
         clip: Option<&Clip<'_, Self>>,
+        momentum: f64,
     ) -> Result<()> {
         check_updates(updates)?;
         let scale = clip.map_or(1.0, |clip| clip.factor(clip.norm.as_vec()[0]));
-        for AdamWUpdate { param, m, v, step } in updates {
+        for AdamWUpdate { param, m, v, step, follower } in updates {
             let (mut pv, mut mv, mut vv) = (read_flat(param), read_flat(m), read_flat(v));
+            let mut fv = follower.as_ref().map(|f| read_flat(f));
             let grad = gradients.get_or_alloc_mut(*param).map_err(ModelError::from_debug)?;
-            optimizer::adamw(step, scale, &mut pv, grad, &mut mv, &mut vv);
+            let average = fv.as_mut().map(|f| (&mut f[..], momentum));
+            optimizer::adamw(step, scale, &mut pv, grad, [&mut mv, &mut vv], average);
             param.copy_from(&pv);
             m.copy_from(&mv);
             v.copy_from(&vv);
+            follower.iter_mut().zip(fv).for_each(|(f, values)| f.copy_from(&values));
         }
         Ok(())
     }

@@ -142,11 +142,16 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// Euclidean norm of the gradients of `params` together; a missing gradient counts as zero.
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>>;
 
-    /// One AdamW step on every parameter and its moments; a missing gradient counts as zero.
+    /// Sets the gradients of `params` to zero.
+    fn clear(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<()>;
+
+    /// One AdamW step on every parameter and its moments; a missing gradient counts as zero. Then each
+    /// follower moves as [`Backend::ema`] moves a teacher.
     fn adamw(
         updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
         clip: Option<&Clip<'_, Self>>,
+        momentum: f64,
     ) -> Result<()>;
 
     /// `teacher = momentum * teacher + (1 - momentum) * student` for pairs of teacher and student.
@@ -154,6 +159,14 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
 
     /// The losses, then the norms. Waits for the device once.
     fn read(losses: &[&LossValue<Self>], norms: &[&Scalar<Self>]) -> Result<Vec<f64>>;
+}
+
+/// Drops all gradients but those of `params`, whose memory the next step uses again.
+pub fn keep_gradients<D: Device<f32>>(params: &[&Flat<D>], gradients: &mut Gradients<f32, D>) {
+    // dfdx names a tensor's gradient by an id that only its optimizers can collect.
+    let mut kept = dfdx::optim::UnusedTensors::default();
+    params.iter().for_each(|p| kept.add(*p));
+    gradients.retain_leafs(&kept.ids);
 }
 
 /// The values, row-major.

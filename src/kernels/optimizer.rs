@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::AdamWStep;
 use super::simd::vectorised;
 
-/// Values per task.
-const TASK: usize = 1 << 16;
+/// Values per task: those of a parameter, its gradient, moments and follower stay in a core's cache.
+const TASK: usize = 1 << 14;
 
 /// The step's constants as the update uses them, computed in f64 and rounded once.
 #[derive(Clone, Copy)]
@@ -37,14 +37,31 @@ impl Constants {
     }
 }
 
-/// One AdamW step on a parameter `p`, `grad_scale` times its gradient, and its moments.
-pub fn adamw(step: &AdamWStep, grad_scale: f64, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {
+/// One AdamW step on a parameter `p`, `grad_scale` times its gradient, and its moments; then a follower
+/// moves with its momentum.
+pub fn adamw(
+    step: &AdamWStep,
+    grad_scale: f64,
+    p: &mut [f32],
+    grad: &[f32],
+    [m, v]: [&mut [f32]; 2],
+    follower: Option<(&mut [f32], f64)>,
+) {
     let constants = Constants::new(step, grad_scale);
-    p.par_chunks_mut(TASK)
-        .zip(grad.par_chunks(TASK))
-        .zip(m.par_chunks_mut(TASK).zip(v.par_chunks_mut(TASK)))
-        .for_each(|((p, g), (m, v))| adamw_part(constants, p, g, m, v));
+    let update = |(((p, g), m), v): Values<'_>| adamw_part(constants, p, g, m, v);
+    let all = p.par_chunks_mut(TASK).zip(grad.par_chunks(TASK));
+    let all = all.zip(m.par_chunks_mut(TASK)).zip(v.par_chunks_mut(TASK));
+    let Some((follower, momentum)) = follower else { return all.for_each(update) };
+    let (keep, take) = (momentum as f32, (1.0 - momentum) as f32);
+    // While a part of the parameter is in the cache.
+    all.zip(follower.par_chunks_mut(TASK)).for_each(|((((p, g), m), v), f)| {
+        update((((&mut *p, g), m), v));
+        ema_part(f, p, keep, take);
+    });
 }
+
+/// Parts of a parameter, its gradient and its moments.
+type Values<'a> = (((&'a mut [f32], &'a [f32]), &'a mut [f32]), &'a mut [f32]);
 
 vectorised! {
     fn adamw_part(c: Constants, p: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32]) {

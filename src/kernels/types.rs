@@ -173,6 +173,8 @@ pub struct AdamWUpdate<'a, D: Device<f32>> {
     pub v: &'a mut Flat<D>,
     /// The step.
     pub step: AdamWStep,
+    /// What follows the parameter as its average over time.
+    pub follower: Option<&'a mut Flat<D>>,
 }
 
 impl AdamWStep {

@@ -95,13 +95,26 @@ impl<D: Backend> Jepa<D> {
         (0..parts).map(|i| i * count / parts..(i + 1) * count / parts).collect()
     }
 
-    /// Moves the target encoder: `teacher = momentum * teacher + (1 - momentum) * student`.
-    pub fn update_teacher(&mut self, momentum: f64) -> Result<(), ModelError> {
-        let student = self.context_encoder.params();
-        let pairs = self.target_encoder.params_mut().into_iter().zip(student);
-        let moved = pairs.filter(|(teacher, _)| teacher.trainable);
-        let mut moved: Vec<_> = moved.map(|(t, s)| (&mut t.data, &s.data)).collect();
-        D::ema(&mut moved, momentum)
+    /// One step of the optimizer; then the target encoder moves: `teacher = momentum * teacher +
+    /// (1 - momentum) * student`.
+    pub fn update(
+        &mut self,
+        optimizer: &mut dyn Optimizer<D>,
+        gradients: &mut Gradients<f32, D>,
+        rates: Rates,
+        momentum: f64,
+    ) -> Result<StepReport<D>, ModelError> {
+        // Teachers come in the order of the context encoder's parameters, which are the first.
+        let teachers = self.target_encoder.params_mut().into_iter();
+        let followers = teachers.map(|t| t.trainable.then_some(&mut t.data)).collect();
+        let mut average = Average { momentum, followers };
+        let mut params = named(CONTEXT, self.context_encoder.params_mut());
+        params.extend(named(PREDICTOR, self.predictor.params_mut()));
+        let report = optimizer.step_and_average(&mut params, gradients, rates, &mut average)?;
+        let left = average.followers.into_iter().zip(&params);
+        let mut left: Vec<_> = left.filter_map(|(teacher, (_, p))| Some((teacher?, &p.data))).collect();
+        D::ema(&mut left, momentum)?;
+        Ok(report)
     }
 
     /// Mean over the patches of the last layer, `(image, dim)`: what probes see.
@@ -120,13 +133,6 @@ impl<D: Backend> Jepa<D> {
     }
 
     /// Every named parameter that the optimizer updates, in a fixed order.
-    pub fn trained_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
-        let mut all = self.all_params_mut();
-        all.retain(|(name, _)| !name.starts_with(TARGET));
-        all
-    }
-
-    /// The same, to be read.
     pub fn trained_params(&self) -> Vec<(String, &Param<D>)> {
         let mut all = self.all_params();
         all.retain(|(name, _)| !name.starts_with(TARGET));
@@ -141,7 +147,7 @@ impl<D: Backend> Jepa<D> {
             (TARGET, self.target_encoder.params()),
         ]
         .into_iter()
-        .flat_map(|(root, params)| params.into_iter().map(move |p| (format!("{root}{}", p.name), p)))
+        .flat_map(|(root, params)| named(root, params))
         .collect()
     }
 
@@ -153,7 +159,7 @@ impl<D: Backend> Jepa<D> {
             (TARGET, self.target_encoder.params_mut()),
         ]
         .into_iter()
-        .flat_map(|(root, params)| params.into_iter().map(move |p| (format!("{root}{}", p.name), p)))
+        .flat_map(|(root, params)| named(root, params))
         .collect()
     }
 
@@ -171,6 +177,14 @@ impl<D: Backend> Jepa<D> {
         let pixels = D::gather_sum(pixels, &context_rows(self.geometry.grid(), plans), &[])?;
         Ok(PatchBatch { pixels, layout: context_layout(plans) })
     }
+}
+
+/// Parameters with their full names.
+fn named<D: Device<f32>, P: std::ops::Deref<Target = Param<D>>>(
+    root: &str,
+    params: Vec<P>,
+) -> Vec<(String, P)> {
+    params.into_iter().map(|p| (format!("{root}{}", p.name), p)).collect()
 }
 
 fn mean_rows(rows: &[f32], dim: usize) -> Vec<f32> {

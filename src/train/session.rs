@@ -23,6 +23,8 @@ pub struct Session<D: BuildDevice> {
     pub optimizer: Box<dyn Optimizer<D>>,
     /// Where the run stands.
     pub progress: Progress,
+    /// Gradients of the last step, whose memory the next one uses again.
+    pub(super) gradients: Gradients<f32, D>,
     /// Numbers of the last steps, which `progress` does not know yet.
     pub(super) unread: Vec<StepNumbers<D>>,
 }
@@ -32,7 +34,8 @@ impl<D: BuildDevice> Session<D> {
     pub fn new(plan: RunPlan, builder: Builder, device: &D) -> Result<Self, TrainError> {
         let jepa = builder.model(device)?;
         let optimizer = builder.optimizer();
-        Ok(Session { plan, builder, jepa, optimizer, progress: Progress::default(), unread: Vec::new() })
+        let (progress, gradients) = (Progress::default(), Gradients::leaky());
+        Ok(Session { plan, builder, jepa, optimizer, progress, gradients, unread: Vec::new() })
     }
 
     /// Everything needed to continue.

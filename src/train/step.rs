@@ -6,7 +6,7 @@ use super::{Session, StepNumbers, TrainError};
 use crate::{
     data::Batch,
     events::MetricsRow,
-    kernels::LossValue,
+    kernels::{self, LossValue},
     model::{
         BuildDevice, Mark, Outputs, Phase,
         flops::{StepFlop, typical_masks},
@@ -47,11 +47,14 @@ impl<D: BuildDevice> Session<D> {
         mark: &mut Mark,
     ) -> Result<StepResult<D>, TrainError> {
         let step = self.progress.step;
-        let Passes { losses, mut gradients, outputs } = self.passes(batch, D::PART_TOKENS, detailed, mark)?;
-        let rates = self.plan.rates(step);
-        let mut params = self.jepa.trained_params_mut();
-        let StepReport { gradient_norm } = self.optimizer.step(&mut params, &mut gradients, rates)?;
-        self.jepa.update_teacher(self.plan.momentum(step))?;
+        let cleared = self.cleared_gradients()?;
+        let Passes { losses, mut gradients, outputs } =
+            self.passes(batch, cleared, D::PART_TOKENS, detailed, mark)?;
+        let (rates, momentum) = (self.plan.rates(step), self.plan.momentum(step));
+        let optimizer = self.optimizer.as_mut();
+        let StepReport { gradient_norm } = self.jepa.update(optimizer, &mut gradients, rates, momentum)?;
+        kernels::keep_gradients(&self.trained(), &mut gradients);
+        self.gradients = gradients;
         mark(Phase::Update);
         let details = outputs.map(|outputs| self.details(&outputs, &batch.masks)).transpose()?;
         Ok(StepResult {
@@ -61,17 +64,31 @@ impl<D: BuildDevice> Session<D> {
         })
     }
 
-    /// Forward and backward in parts of at most `part_tokens` patches; outputs if asked for.
+    /// Where backward adds up gradients: memory of the step before, where there was one.
+    fn cleared_gradients(&mut self) -> Result<Gradients<f32, D>, ModelError> {
+        let mut gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
+        D::clear(&self.trained(), &mut gradients)?;
+        Ok(gradients)
+    }
+
+    /// What has a gradient.
+    fn trained(&self) -> Vec<&Flat<D>> {
+        let params = self.jepa.trained_params().into_iter();
+        params.filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect()
+    }
+
+    /// Forward and backward, adding to `gradients`, in parts of at most `part_tokens` patches; outputs if asked for.
     fn passes(
         &self,
         batch: &Batch,
+        mut gradients: Gradients<f32, D>,
         part_tokens: usize,
         detailed: bool,
         mark: &mut Mark,
     ) -> Result<Passes<D>, TrainError> {
         let (jepa, plans, length) = (&self.jepa, &batch.masks.plans, self.jepa.geometry.image.len());
         let total = predicted_rows(plans) as f64;
-        let (mut losses, mut gradients) = (Vec::new(), Gradients::leaky());
+        let mut losses = Vec::new();
         let mut outputs = detailed.then(Outputs::default);
         for part in jepa.parts(plans.len(), part_tokens) {
             let patches = &batch.patches[part.start * length..part.end * length];
@@ -157,7 +174,7 @@ mod tests {
         let batch = session.plan.source.batch(0, 0, &indices);
         let patches = session.jepa.geometry.grid().len();
         let run = |tokens| {
-            let passes = session.passes(&batch, tokens, true, &mut |_| ()).unwrap();
+            let passes = session.passes(&batch, Gradients::leaky(), tokens, true, &mut |_| ()).unwrap();
             let gradient_norm = Cpu::default().tensor_from_vec(vec![1.0], ());
             let numbers = StepNumbers { losses: passes.losses, gradient_norm };
             let loss = StepNumbers::read(&[numbers]).unwrap()[0].loss;

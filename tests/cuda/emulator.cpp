@@ -157,6 +157,6 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(gelu_forward) KERNEL(gelu_backward) KERNEL(residual_norm) KERNEL(norm_backward)
     KERNEL(row_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
     KERNEL(gather_rows) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
-    KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
+    KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     return NOT_FOUND;
 }

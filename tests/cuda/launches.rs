@@ -21,7 +21,7 @@ const LAUNCHES: [(&str, usize); 19] = [
     ("attention_forward_16", 5),
     ("attention_keys_16", 3),
     ("attention_queries_16", 3),
-    ("ema", 1),
+    ("clear", 1),
     ("gather_rows", 11),
     ("gelu_backward", 3),
     ("gelu_forward", 5),
@@ -58,7 +58,8 @@ fn launches_of_a_step() {
     assert_eq!((counts.downloads, counts.waits), (0, 0), "copies to the host, waits for the device");
     assert_eq!(counts.copies, 0, "copies on the device");
     assert_eq!(counts.pageable, 0, "copies to the device that may wait for it");
-    assert_eq!((counts.uploads, counts.fills), (28, 78), "copies to the device, fills");
+    assert_eq!((counts.uploads, counts.fills), (25, 10), "copies to the device, fills");
+    assert_eq!(counts.allocations, 166, "allocations");
 }
 
 #[test]

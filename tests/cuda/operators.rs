@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
     AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, NONE, Rounding, RowLoss, TableTerm, from_host,
-    to_host,
+    keep_gradients, to_host,
 };
 
 use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
@@ -235,9 +235,13 @@ fn updates<D: Backend>(device: &D) -> Values {
             let clip = limit.map(|limit| Clip { limit, norm: &norm });
             let weight_decay = 0.1 * i as f64;
             let step = AdamWStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
-            let update = AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step };
-            D::adamw(&mut [update], &mut g, clip.as_ref()).unwrap();
-            D::ema(&mut [(&mut teacher, &p)], 0.9).unwrap();
+            let (follower, together) = (&mut teacher, i % 2 == 0);
+            let follower = together.then_some(follower);
+            let update = AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, follower };
+            D::adamw(&mut [update], &mut g, clip.as_ref(), 0.9).unwrap();
+            if !together {
+                D::ema(&mut [(&mut teacher, &p)], 0.9).unwrap();
+            }
             values.push((format!("norm of {n}"), vec![number as f32]));
         }
         for (name, t) in [("parameter", &p), ("first", &m), ("second", &v), ("teacher", &teacher)] {
@@ -245,6 +249,53 @@ fn updates<D: Backend>(device: &D) -> Values {
         }
     }
     values
+}
+
+/// Three steps of five parameters of one call, some without decay, some with followers, one with a learning
+/// rate of its own; the gradients' memory is used again.
+fn many_updates<D: Backend>(device: &D) -> Values {
+    let mut r = Inputs::new(device, 9);
+    let n = 300;
+    let mut all: Vec<_> = (0..5).map(|_| [1.0, 0.0, 0.0, 1.0].map(|spread| r.flat(n, spread))).collect();
+    let mut gradients = Gradients::leaky();
+    for step in 1..=3 {
+        let params: Vec<_> = all.iter().map(|[p, ..]| p).collect();
+        D::clear(&params, &mut gradients).unwrap();
+        let term = |table| TableTerm { table, index: &[0], trained: true };
+        let tables: Vec<_> = params.into_iter().map(term).collect();
+        let x = r.rows(1, n).trace(gradients);
+        let loss = D::loss(RowLoss::L2, D::gather_sum(x, &[0], &tables).unwrap(), &r.rows(1, n)).unwrap();
+        gradients = loss.try_backward().map_err(ModelError::from_debug).unwrap();
+        let settings = [(0.01, 0.0), (0.01, 0.3), (0.02, 0.3), (0.01, 0.3), (0.01, 0.1)];
+        let mut updates = Vec::new();
+        for (i, ([param, m, v, follower], (lr, weight_decay))) in all.iter_mut().zip(settings).enumerate() {
+            let step = AdamWStep { lr, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
+            let follower = (i % 2 == 0).then_some(follower);
+            updates.push(AdamWUpdate { param, m, v, step, follower });
+        }
+        D::adamw(&mut updates, &mut gradients, None, 0.9).unwrap();
+        let params: Vec<_> = all.iter().map(|[p, ..]| p).collect();
+        keep_gradients(&params, &mut gradients);
+    }
+    let values = all.iter().enumerate().flat_map(|(i, tensors)| {
+        ["parameter", "first", "second", "follower"]
+            .into_iter()
+            .zip(tensors)
+            .map(move |(name, t)| (format!("{name} {i}"), t.as_vec()))
+    });
+    values.collect()
+}
+
+#[test]
+fn many_updates_of_one_call_are_those_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    let _ = take_counts();
+    let found = many_updates(&turn.cuda);
+    let counts = take_counts();
+    assert_same("many updates", &found, &many_updates(&Cpu::default()));
+    // Two decays and two learning rates: three sets of constants. Lists are the same in every step.
+    let launches = counts.launches.get("adamw").copied();
+    assert!(turn.gpu || launches == Some(9), "{launches:?}");
 }
 
 #[test]
@@ -279,6 +330,7 @@ fn the_same_inputs_give_the_same_bits() {
         all.push(norm(&turn.cuda, (200, 33)));
         all.push(loss(&turn.cuda, (300, 24), RowLoss::Cosine));
         all.push(updates(&turn.cuda));
+        all.push(many_updates(&turn.cuda));
         all
     };
     let forward = everything();

@@ -144,8 +144,8 @@ impl<D: BuildDevice> Replica<D> {
             learning_rate: case.f64("lr")[step],
             weight_decay: if case.has("wd") { case.f64("wd")[step] } else { case.number("wd") },
         };
-        self.optimizer.step(&mut self.jepa.trained_params_mut(), &mut gradients, rates).unwrap();
-        self.jepa.update_teacher(case.f64("momentum")[step]).unwrap();
+        let momentum = case.f64("momentum")[step];
+        self.jepa.update(self.optimizer.as_mut(), &mut gradients, rates, momentum).unwrap();
         let done = step + 1;
         // Two Adam steps in opposite directions are twice the learning rate apart.
         let moved = 1e-5 + 2.0 * case.f64("lr")[..done].iter().sum::<f64>();

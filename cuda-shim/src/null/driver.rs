@@ -38,7 +38,6 @@ const MAX_BLOCKS_YZ: u32 = 65_535;
 const MAX_SHARED: u32 = 48 << 10;
 
 unsafe extern "C" {
-    fn calloc(count: usize, size: usize) -> *mut c_void;
     fn malloc(size: usize) -> *mut c_void;
     fn free(block: *mut c_void);
 }
@@ -154,7 +153,12 @@ unsafe extern "C" fn describe(_error: c_int, text: *mut *const c_char) -> c_int 
 unsafe extern "C" fn allocate(to: *mut u64, bytes: usize) -> c_int {
     count(|c| c.allocations += 1);
     let block = if EXECUTE.get().is_some() {
-        unsafe { calloc(1, bytes) as u64 }
+        // Bits of a NaN: a kernel that reads what none has written shows.
+        unsafe {
+            let block = malloc(bytes);
+            block.cast::<u8>().write_bytes(0xff, bytes);
+            block as u64
+        }
     } else if bytes <= SMALL {
         unsafe { malloc(bytes) as u64 }
     } else {

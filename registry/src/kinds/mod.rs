@@ -19,7 +19,7 @@ pub use dataset::{DataError, Dataset, LoadContext};
 pub use encoder::{Encoder, EncoderContext, EncoderSettings, Layout, PatchBatch};
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;
-pub use optimizer::{Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
+pub use optimizer::{Average, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
 pub use probe::{Better, Features, MetricDecl, Probe, ProbeContext, ProbeData, ProbeError};
 pub use schedule::{Horizon, Schedule};

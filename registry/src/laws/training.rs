@@ -85,11 +85,40 @@ impl KindLaws for dyn OptimizerSettings {
         let (before, after) = (values(&parameters()), values(&moved));
         broken.unless(after[0] != before[0], || "a learning rate of 0.01 moves nothing".into());
         broken.unless(after[2] == before[2], || "moves a parameter that is not trainable".into());
+        check_average(settings, broken);
         let continued = broken.value("cannot continue", continued(settings));
         broken.unless(continued.is_none_or(|c| values(&c) == values(&moved)), || {
             "continues from a restored state differently".into()
         });
     }
+}
+
+/// A step with followers of weight and bias leaves the parameters where a step without does; a follower is
+/// then the average, or was left alone and in the list.
+fn check_average(settings: &dyn OptimizerSettings, broken: &mut Broken) {
+    const MOMENTUM: f64 = 0.9;
+    let (mut all, mut following) = (parameters(), parameters());
+    let before = values(&following);
+    let followers = following.iter_mut().map(|f| f.trainable.then_some(&mut f.data)).collect();
+    let mut average = Average { momentum: MOMENTUM, followers };
+    let done = step_with(&mut *settings.cpu(), &mut all, (0, 0.01), &mut average);
+    let left: Vec<bool> = average.followers.iter().map(Option::is_some).collect();
+    let alone = stepped(settings, 1, 0.01);
+    let both = broken.value("a step with followers fails", done.and(alone));
+    broken.unless(both.is_none_or(|alone| values(&alone) == values(&all)), || {
+        "followers change where parameters go".into()
+    });
+    for (i, (was, is)) in before.iter().zip(values(&following)).enumerate() {
+        let taken = following[i].trainable && left.get(i) != Some(&true);
+        let share = if taken { MOMENTUM } else { 1.0 };
+        let wanted = was.iter().zip(all[i].data.as_vec()).map(|(f, p)| mix(share, *f, p));
+        let fits = wanted.zip(&is).all(|(w, f)| (w - f64::from(*f)).abs() <= 1e-6);
+        broken.unless(fits, || format!("the follower of {} is not its average", all[i].name));
+    }
+}
+
+fn mix(share: f64, a: f32, b: f32) -> f64 {
+    share * f64::from(a) + (1.0 - share) * f64::from(b)
 }
 
 /// A weight, a bias and a fixed table.
@@ -116,6 +145,15 @@ fn step(
     number: u64,
     rate: f64,
 ) -> Result<(), ModelError> {
+    step_with(optimizer, all, (number, rate), &mut Average { momentum: 1.0, followers: vec![] })
+}
+
+fn step_with(
+    optimizer: &mut dyn Optimizer<Cpu>,
+    all: &mut [Param<Cpu>],
+    (number, rate): (u64, f64),
+    average: &mut Average<'_, Cpu>,
+) -> Result<(), ModelError> {
     let mut gradients = Gradients::leaky();
     for p in all.iter().filter(|p| p.trainable) {
         let slot = gradients.get_or_alloc_mut(&p.data).map_err(ModelError::from_debug)?;
@@ -123,7 +161,7 @@ fn step(
     }
     let mut named: Vec<_> = all.iter_mut().map(|p| (p.name.clone(), p)).collect();
     let rates = Rates { learning_rate: rate, weight_decay: 0.05 };
-    optimizer.step(&mut named, &mut gradients, rates).map(|_| ())
+    optimizer.step_and_average(&mut named, &mut gradients, rates, average).map(|_| ())
 }
 
 fn stepped(settings: &dyn OptimizerSettings, steps: u64, rate: f64) -> Result<Vec<Param<Cpu>>, ModelError> {
@@ -201,6 +239,18 @@ mod tests {
             }
             Ok(StepReport { gradient_norm: Cpu::default().tensor_from_vec(vec![0.0], ()) })
         }
+        fn step_and_average(
+            &mut self,
+            params: &mut [(String, &mut Param<Cpu>)],
+            gradients: &mut Gradients<f32, Cpu>,
+            rates: Rates,
+            average: &mut Average<'_, Cpu>,
+        ) -> Result<StepReport<Cpu>, ModelError> {
+            if self.crooked {
+                average.followers.clear();
+            }
+            self.step(params, gradients, rates)
+        }
         fn state(&self) -> OptimizerState {
             OptimizerState::default()
         }
@@ -219,7 +269,8 @@ mod tests {
         assert_eq!(check(false), "");
         assert_eq!(
             check(true),
-            "a learning rate of 0 moves parameters; moves a parameter that is not trainable"
+            "a learning rate of 0 moves parameters; moves a parameter that is not trainable; \
+             the follower of a.weight is not its average; the follower of a.bias is not its average"
         );
     }
 }

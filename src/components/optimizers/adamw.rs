@@ -105,20 +105,32 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
     ) -> Result<StepReport<D>, ModelError> {
+        let mut nothing = Average { momentum: 1.0, followers: Vec::new() };
+        self.step_and_average(params, gradients, rates, &mut nothing)
+    }
+
+    fn step_and_average(
+        &mut self,
+        params: &mut [(String, &mut Param<D>)],
+        gradients: &mut Gradients<f32, D>,
+        rates: Rates,
+        average: &mut Average<'_, D>,
+    ) -> Result<StepReport<D>, ModelError> {
         self.ensure_moments(params);
         self.steps += 1;
         let trained: Vec<_> = params.iter().filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect();
         let gradient_norm = D::gradient_norm(&trained, gradients)?;
         let steps: Vec<AdamWStep> = params.iter().map(|(_, p)| self.step_of(rates, p)).collect();
         let mut updates = Vec::new();
-        for (((_, param), moments), step) in params.iter_mut().zip(&mut self.moments).zip(steps) {
-            let (m, v) = (&mut moments.first, &mut moments.second);
+        for (i, ((_, param), moments)) in params.iter_mut().zip(&mut self.moments).enumerate() {
+            let (m, v, step) = (&mut moments.first, &mut moments.second, steps[i]);
             if param.trainable {
-                updates.push(AdamWUpdate { param: &mut param.data, m, v, step });
+                let follower = average.followers.get_mut(i).and_then(Option::take);
+                updates.push(AdamWUpdate { param: &mut param.data, m, v, step, follower });
             }
         }
         let clip = self.settings.clip.map(|limit| Clip { limit, norm: &gradient_norm });
-        D::adamw(&mut updates, gradients, clip.as_ref())?;
+        D::adamw(&mut updates, gradients, clip.as_ref(), average.momentum)?;
         Ok(StepReport { gradient_norm })
     }
 

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write};
 
 use cudarc::driver::{DriverError, result, sys::CUresult};
-use dfdx::prelude::{Cuda, Shape, Tensor, Unit, ZerosTensor};
+use dfdx::prelude::{Cuda, HasShape, Shape, Storage, Tensor, Unit, ZerosTensor};
 use ijepa_registry::tensor::{Flat, ModelError};
 
 use super::super::Result;
@@ -62,6 +62,16 @@ where
     let _ = write!(reader, "{tensor:?}");
     let unreadable = DriverError(CUresult::CUDA_ERROR_NOT_FOUND);
     if reader.done { Ok(reader.value) } else { Err(unreadable.into()) }
+}
+
+/// A tensor whose values are anything: for a kernel that writes all of them. dfdx makes none that it does
+/// not fill with zeros, which would be one more launch.
+pub fn unfilled<S: HasShape, E: Unit>(device: &Cuda, shape: S) -> Done<Tensor<S::Shape, E, Cuda>>
+where
+    Cuda: ZerosTensor<E> + Storage<E>,
+{
+    // SAFETY: what is allocated within becomes this tensor, and any bits are a number.
+    unsafe { cuda_shim::without_fills(|| device.try_zeros_like(&shape)) }
 }
 
 /// The address of the gradient of a tensor, or of its ghost (whose type has no public name); zeros if

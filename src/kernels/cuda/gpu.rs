@@ -1,6 +1,6 @@
 //! What the operators need of a device: its stream, our kernels, cuBLAS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +29,14 @@ pub struct Gpu {
     pub blas: CudaBlas,
     functions: BTreeMap<String, sys::CUfunction>,
     staging: Mutex<Staging>,
+    lists: Mutex<VecDeque<List>>,
 }
+
+/// Words on the host and their copy on the device.
+type List = (Vec<u64>, Arc<CudaSlice<u64>>);
+
+/// Lists that are kept, at most: those of a few kernels that ask for theirs in every step.
+const LISTS: usize = 8;
 
 // SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
 unsafe impl Send for Gpu {}
@@ -54,7 +61,7 @@ impl Gpu {
         driver.bind_to_thread()?;
         keep_freed_memory(&driver)?;
         let (blas, functions) = (CudaBlas::new(driver.clone())?, load(PTX)?);
-        Ok(Gpu { driver, blas, functions, staging: Mutex::default() })
+        Ok(Gpu { driver, blas, functions, staging: Mutex::default(), lists: Mutex::default() })
     }
 
     /// A kernel by name.
@@ -77,6 +84,18 @@ impl Gpu {
     pub fn upload<E: DeviceRepr>(&self, values: &[E]) -> Done<CudaSlice<E>> {
         let copy = self.memory(values.len())?;
         self.copy_in(values, *copy.device_ptr())?;
+        Ok(copy)
+    }
+
+    /// A copy of a list that mostly is one of the last ones again.
+    pub fn list(&self, words: &[u64]) -> Done<Arc<CudaSlice<u64>>> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, copy)) = lists.iter().find(|(known, _)| known == words) {
+            return Ok(copy.clone());
+        }
+        let copy = Arc::new(self.upload(words)?);
+        lists.truncate(LISTS - 1);
+        lists.push_front((words.to_vec(), copy.clone()));
         Ok(copy)
     }
 

@@ -97,12 +97,17 @@ impl Backend for Cuda {
         update::gradient_norm(params, gradients)
     }
 
+    fn clear(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<()> {
+        update::clear(params, gradients)
+    }
+
     fn adamw(
         updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,
         clip: Option<&Clip<'_, Self>>,
+        momentum: f64,
     ) -> Result<()> {
-        update::adamw(updates, gradients, clip)
+        update::adamw(updates, gradients, clip, momentum)
     }
 
     fn ema(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {

@@ -1,11 +1,11 @@
 //! The operators besides the blocks, each one node of the tape.
 
-use dfdx::prelude::{Cuda, HasShape, PutTape, ReshapeTo, SplitTape, ZerosTensor};
+use dfdx::prelude::{Cuda, HasShape, PutTape, ReshapeTo, SplitTape};
 use ijepa_registry::tensor::{Flat, ModelError, NoneTape, Rows, Tape, TapedRows, TapedScalar};
 
 use super::super::check::{check_gather, check_linear, check_loss, ensure};
 use super::super::{Result, Rounding, RowLoss, TableTerm};
-use super::address::{of, slope};
+use super::address::{of, slope, unfilled};
 use super::block::{RowNorm, at};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
@@ -20,7 +20,7 @@ pub fn split<T: Tape<f32, Cuda>>(x: Rows<Cuda, T>) -> Result<(Rows<Cuda>, T)> {
 
 /// See [`super::super::from_host`].
 pub fn upload(device: &Cuda, values: &[f32], shape: (usize, usize)) -> Done<Rows<Cuda>> {
-    let rows: Rows<Cuda> = device.try_zeros_like(&shape)?;
+    let rows: Rows<Cuda> = unfilled(device, shape)?;
     Gpu::of(device)?.copy_in(values, of(&rows)?)?;
     Ok(rows)
 }
@@ -47,7 +47,7 @@ fn linear_node<T: Tape<f32, Cuda>>(
     wants_dx: bool,
 ) -> Done<Rows<Cuda, T>> {
     let gpu = Gpu::of(x.device())?;
-    let y: Rows<Cuda> = x.device().try_zeros_like(&(map.rows, map.outputs))?;
+    let y: Rows<Cuda> = unfilled(x.device(), (map.rows, map.outputs))?;
     let (px, pw, py) = (of(&x)?, of(weight)?, of(&y)?);
     gpu.map(map, px, pw, py)?;
     let add_bias = RowNorm { t: py, t_bias: of(bias)?, x: py, ..RowNorm::default() };
@@ -91,7 +91,7 @@ fn layer_norm_node<T: Tape<f32, Cuda>>(
 ) -> Done<Rows<Cuda, T>> {
     let gpu = Gpu::of(x.device())?;
     let (rows, d) = *x.shape();
-    let (y, stats): (Rows<Cuda>, _) = (x.device().try_zeros_like(&(rows, d))?, gpu.floats(2 * rows)?);
+    let (y, stats): (Rows<Cuda>, _) = (unfilled(x.device(), (rows, d))?, gpu.floats(2 * rows)?);
     let (px, pgain) = (of(&x)?, of(gain)?);
     let norm = RowNorm {
         residual: px,
@@ -123,7 +123,7 @@ pub fn standardize(x: &Rows<Cuda>, eps: f32) -> Result<Rows<Cuda>> {
     ensure(d > 0, || "rows without columns".into())?;
     let node = || {
         let gpu = Gpu::of(x.device())?;
-        let y: Rows<Cuda> = x.device().try_zeros_like(&(rows, d))?;
+        let y: Rows<Cuda> = unfilled(x.device(), (rows, d))?;
         let norm = RowNorm { residual: of(&x)?, y: of(&y)?, ..RowNorm::default() };
         gpu.row_norm(norm, rows, d, eps)?;
         Done::Ok(y)
@@ -150,7 +150,7 @@ fn gather_node<T: Tape<f32, Cuda>>(
 ) -> Done<Rows<Cuda, T>> {
     let gpu = Gpu::of(x.device())?;
     let d = x.shape().1;
-    let y: Rows<Cuda> = x.device().try_zeros_like(&(index.len(), d))?;
+    let y: Rows<Cuda> = unfilled(x.device(), (index.len(), d))?;
     gpu.gather(of(&x)?, &gpu.upload(index)?, of(&y)?, d, false)?;
     for term in tables {
         gpu.gather(of(term.table)?, &gpu.upload(term.index)?, of(&y)?, d, true)?;
@@ -195,7 +195,7 @@ fn loss_node(
     let gpu = Gpu::of(p.device())?;
     let (rows, d) = *p.shape();
     let (kind, beta, weight) = numbers(loss, rows, d);
-    let (of_rows, out) = (gpu.floats(rows)?, p.device().try_zeros_like(&())?);
+    let (of_rows, out) = (gpu.floats(rows)?, unfilled(p.device(), ())?);
     let (pp, pt) = (of(&p)?, of(&t)?);
     gpu.launch("loss_rows", Grid::warps(rows), &args![pp, pt, &of_rows, rows, d, kind, beta])?;
     gpu.launch("weighted_sum", Grid::blocks(1, 1, 256), &args![&of_rows, of(&out)?, rows, weight])?;

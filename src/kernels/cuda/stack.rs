@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dfdx::prelude::{Cuda, HasShape, PutTape, ZerosTensor};
+use dfdx::prelude::{Cuda, HasShape, PutTape};
 use ijepa_registry::tensor::{ModelError, Rows, Segments, Tape};
 
 use super::super::check::{check_blocks, ensure};
@@ -121,7 +121,7 @@ fn node<T: Tape<f32, Cuda>>(
 ) -> Done<Rows<Cuda, T>> {
     let gpu: Arc<Gpu> = Gpu::of(x.device())?;
     let mut stack = Stack::new(&gpu, blocks, segments, keep, T::OWNS_TAPE)?;
-    let y: Rows<Cuda> = x.device().try_zeros_like(&(stack.rows(), x.shape().1))?;
+    let y: Rows<Cuda> = address::unfilled(x.device(), (stack.rows(), x.shape().1))?;
     stack.forward(&gpu, address::of(&x)?, address::of(&y)?, T::OWNS_TAPE)?;
     if T::OWNS_TAPE {
         let (ghost, blocks) = (y.ghost(), blocks.to_vec());

@@ -1,12 +1,12 @@
-//! Updates of all parameters in one launch each.
+//! Updates of all parameters in one launch each: gradients cleared, their norm, AdamW with clipping and
+//! moving average.
 
-use cudarc::driver::CudaSlice;
-use dfdx::prelude::{Cuda, HasShape, ZerosTensor};
+use dfdx::prelude::{Cuda, HasShape};
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Scalar};
 
 use super::super::check::{check_pairs, check_updates};
 use super::super::{AdamWStep, AdamWUpdate, Clip, Result};
-use super::address::{At, of, slope};
+use super::address::{At, of, slope, unfilled};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 
@@ -15,6 +15,17 @@ const SPAN: usize = 4096;
 
 /// Threads per block there.
 const BLOCK: usize = 256;
+
+/// Addresses of a parameter and of what belongs to it; 0 what does not take part.
+#[derive(Clone, Copy, Default)]
+struct Tensors {
+    param: At,
+    gradient: At,
+    moments: [At; 2],
+    follower: At,
+    /// Whether the launch's weight decay applies.
+    decays: bool,
+}
 
 /// The list of tensors that the kernels read, in the layout of their `Entry`.
 #[derive(Default)]
@@ -25,11 +36,12 @@ struct Table {
 }
 
 impl Table {
-    /// Adds a tensor of `n` values: addresses of the tensor, its gradient and its moments.
-    fn push(&mut self, addresses: [At; 4], n: usize, decay: f32) {
-        self.words.extend(addresses);
+    /// Adds tensors of `n` values.
+    fn push(&mut self, tensors: Tensors, n: usize) {
+        let Tensors { param, gradient, moments: [m, v], follower, decays } = tensors;
+        self.words.extend([param, gradient, m, v, follower]);
         self.words.push(n as u64 | (self.blocks as u64) << 32);
-        self.words.push(u64::from(decay.to_bits()));
+        self.words.push(decays.into());
         self.count += 1;
         self.blocks += n.div_ceil(SPAN);
     }
@@ -38,8 +50,14 @@ impl Table {
         Grid::blocks(self.blocks, 1, BLOCK)
     }
 
-    fn upload(&self, gpu: &Gpu) -> Done<CudaSlice<u64>> {
-        gpu.upload(&self.words)
+    /// The gradients of parameters.
+    fn of_gradients(params: &[&Flat<Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Done<Table> {
+        let mut table = Table::default();
+        for param in params {
+            let gradient = slope!(gradients, *param);
+            table.push(Tensors { gradient, ..Tensors::default() }, param.shape().0);
+        }
+        Ok(table)
     }
 }
 
@@ -48,18 +66,24 @@ pub fn gradient_norm(params: &[&Flat<Cuda>], gradients: &mut Gradients<f32, Cuda
     let device = params.first().map(|p| p.device());
     let device = device.ok_or_else(|| ModelError("a gradient norm of no parameter".into()))?;
     let mut measure = || {
-        let gpu = Gpu::of(device)?;
-        let mut table = Table::default();
-        for param in params {
-            table.push([0, slope!(gradients, *param), 0, 0], param.shape().0, 0.0);
-        }
-        let list = table.upload(&gpu)?;
-        let (part, norm) = (gpu.memory::<f64>(table.blocks)?, device.try_zeros_like(&())?);
-        gpu.launch("square_sums", table.grid(), &args![&list, table.count, &part])?;
+        let (gpu, table) = (Gpu::of(device)?, Table::of_gradients(params, gradients)?);
+        let list = gpu.list(&table.words)?;
+        let (part, norm) = (gpu.memory::<f64>(table.blocks)?, unfilled(device, ())?);
+        gpu.launch("square_sums", table.grid(), &args![&*list, table.count, &part])?;
         gpu.launch("root_of_sum", Grid::blocks(1, 1, BLOCK), &args![&part, of(&norm)?, table.blocks])?;
         Done::Ok(norm)
     };
     measure().map_err(ModelError::from_debug)
+}
+
+/// See [`super::Backend::clear`].
+pub fn clear(params: &[&Flat<Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Result<()> {
+    let Some(first) = params.first() else { return Ok(()) };
+    let mut clear = || {
+        let (gpu, table) = (Gpu::of(first.device())?, Table::of_gradients(params, gradients)?);
+        gpu.launch("clear", table.grid(), &args![&*gpu.list(&table.words)?, table.count])
+    };
+    clear().map_err(ModelError::from_debug)
 }
 
 /// See [`super::Backend::adamw`].
@@ -67,42 +91,76 @@ pub fn adamw(
     updates: &mut [AdamWUpdate<'_, Cuda>],
     gradients: &mut Gradients<f32, Cuda>,
     clip: Option<&Clip<'_, Cuda>>,
+    momentum: f64,
 ) -> Result<()> {
     check_updates(updates)?;
-    // One launch for each set of constants; weight decay may differ within a set.
-    let same = |a: &AdamWUpdate<Cuda>, b: &AdamWUpdate<Cuda>| {
-        AdamWStep { weight_decay: 0.0, ..a.step } == AdamWStep { weight_decay: 0.0, ..b.step }
+    let Some(first) = updates.first() else { return Ok(()) };
+    let mut update = || {
+        let gpu = Gpu::of(first.param.device())?;
+        Group::all(updates, gradients)?.iter().try_for_each(|group| group.launch(&gpu, clip, momentum))
     };
-    let mut groups = updates.chunk_by(same);
-    groups.try_for_each(|group| adamw_group(group, gradients, clip)).map_err(ModelError::from_debug)
+    update().map_err(ModelError::from_debug)
 }
 
-fn adamw_group(
-    group: &[AdamWUpdate<'_, Cuda>],
-    gradients: &mut Gradients<f32, Cuda>,
-    clip: Option<&Clip<'_, Cuda>>,
-) -> Done<()> {
-    let gpu = Gpu::of(group[0].param.device())?;
-    let mut table = Table::default();
-    for u in group {
-        let addresses = [of(u.param)?, slope!(gradients, u.param), of(u.m)?, of(u.v)?];
-        table.push(addresses, u.param.shape().0, (1.0 - u.step.lr * u.step.weight_decay) as f32);
+/// Parameters that one launch updates: those with the same constants. Weight decay is one of them, or 0.
+struct Group {
+    step: AdamWStep,
+    table: Table,
+}
+
+impl Group {
+    fn all(updates: &[AdamWUpdate<'_, Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Done<Vec<Group>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for u in updates {
+            let tensors = Tensors {
+                param: of(u.param)?,
+                gradient: slope!(gradients, u.param),
+                moments: [of(u.m)?, of(u.v)?],
+                follower: u.follower.as_ref().map_or(Ok(0), |f| of(f))?,
+                decays: u.step.weight_decay != 0.0,
+            };
+            let known = groups.iter_mut().position(|g| g.takes(&u.step));
+            let at = known.unwrap_or(groups.len());
+            if known.is_none() {
+                groups.push(Group { step: u.step, table: Table::default() });
+            }
+            groups[at].table.push(tensors, u.param.shape().0);
+        }
+        Ok(groups)
     }
-    let step = &group[0].step;
-    let list = table.upload(&gpu)?;
-    let args = args![
-        &list,
-        table.count,
-        (1.0 - step.beta1) as f32,
-        step.beta2 as f32,
-        (1.0 - step.beta2) as f32,
-        (step.lr / step.correction1()) as f32,
-        (1.0 / step.correction2().sqrt()) as f32,
-        step.eps as f32,
-        clip.map_or(Ok(0), |clip| of(clip.norm))?,
-        clip.map_or(0.0, |clip| clip.limit),
-    ];
-    gpu.launch("adamw", table.grid(), &args)
+
+    /// Whether a parameter with this step belongs here; from then on its weight decay, unless 0, is that
+    /// of the group.
+    fn takes(&mut self, step: &AdamWStep) -> bool {
+        let own = self.step.weight_decay;
+        let decay = if own == 0.0 { step.weight_decay } else { own };
+        let fits = [0.0, decay].contains(&step.weight_decay)
+            && AdamWStep { weight_decay: own, ..*step } == self.step;
+        if fits {
+            self.step.weight_decay = decay;
+        }
+        fits
+    }
+
+    fn launch(&self, gpu: &Gpu, clip: Option<&Clip<'_, Cuda>>, momentum: f64) -> Done<()> {
+        let Group { step, table } = self;
+        let args = args![
+            &*gpu.list(&table.words)?,
+            table.count,
+            (1.0 - step.lr * step.weight_decay) as f32,
+            (1.0 - step.beta1) as f32,
+            step.beta2 as f32,
+            (1.0 - step.beta2) as f32,
+            (step.lr / step.correction1()) as f32,
+            (1.0 / step.correction2().sqrt()) as f32,
+            step.eps as f32,
+            clip.map_or(Ok(0), |clip| of(clip.norm))?,
+            clip.map_or(0.0, |clip| clip.limit),
+            momentum as f32,
+            (1.0 - momentum) as f32,
+        ];
+        gpu.launch("adamw", table.grid(), &args)
+    }
 }
 
 /// See [`super::Backend::ema`].
@@ -113,10 +171,11 @@ pub fn ema(pairs: &mut [(&mut Flat<Cuda>, &Flat<Cuda>)], momentum: f64) -> Resul
         let gpu = Gpu::of(first.device())?;
         let mut table = Table::default();
         for (teacher, student) in pairs.iter() {
-            table.push([of(teacher)?, of(student)?, 0, 0], teacher.shape().0, 0.0);
+            let (param, follower) = (of(student)?, of(teacher)?);
+            table.push(Tensors { param, follower, ..Tensors::default() }, teacher.shape().0);
         }
-        let list = table.upload(&gpu)?;
-        let args = args![&list, table.count, momentum as f32, (1.0 - momentum) as f32];
+        let list = gpu.list(&table.words)?;
+        let args = args![&*list, table.count, momentum as f32, (1.0 - momentum) as f32];
         gpu.launch("ema", table.grid(), &args)
     };
     follow().map_err(ModelError::from_debug)

@@ -101,9 +101,10 @@ pub fn loss<D: Device<f32>>(
 
 /// [`super::Backend::adamw`] on one parameter and `grad_scale` times its gradient.
 pub fn adamw<D: Device<f32>>(
-    AdamWUpdate { param, m, v, step }: AdamWUpdate<'_, D>,
+    AdamWUpdate { param, m, v, step, follower }: AdamWUpdate<'_, D>,
     gradients: &mut Gradients<f32, D>,
     grad_scale: f64,
+    momentum: f64,
 ) -> Result<()> {
     gradients.try_alloc_for(param).map_err(err)?;
     let grad = gradients.get(param);
@@ -116,7 +117,8 @@ pub fn adamw<D: Device<f32>>(
         let ratio = m.clone().try_div(root.try_add(step.eps as f32)?)?;
         param.try_axpy(1.0 - step.lr * step.weight_decay, &ratio, -step.lr / step.correction1())
     };
-    update().map_err(err)
+    update().map_err(err)?;
+    follower.map_or(Ok(()), |follower| ema(follower, param, momentum))
 }
 
 /// The square of [`super::Backend::gradient_norm`], of one parameter.

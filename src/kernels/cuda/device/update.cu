@@ -5,11 +5,12 @@
 // Values per block.
 #define SPAN 4096
 
-// One tensor. `first` is its first block; `decay` is AdamW's factor 1 - rate * weight decay.
+// A parameter, its gradient, its moments, and what follows it as an average; null what does not take part.
+// `first` is its first block; `decays` says whether weight decay applies.
 struct Entry {
-    float *p, *g, *m, *v;
+    float *p, *g, *m, *v, *follower;
     unsigned n, first;
-    float decay, unused;
+    long long decays;
 };
 
 // The tensor of this block, and its values from..to.
@@ -55,26 +56,38 @@ extern "C" __global__ void root_of_sum(const double *part, double *out, int n) {
     if (threadIdx.x == 0) out[0] = sqrt(sum);
 }
 
+// g = 0.
+extern "C" __global__ void clear(const Entry *table, int count) {
+    unsigned from, to;
+    Entry e = find(table, count, &from, &to);
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) e.g[i] = 0.f;
+}
+
 // `lerp` and `addcmul` of PyTorch's single-tensor AdamW. Gradients of a `norm` above `limit` are scaled
-// down to it; null: they are taken as they are.
-extern "C" __global__ void adamw(const Entry *table, int count, float take1, float beta2, float take2,
-                                 float step_size, float root_scale, float eps, const double *norm, double limit) {
+// down to it; null: they are taken as they are. `decay` is 1 - rate * weight decay. Then follower = keep *
+// follower + take * p.
+extern "C" __global__ void adamw(const Entry *table, int count, float decay, float take1, float beta2, float take2,
+                                 float step_size, float root_scale, float eps, const double *norm, double limit,
+                                 float keep, float take) {
     float grad_scale = norm ? (float)fmin(limit / (norm[0] + 1e-6), 1.0) : 1.f;
     unsigned from, to;
     Entry e = find(table, count, &from, &to);
+    if (!e.decays) decay = 1.f;
     for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) {
         float g = e.g[i] * grad_scale;
         float m = e.m[i] + take1 * (g - e.m[i]);
         float v = beta2 * e.v[i] + take2 * g * g;
         e.m[i] = m;
         e.v[i] = v;
-        e.p[i] = e.p[i] * e.decay - step_size * m / (sqrtf(v) * root_scale + eps);
+        float p = e.p[i] * decay - step_size * m / (sqrtf(v) * root_scale + eps);
+        e.p[i] = p;
+        if (e.follower) e.follower[i] = keep * e.follower[i] + take * p;
     }
 }
 
-// p = keep * p + take * g: a teacher's tensors p follow a student's g.
+// follower = keep * follower + take * p, alone.
 extern "C" __global__ void ema(const Entry *table, int count, float keep, float take) {
     unsigned from, to;
     Entry e = find(table, count, &from, &to);
-    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) e.p[i] = keep * e.p[i] + take * e.g[i];
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) e.follower[i] = keep * e.follower[i] + take * e.p[i];
 }
