@@ -17,6 +17,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+#define __launch_bounds__(threads)
 
 struct Dim {
     unsigned x, y, z;
@@ -42,6 +43,7 @@ jmp_buf scheduler;
 int current;
 bool backwards;
 float exchanged[2][MOST];
+float left_operands[2][MOST][4], right_operands[2][MOST][2];
 void (*body)(void *);
 void *body_data;
 
@@ -136,6 +138,31 @@ static float __shfl_xor_sync(unsigned, float v, int other) {
     exchanged[turn][mine] = v;
     wait(AT_SHUFFLE);
     return exchanged[turn][mine ^ other];
+}
+
+// The nearest number of 11 significant bits; halves away from zero.
+static float tf32(float v) {
+    unsigned bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits = (bits + 0x1000) & ~0x1fffu;
+    memcpy(&v, &bits, sizeof bits);
+    return v;
+}
+
+// As in `mma.cuh`: who holds which element is that of the PTX ISA.
+static void mma(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+    int mine = current, warp = mine / LANES * LANES, g = mine % LANES / 4, t = mine % 4;
+    unsigned turn = fibers[mine].shuffles++ % 2;
+    memcpy(left_operands[turn][mine], a, sizeof a);
+    memcpy(right_operands[turn][mine], b, sizeof b);
+    wait(AT_SHUFFLE);
+    for (int i = 0; i < 4; i++) {
+        int row = g + i / 2 * 8, column = 2 * t + i % 2;
+        for (int k = 0; k < 8; k++) {
+            float left = left_operands[turn][warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2];
+            c[i] += left * right_operands[turn][warp + column * 4 + k % 4][k / 4];
+        }
+    }
 }
 
 #include "all.cu"

@@ -7,8 +7,8 @@ use super::address::At;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 
-/// Rows of a tile, and threads of a block.
-const TILE: usize = 32;
+/// Rows that a block owns, and its threads.
+const ROWS: usize = 64;
 const THREADS: usize = 128;
 
 /// Head sizes for which there are kernels; a head is padded to the next one.
@@ -42,7 +42,7 @@ pub struct Sequences {
     count: usize,
     /// Rows of queries in all.
     pub rows: usize,
-    /// Tiles of the longest sequence: of queries, of keys.
+    /// Blocks for the longest sequence: of queries, of keys.
     tiles: [usize; 2],
 }
 
@@ -61,7 +61,7 @@ impl Sequences {
             table: gpu.upload(&table)?,
             count: segments.len(),
             rows: before(segments.rows()),
-            tiles: longest.map(|n| n.div_ceil(TILE)),
+            tiles: longest.map(|n| n.div_ceil(ROWS)),
         })
     }
 }

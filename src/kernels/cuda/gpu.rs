@@ -167,6 +167,7 @@ mod tests {
             include_str!("device/common.cuh"),
             include_str!("device/gelu.cu"),
             include_str!("device/loss.cu"),
+            include_str!("device/mma.cuh"),
             include_str!("device/norm.cu"),
             include_str!("device/read.cu"),
             include_str!("device/rows.cu"),
