@@ -115,6 +115,8 @@ fn encoder(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
 fn features(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
     let images = images(session);
     let start = Instant::now();
-    session.jepa.features(session.jepa.target_encoder.as_ref(), &images).unwrap();
+    let jepa = &session.jepa;
+    let images = jepa.images_of_patches(&jepa.geometry.patches(&images)).unwrap();
+    jepa.features(jepa.target_encoder.as_ref(), &images).unwrap();
     json!({ "milliseconds": milliseconds(start), "peak_mib": peak_memory() })
 }

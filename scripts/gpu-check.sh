@@ -72,6 +72,7 @@ check "build" cargo build --release --features cuda --locked
 check "start-up: driver, cuBLAS, kernels, addresses" "$program" doctor
 "$program" doctor | grep -E 'CUDA|cuda:'
 check "operators against the CPU" tests operators
+check "patches made on the GPU, with the bits of the host" tests images
 check "gradients against finite differences" tests gradients
 check "fixtures of the two references" cargo test --release --features cuda --locked --test parity
 check "fifty steps against the CPU, change of device, resume" tests training

@@ -10,7 +10,10 @@ mod driver;
 use std::{
     collections::BTreeMap,
     ffi::c_void,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::{DONE, Loaded};
@@ -55,6 +58,10 @@ impl Counts {
 static COUNTS: Mutex<Option<Counts>> = Mutex::new(None);
 static EXECUTE: OnceLock<Execute> = OnceLock::new();
 
+/// Memory of the imaginary device, and how much of it is said to be free.
+const MEMORY: usize = 1 << 37;
+static FREE: AtomicUsize = AtomicUsize::new(MEMORY);
+
 /// Puts the null driver in the place of NVIDIA's libraries. Returns false if they, or it, were loaded
 /// before.
 pub fn install(execute: Option<Execute>) -> bool {
@@ -69,6 +76,11 @@ pub fn install(execute: Option<Execute>) -> bool {
         Ok(Loaded { driver: "null driver", cublas: "null cuBLAS", nvrtc: None })
     });
     first
+}
+
+/// Has the driver say that this much of its memory is free, or none: all of it. It gives more all the same.
+pub fn set_free_memory(bytes: Option<usize>) {
+    FREE.store(bytes.unwrap_or(MEMORY), Ordering::Relaxed);
 }
 
 /// What was asked since the last call.

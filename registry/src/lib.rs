@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod catalogue;
+pub mod edit;
 pub mod entry;
 pub mod image;
 pub mod kinds;
@@ -16,6 +17,7 @@ mod macros;
 pub mod mask;
 pub mod params;
 pub mod problem;
+pub mod recipe;
 pub mod rng;
 pub mod tensor;
 
@@ -26,6 +28,7 @@ pub use inventory;
 pub mod prelude {
     pub use crate::{
         component,
+        edit::{ChannelMap, Crop, Edit},
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
         mask::{BatchDraw, Grid, MaskBatch, MaskPlan},

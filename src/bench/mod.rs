@@ -18,7 +18,7 @@ use ijepa_registry::{
 
 use crate::{
     config::{Control, Device, Experiment, ProbedEncoder},
-    data::{BatchSource, Loader, LoaderPlan},
+    data::{Loader, LoaderPlan},
     kernels::{self, Backend, Rounding},
     model::{
         Phase,
@@ -218,16 +218,16 @@ fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
 
 /// Median seconds per image of feature extraction, as the probes do it.
 fn feature_seconds(session: &Session<Cpu>, count: usize) -> Result<f64, RunError> {
-    let BatchSource { data, pipeline, .. } = &*session.plan.source;
-    let images = data.count(&data.train).min(FEATURE_BATCH);
+    let data = &session.plan.source.data;
+    let indices: Vec<usize> = (0..data.count(&data.train).min(FEATURE_BATCH)).collect();
     let mut times = Vec::new();
     for i in 0..1 + count.max(1) {
         let start = Instant::now();
-        let image = |i| pipeline.evaluation_image(data, &data.train, i).data;
-        let pixels: Vec<f32> = (0..images).flat_map(image).collect();
-        session.jepa.features(session.jepa.target_encoder.as_ref(), &pixels).map_err(TrainError::from)?;
+        let images = session.evaluation_images(&session.train_images(), &indices);
+        let features = |images| session.jepa.features(session.jepa.target_encoder.as_ref(), &images);
+        images.and_then(features).map_err(TrainError::from)?;
         if i > 0 {
-            times.push(start.elapsed().as_secs_f64() / images as f64);
+            times.push(start.elapsed().as_secs_f64() / indices.len() as f64);
         }
     }
     Ok(median(times))

@@ -1,4 +1,4 @@
-//! A training batch: images cut into patches, and their masks.
+//! A training batch: images, as patches or as recipes, and their masks.
 
 use std::sync::Arc;
 
@@ -6,9 +6,19 @@ use ijepa_registry::{
     image::ImageSet,
     kinds::Masking,
     mask::{BatchDraw, MaskBatch},
+    recipe::Recipe,
 };
 
 use super::{patches::patchify_into, pipeline::Pipeline};
+
+/// The images of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BatchImages {
+    /// Their patches after augmentation, `(image, patch, channel * patch * patch)`.
+    Patches(Vec<f32>),
+    /// How a device that holds the training images makes the same patches.
+    Recipes(Vec<Recipe>),
+}
 
 /// One training batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +29,8 @@ pub struct Batch {
     pub step: usize,
     /// Which training images.
     pub indices: Vec<u32>,
-    /// Their patches after augmentation, `(image, patch, channel * patch * patch)`.
-    pub patches: Vec<f32>,
+    /// The same, augmented.
+    pub images: BatchImages,
     /// Their masks.
     pub masks: MaskBatch,
 }
@@ -41,7 +51,7 @@ pub struct BatchSource {
 }
 
 impl BatchSource {
-    /// The batch of (epoch, step): a function of this place and of the source alone.
+    /// The batch of (epoch, step), in patches: a function of this place and of the source alone.
     pub fn batch(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
         let shape = self.data.shape;
         let mut patches = Vec::with_capacity(indices.len() * shape.len());
@@ -49,10 +59,23 @@ impl BatchSource {
             let image = self.pipeline.train_image(&self.data, &self.data.train, i as usize, self.seed, epoch);
             patchify_into(&image.data, shape, self.patch, &mut patches);
         }
-        let images = indices.iter().map(|&i| u64::from(i)).collect();
-        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images };
-        let masks = self.masking.sample(shape.grid(self.patch), &draw);
-        Batch { epoch, step, indices: indices.to_vec(), patches, masks }
+        self.masked(epoch, step, indices, BatchImages::Patches(patches))
+    }
+
+    /// The same batch in recipes, if every image has one; else in patches.
+    pub fn batch_of_recipes(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
+        let recipe = |&i: &u32| self.pipeline.train_recipe(self.data.shape, i as usize, self.seed, epoch);
+        match indices.iter().map(recipe).collect() {
+            Some(recipes) => self.masked(epoch, step, indices, BatchImages::Recipes(recipes)),
+            None => self.batch(epoch, step, indices),
+        }
+    }
+
+    fn masked(&self, epoch: u64, step: usize, indices: &[u32], images: BatchImages) -> Batch {
+        let keys = indices.iter().map(|&i| u64::from(i)).collect();
+        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys };
+        let masks = self.masking.sample(self.data.shape.grid(self.patch), &draw);
+        Batch { epoch, step, indices: indices.to_vec(), images, masks }
     }
 }
 
@@ -93,16 +116,34 @@ pub(super) mod tests {
         }
     }
 
+    fn patches(batch: &Batch) -> &[f32] {
+        match &batch.images {
+            BatchImages::Patches(patches) => patches,
+            BatchImages::Recipes(recipes) => panic!("{recipes:?}"),
+        }
+    }
+
+    #[test]
+    fn a_batch_has_recipes_if_all_its_images_do() {
+        // This pipeline adds draws, which are no edits.
+        assert_eq!(source(10, 5).batch_of_recipes(1, 2, &[7, 3]), source(10, 5).batch(1, 2, &[7, 3]));
+        let plain = BatchSource { pipeline: Pipeline::default(), ..source(10, 5) };
+        let batch = plain.batch_of_recipes(1, 2, &[7, 3]);
+        let recipe = |i| Recipe::new(i, plain.data.shape, []).unwrap();
+        assert_eq!(batch.images, BatchImages::Recipes(vec![recipe(7), recipe(3)]));
+        assert_eq!(batch.masks, plain.batch(1, 2, &[7, 3]).masks);
+    }
+
     #[test]
     fn patches_and_masks_depend_on_image_epoch_and_seed_alone() {
         let batch = source(10, 5).batch(1, 2, &[7, 3]);
-        assert_eq!((batch.patches.len(), batch.masks.plans.len()), (2 * 48, 2));
+        assert_eq!((patches(&batch).len(), batch.masks.plans.len()), (2 * 48, 2));
         assert_eq!(batch, source(10, 5).batch(1, 2, &[7, 3]));
         let alone = source(10, 5).batch(1, 0, &[3]);
-        assert_eq!(alone.patches, batch.patches[48..]);
+        assert_eq!(patches(&alone), &patches(&batch)[48..]);
         assert_eq!(alone.masks.plans, batch.masks.plans[1..]);
         for other in [source(10, 6).batch(1, 2, &[7, 3]), source(10, 5).batch(0, 2, &[7, 3])] {
-            assert_ne!(other.patches, batch.patches);
+            assert_ne!(other.images, batch.images);
         }
     }
 }

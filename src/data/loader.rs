@@ -26,12 +26,14 @@ pub struct LoaderPlan {
     pub workers: usize,
     /// Batches each thread may be ahead, at least one: bounds memory.
     pub depth: usize,
+    /// Whether the device holds the training images, so that recipes are enough.
+    pub recipes: bool,
 }
 
 impl LoaderPlan {
-    /// One thread, two batches ahead, from the beginning.
+    /// One thread, two batches ahead, from the beginning, in patches.
     pub fn new(batch_size: usize, epochs: u64) -> Self {
-        LoaderPlan { batch_size, start: (0, 0), epochs, workers: 1, depth: 2 }
+        LoaderPlan { batch_size, start: (0, 0), epochs, workers: 1, depth: 2, recipes: false }
     }
 }
 
@@ -86,7 +88,8 @@ fn produce(
             order = (epoch, epoch_order(source.seed, epoch, count));
         }
         let indices = batch_indices(&order.1, plan.batch_size, step);
-        if sender.send(source.batch(epoch, step, indices)).is_err() {
+        let make = if plan.recipes { BatchSource::batch_of_recipes } else { BatchSource::batch };
+        if sender.send(make(source, epoch, step, indices)).is_err() {
             return;
         }
         position += stride as u64;

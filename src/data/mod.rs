@@ -13,7 +13,7 @@ mod order;
 mod patches;
 mod pipeline;
 
-pub use batch::{Batch, BatchSource};
+pub use batch::{Batch, BatchImages, BatchSource};
 pub(crate) use download::{Download, exclusive, unpack_files};
 pub(crate) use drawing::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
 pub use fingerprint::fingerprint;

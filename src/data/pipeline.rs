@@ -1,8 +1,9 @@
 //! The augmentations of an experiment, in order.
 
 use ijepa_registry::{
-    image::{Image, ImageSet, Split},
+    image::{Image, ImageSet, ImageShape, Split},
     kinds::Augmentation,
+    recipe::Recipe,
     rng::Stream,
 };
 
@@ -31,33 +32,54 @@ impl Pipeline {
 
     /// Image `index` of `split` as epoch `epoch` trains on it.
     pub fn train_image(&self, set: &ImageSet, split: &Split, index: usize, seed: u64, epoch: u64) -> Image {
-        let mut image = set.image(split, index);
-        for step in &self.steps {
-            let mut stream = Stream::new(seed, &step.purpose, epoch, index as u64);
-            step.augmentation.apply(&mut image, &mut stream);
-        }
-        image
+        changed(set.image(split, index), self.training(index, seed, epoch))
+    }
+
+    /// What [`Pipeline::train_image`] does to an image of this shape, if it can be said as a recipe.
+    pub fn train_recipe(&self, shape: ImageShape, index: usize, seed: u64, epoch: u64) -> Option<Recipe> {
+        recipe(index, shape, self.training(index, seed, epoch))
     }
 
     /// Image `index` of `split` as features are extracted from it: only the steps that also
     /// apply at evaluation, the same whatever the seed of the run.
     pub fn evaluation_image(&self, set: &ImageSet, split: &Split, index: usize) -> Image {
-        let mut image = set.image(split, index);
-        for step in self.steps.iter().filter(|s| s.augmentation.at_evaluation()) {
-            let mut stream = Stream::new(0, &step.purpose, u64::MAX, index as u64);
-            step.augmentation.apply(&mut image, &mut stream);
-        }
-        image
+        changed(set.image(split, index), self.evaluation(index))
     }
+
+    /// What [`Pipeline::evaluation_image`] does to an image of this shape, if it can be said as a recipe.
+    pub fn evaluation_recipe(&self, shape: ImageShape, index: usize) -> Option<Recipe> {
+        recipe(index, shape, self.evaluation(index))
+    }
+
+    /// Every step, with its draws for an image of an epoch.
+    fn training(&self, index: usize, seed: u64, epoch: u64) -> impl Iterator<Item = Drawing<'_>> {
+        let drawing = move |step: &Step| Stream::new(seed, &step.purpose, epoch, index as u64);
+        self.steps.iter().map(move |step| (step.augmentation.as_ref(), drawing(step)))
+    }
+
+    /// The steps of evaluation, with their draws.
+    fn evaluation(&self, index: usize) -> impl Iterator<Item = Drawing<'_>> {
+        self.training(index, 0, u64::MAX).filter(|(step, _)| step.at_evaluation())
+    }
+}
+
+/// A step and its draws for one image.
+type Drawing<'a> = (&'a dyn Augmentation, Stream);
+
+fn changed<'a>(mut image: Image, steps: impl Iterator<Item = Drawing<'a>>) -> Image {
+    steps.for_each(|(step, mut stream)| step.apply(&mut image, &mut stream));
+    image
+}
+
+fn recipe<'a>(index: usize, shape: ImageShape, steps: impl Iterator<Item = Drawing<'a>>) -> Option<Recipe> {
+    let edits: Option<Vec<_>> = steps.map(|(step, mut stream)| step.edits(shape, &mut stream)).collect();
+    Recipe::new(index as u32, shape, edits?.into_iter().flatten())
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use ijepa_registry::{
-        image::{ImageShape, Labels},
-        problem::Problem,
-    };
+    use ijepa_registry::{image::Labels, problem::Problem};
 
     /// Adds one draw of its stream to every value.
     #[derive(Debug)]

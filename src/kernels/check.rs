@@ -68,6 +68,15 @@ pub fn check_gather<D: Device<f32>, T>(x: &Rows<D, T>, index: &[u32], tables: &[
     Ok(())
 }
 
+/// Groups of `count` rows, and columns; refuses rows of a last, smaller group.
+pub fn check_mean<D: Device<f32>>(x: &Rows<D>, count: usize) -> Result<(usize, usize)> {
+    let (rows, d) = *x.shape();
+    ensure(d > 0 && count > 0 && rows.is_multiple_of(count), || {
+        format!("means of {count} rows of {rows} x {d}")
+    })?;
+    Ok((rows / count, d))
+}
+
 /// Refuses predictions and targets of different shapes, or none at all.
 pub fn check_loss<D: Device<f32>, T>(prediction: &Rows<D, T>, target: &Rows<D>) -> Result<()> {
     let (p, t): (&(usize, usize), _) = (prediction.shape(), target.shape());

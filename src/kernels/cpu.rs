@@ -4,21 +4,25 @@
 //! gradient is taken out of [`Gradients`] (leaving an empty vector), used in place and put back, or
 //! dropped if nobody reads it again.
 
+use std::convert::Infallible;
+
 use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, TensorFromVec};
-use ijepa_registry::tensor::{
-    Flat, Gradients, ModelError, NoneTape, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar,
+use ijepa_registry::{
+    image::ImageShape,
+    recipe::Recipe,
+    tensor::{Flat, Gradients, ModelError, NoneTape, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar},
 };
 
 use super::attention::Heads;
 use super::block::{Layer, Values};
 use super::check::{
-    check_blocks, check_gather, check_linear, check_loss, check_pairs, check_updates, ensure,
+    check_blocks, check_gather, check_linear, check_loss, check_mean, check_pairs, check_updates, ensure,
 };
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
     AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm, gather,
-    layer_norm, linear, loss as losses, optimizer,
+    layer_norm, linear, loss as losses, mean, optimizer,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -104,8 +108,19 @@ fn linear_node<T: Tape<f32, Cpu>>(
 impl Backend for Cpu {
     const READING_WAITS: bool = false;
 
+    /// There are none: the images are here.
+    type Images = Infallible;
+
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
         tensor(self, values.to_vec(), shape)
+    }
+
+    fn keep_images(&self, _pixels: &[u8], _shape: ImageShape) -> Result<Option<Self::Images>> {
+        Ok(None)
+    }
+
+    fn patches(images: &Self::Images, _recipes: &[Recipe], _patch: usize) -> Result<Rows<Self>> {
+        match *images {}
     }
 
     fn linear<T: Tape<f32, Self>>(
@@ -232,6 +247,12 @@ impl Backend for Cpu {
             });
         }
         Ok(y.put_tape(tape))
+    }
+
+    fn mean_rows(x: &Rows<Self>, count: usize) -> Result<Rows<Self>> {
+        let (x, NoneTape) = split(x.clone())?;
+        let (groups, d) = check_mean(&x, count)?;
+        tensor(x.device(), mean::forward(&read(&x), count, d), (groups, d))
     }
 
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {

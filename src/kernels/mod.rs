@@ -28,6 +28,7 @@ mod layer_norm;
 mod linear;
 mod loss;
 mod math;
+mod mean;
 mod memory;
 mod mlp;
 mod optimizer;
@@ -41,9 +42,13 @@ mod types;
 
 use dfdx::prelude::{HasShape, TensorFromVec};
 pub use ijepa_registry::params::Rounding;
-use ijepa_registry::tensor::{
-    Device, Flat, Gradients, ModelError, Rows, Scalar, Segments, Storage, Tape, TapedRows, TapedScalar,
-    Tensor,
+use ijepa_registry::{
+    image::ImageShape,
+    recipe::Recipe,
+    tensor::{
+        Device, Flat, Gradients, ModelError, Rows, Scalar, Segments, Storage, Tape, TapedRows, TapedScalar,
+        Tensor,
+    },
 };
 
 use check::ensure;
@@ -73,8 +78,20 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// Whether reading waits for work under way, so that it is better done seldom.
     const READING_WAITS: bool;
 
+    /// Images that stay on the device.
+    type Images;
+
     /// See [`from_host`], which checks the size.
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>>;
+
+    /// The images of a split, bytes `(image, channel, row, column)`, to stay on the device; none where
+    /// patches come from the host: on a CPU, and where they would take more than a quarter of what is free.
+    /// Waits for the device.
+    fn keep_images(&self, pixels: &[u8], shape: ImageShape) -> Result<Option<Self::Images>>;
+
+    /// The patches of images that become what their recipes say, `(recipe and patch, channel * patch *
+    /// patch)` in raster order: the bits of the host's edits.
+    fn patches(images: &Self::Images, recipes: &[Recipe], patch: usize) -> Result<Rows<Self>>;
 
     /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out). `rounding` applies to the
     /// inputs of this product and of the two of its gradient, not to `b`.
@@ -135,6 +152,9 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
         index: &[u32],
         tables: &[TableTerm<'_, Self>],
     ) -> Result<Rows<Self, T>>;
+
+    /// Means of every `count` rows, added in f64 in their order: (n * count, d) to (n, d).
+    fn mean_rows(x: &Rows<Self>, count: usize) -> Result<Rows<Self>>;
 
     /// The loss of predictions against targets of the same shape.
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>>;

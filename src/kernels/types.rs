@@ -17,7 +17,7 @@ pub struct BlockParams<D: Device<f32>> {
     pub heads: usize,
     /// Added to the variance in both norms.
     pub eps: f32,
-    /// Of the inputs of the linear maps; attention's products are f32 in any case.
+    /// Of the inputs of the linear maps; those of attention are not rounded.
     pub rounding: Rounding,
     /// `norm1.weight` (d).
     pub norm1_weight: Flat<D>,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ijepa_registry::prelude::*;
+use ijepa_registry::{prelude::*, recipe::Recipe};
 
 use super::flops::ModelSize;
 use super::pass::{Mark, Pass, Phase};
@@ -61,16 +61,15 @@ pub struct Jepa<D: Backend> {
 }
 
 impl<D: Backend> Jepa<D> {
-    /// Predicts the targets of every image and compares. `patches` holds all patches of `plans.len()`
+    /// Predicts the targets of every image and compares. `images` holds all patches of `plans.len()`
     /// images; `mark` is told the end of each phase.
     pub fn forward(
         &self,
-        patches: &[f32],
+        images: PatchBatch<D>,
         plans: &[MaskPlan],
         mark: &mut Mark,
     ) -> Result<Pass<D>, ModelError> {
         let rows = TargetRows::new(self.geometry.grid(), plans);
-        let images = self.whole(patches, plans.len())?;
         let raw = self.target_encoder.encode(&images, Some(&rows.keep))?;
         let targets = self.loss.target(raw)?;
         mark(Phase::Target);
@@ -117,13 +116,11 @@ impl<D: Backend> Jepa<D> {
         Ok(report)
     }
 
-    /// Mean over the patches of the last layer, `(image, dim)`: what probes see.
-    pub fn features(&self, encoder: &dyn Encoder<D>, images: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let count = images.len() / self.geometry.image.len();
-        let images = self.whole(&self.geometry.patches(images), count)?;
-        let tokens = kernels::to_host(&encoder.encode(&images, None)?)?;
-        let (patches, dim) = (self.geometry.grid().len(), self.geometry.dim);
-        Ok(tokens.chunks_exact(patches * dim).flat_map(|image| mean_rows(image, dim)).collect())
+    /// Mean over the patches of the last layer, `(image, dim)`: what probes see. `images` holds all patches
+    /// of every image.
+    pub fn features(&self, encoder: &dyn Encoder<D>, images: &PatchBatch<D>) -> Result<Vec<f32>, ModelError> {
+        let tokens = encoder.encode(images, None)?;
+        kernels::to_host(&D::mean_rows(&tokens, self.geometry.grid().len())?)
     }
 
     /// Sizes to count operations with; none for components that name their parameters in their own way.
@@ -163,13 +160,23 @@ impl<D: Backend> Jepa<D> {
         .collect()
     }
 
-    /// Every patch of `count` images.
-    fn whole(&self, patches: &[f32], count: usize) -> Result<PatchBatch<D>, ModelError> {
-        let layout = Layout::full(self.geometry.grid(), count);
+    /// Whole images from all of their patches on the host.
+    pub fn images_of_patches(&self, patches: &[f32]) -> Result<PatchBatch<D>, ModelError> {
         let Geometry { image, patch, .. } = self.geometry;
+        let layout = Layout::full(self.geometry.grid(), patches.len() / image.len());
         let width = image.channels * patch * patch;
         let pixels = kernels::from_host(&self.device, patches, layout.segments.rows(), width)?;
         Ok(PatchBatch { pixels, layout })
+    }
+
+    /// Whole images made where the device holds `images`.
+    pub fn images_of_recipes(
+        &self,
+        images: &D::Images,
+        recipes: &[Recipe],
+    ) -> Result<PatchBatch<D>, ModelError> {
+        let layout = Layout::full(self.geometry.grid(), recipes.len());
+        Ok(PatchBatch { pixels: D::patches(images, recipes, self.geometry.patch)?, layout })
     }
 
     /// The context patches alone, picked where `pixels` is.
@@ -185,13 +192,4 @@ fn named<D: Device<f32>, P: std::ops::Deref<Target = Param<D>>>(
     params: Vec<P>,
 ) -> Vec<(String, P)> {
     params.into_iter().map(|p| (format!("{root}{}", p.name), p)).collect()
-}
-
-fn mean_rows(rows: &[f32], dim: usize) -> Vec<f32> {
-    let mut sum = vec![0.0f64; dim];
-    for row in rows.chunks_exact(dim) {
-        sum.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v));
-    }
-    let count = (rows.len() / dim) as f64;
-    sum.into_iter().map(|s| (s / count) as f32).collect()
 }

@@ -4,12 +4,14 @@ mod collapse;
 mod numbers;
 mod plan;
 mod probing;
+mod resident;
 mod run_loop;
 mod session;
 mod step;
 
 pub use numbers::{StepMeasure, StepNumbers};
 pub use plan::RunPlan;
+pub use resident::SplitImages;
 pub use run_loop::{Until, run};
 pub use session::Session;
 pub use step::StepResult;

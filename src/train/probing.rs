@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ijepa_registry::prelude::*;
 
-use super::{Session, TrainError, plan::PlannedProbe, run_loop::Emit};
+use super::{Session, SplitImages, TrainError, plan::PlannedProbe, run_loop::Emit};
 use crate::{
     config::{Control, ProbedEncoder},
     events::{Event, Phase, ProbeRow},
@@ -162,38 +162,39 @@ impl<D: BuildDevice> Session<D> {
         let data = &self.plan.source.data;
         let total = data.count(&data.train) + data.count(&data.test);
         let mut done = 0;
-        let mut extract = |split: &Split| {
-            self.extract(encoder, split, stop, &mut |n| {
+        let mut extract = |images: &SplitImages<D>| {
+            self.extract(encoder, images, stop, &mut |n| {
                 done += n;
                 emit(phase(&what, done as u64, total as u64))
             })
         };
-        let Some(train) = extract(&data.train)? else { return Ok(None) };
-        let Some(test) = extract(&data.test)? else { return Ok(None) };
+        let Some(train) = extract(&self.train_images())? else { return Ok(None) };
+        let Some(test) = extract(&self.test_images())? else { return Ok(None) };
         let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
         Ok(Some(FeatureSet { dim, train, test }))
     }
 
-    /// Features of every image of `split` without augmentation; pixels if there is no encoder.
+    /// Features of every image of a split without augmentation; pixels if there is no encoder.
     fn extract(
         &self,
         encoder: Option<&dyn Encoder<D>>,
-        split: &Split,
+        from: &SplitImages<D>,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(usize) -> std::io::Result<()>,
     ) -> Result<Option<Vec<f32>>, TrainError> {
         let data = &self.plan.source.data;
-        let indices: Vec<usize> = (0..data.count(split)).collect();
+        let indices: Vec<usize> = (0..data.count(from.split)).collect();
         let mut features = Vec::new();
         for chunk in indices.chunks(FEATURE_BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, split, i).data;
-            let images: Vec<f32> = chunk.iter().flat_map(image).collect();
+            let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, from.split, i).data;
             match encoder {
-                Some(encoder) => features.extend(self.jepa.features(encoder, &images)?),
-                None => features.extend(images),
+                Some(encoder) => {
+                    features.extend(self.jepa.features(encoder, &self.evaluation_images(from, chunk)?)?);
+                }
+                None => features.extend(chunk.iter().flat_map(image)),
             }
             tell(chunk.len())?;
         }

@@ -189,6 +189,7 @@ fn loader<D: BuildDevice>(session: &Session<D>) -> Loader {
     let per_epoch = plan.horizon.steps_per_epoch.max(1);
     let step = session.progress.step;
     let start = (step / per_epoch, (step % per_epoch) as usize);
-    let loader = LoaderPlan { start, ..LoaderPlan::new(plan.batch_size, plan.epochs) };
+    let recipes = session.train_images().resident.is_some();
+    let loader = LoaderPlan { start, recipes, ..LoaderPlan::new(plan.batch_size, plan.epochs) };
     Loader::start(&plan.source, &loader)
 }

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{RunPlan, StepNumbers, TrainError};
+use super::{RunPlan, StepNumbers, TrainError, resident::Resident};
 use crate::{
     events::{Progress, Snapshot},
     model::{BuildDevice, Builder, Jepa},
@@ -21,6 +21,8 @@ pub struct Session<D: BuildDevice> {
     pub jepa: Jepa<D>,
     /// The optimizer.
     pub optimizer: Box<dyn Optimizer<D>>,
+    /// Images on the device.
+    pub(super) resident: Resident<D>,
     /// Where the run stands.
     pub progress: Progress,
     /// Gradients of the last step, whose memory the next one uses again.
@@ -30,12 +32,13 @@ pub struct Session<D: BuildDevice> {
 }
 
 impl<D: BuildDevice> Session<D> {
-    /// Builds the model on `device`, untrained.
+    /// Builds the model on `device`, untrained, and brings the images there if it takes them.
     pub fn new(plan: RunPlan, builder: Builder, device: &D) -> Result<Self, TrainError> {
         let jepa = builder.model(device)?;
         let optimizer = builder.optimizer();
+        let resident = Resident::new(device, &plan.source.data)?;
         let (progress, gradients) = (Progress::default(), Gradients::leaky());
-        Ok(Session { plan, builder, jepa, optimizer, progress, gradients, unread: Vec::new() })
+        Ok(Session { plan, builder, jepa, optimizer, resident, progress, gradients, unread: Vec::new() })
     }
 
     /// Everything needed to continue.

@@ -86,13 +86,13 @@ impl<D: BuildDevice> Session<D> {
         detailed: bool,
         mark: &mut Mark,
     ) -> Result<Passes<D>, TrainError> {
-        let (jepa, plans, length) = (&self.jepa, &batch.masks.plans, self.jepa.geometry.image.len());
+        let (jepa, plans) = (&self.jepa, &batch.masks.plans);
         let total = predicted_rows(plans) as f64;
         let mut losses = Vec::new();
         let mut outputs = detailed.then(Outputs::default);
         for part in jepa.parts(plans.len(), part_tokens) {
-            let patches = &batch.patches[part.start * length..part.end * length];
-            let pass = jepa.forward(patches, &plans[part.clone()], mark)?;
+            let images = self.batch_images(&batch.images, part.clone())?;
+            let pass = jepa.forward(images, &plans[part.clone()], mark)?;
             let share = predicted_rows(&plans[part]) as f64 / total;
             if let Some(outputs) = &mut outputs {
                 outputs.add(&pass, jepa.geometry.grid());

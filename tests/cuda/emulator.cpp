@@ -164,6 +164,15 @@ static void mma(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
         }
     }
 }
+// Operations that round once each; the compiler is told not to join them either (see `build`).
+static float __fadd_rn(float a, float b) { return a + b; }
+static float __fsub_rn(float a, float b) { return a - b; }
+static float __fmul_rn(float a, float b) { return a * b; }
+static float __fdiv_rn(float a, float b) { return a / b; }
+static double __dadd_rn(double a, double b) { return a + b; }
+static double __dsub_rn(double a, double b) { return a - b; }
+static double __dmul_rn(double a, double b) { return a * b; }
+static double __ddiv_rn(double a, double b) { return a / b; }
 
 #include "all.cu"
 
@@ -184,6 +193,7 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(gelu_forward) KERNEL(gelu_backward) KERNEL(residual_norm) KERNEL(norm_backward)
     KERNEL(row_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
     KERNEL(gather_rows) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
+    KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     return NOT_FOUND;
 }

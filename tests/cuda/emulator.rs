@@ -84,7 +84,7 @@ fn build() -> Option<Emulator> {
     let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libemulator.so");
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let mut compile = Command::new(compiler);
-    compile.args(["-std=c++17", "-O2", "-w", "-shared", "-fPIC", "-o"]).arg(&library);
+    compile.args(["-std=c++17", "-O2", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-o"]).arg(&library);
     compile.arg("-I").arg(root.join("src/kernels/cuda/device")).arg(root.join("tests/cuda/emulator.cpp"));
     let output = compile.output().ok()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use cuda_shim::null::{Counts, take_counts};
+use dfdx::prelude::Cuda;
 use ijepa_run::{
-    data::{Loader, LoaderPlan},
+    data::{Batch, BatchSource, Loader, LoaderPlan},
     train::Session,
 };
 
@@ -14,7 +15,7 @@ use crate::training::{session, session_of};
 /// Launches of the second step of the tiny model, in which five blocks go forward (two of the target
 /// encoder, two of the context encoder, one of the predictor) and three backward. `sum_rows` depends
 /// on how many rows go to one, hence on the masks.
-const LAUNCHES: [(&str, usize); 19] = [
+const LAUNCHES: [(&str, usize); 20] = [
     ("adamw", 1),
     ("add_chunks", 8),
     ("attention_delta", 3),
@@ -22,6 +23,7 @@ const LAUNCHES: [(&str, usize); 19] = [
     ("attention_keys_16", 3),
     ("attention_queries_16", 3),
     ("clear", 1),
+    ("cut_views", 1),
     ("gather_rows", 11),
     ("gelu_backward", 3),
     ("gelu_forward", 5),
@@ -36,9 +38,16 @@ const LAUNCHES: [(&str, usize); 19] = [
     ("weighted_sum", 1),
 ];
 
+/// An epoch of batches whose images the device holds.
+fn batches(session: &Session<Cuda>) -> Loader {
+    assert!(session.train_images().resident.is_some());
+    let plan = LoaderPlan { recipes: true, ..LoaderPlan::new(session.plan.batch_size, 1) };
+    Loader::start(&session.plan.source, &plan)
+}
+
 /// Counts of the second step, when nothing is set up any more.
-fn counts_of_a_step(session: &mut Session<dfdx::prelude::Cuda>) -> Counts {
-    let mut batches = Loader::start(&session.plan.source, &LoaderPlan::new(session.plan.batch_size, 1));
+fn counts_of_a_step(session: &mut Session<Cuda>) -> Counts {
+    let mut batches = batches(session);
     session.step(&batches.next().unwrap(), false).unwrap();
     let _ = take_counts();
     session.step(&batches.next().unwrap(), false).unwrap();
@@ -59,7 +68,7 @@ fn launches_of_a_step() {
     assert_eq!(counts.copies, 0, "copies on the device");
     assert_eq!(counts.pageable, 0, "copies to the device that may wait for it");
     assert_eq!((counts.uploads, counts.fills), (25, 10), "copies to the device, fills");
-    assert_eq!(counts.allocations, 166, "allocations");
+    assert_eq!(counts.allocations, 167, "allocations");
 }
 
 #[test]
@@ -83,7 +92,8 @@ fn host_time_of_the_baseline() {
     ijepa_run::kernels::keep_memory();
     let changes = ["dataset={kind: shapes, train: 8192, test: 64}", "learning_rate.warmup_epochs=1"];
     let mut session = session_of(include_str!("../../experiments/baseline.yaml"), &changes, &idle_device());
-    let batches = Loader::start(&session.plan.source, &LoaderPlan::new(session.plan.batch_size, 1));
+    making_of_batches(&session.plan.source);
+    let batches = batches(&session);
     let (mut plain, mut logged, mut counts) = (Vec::new(), Vec::new(), Counts::default());
     for (i, batch) in batches.enumerate() {
         assert_eq!(batch.masks.plans.len(), 256);
@@ -95,11 +105,7 @@ fn host_time_of_the_baseline() {
         times.push(start.elapsed().as_secs_f64());
         counts = if detailed { counts } else { take_counts() };
     }
-    let median = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        1e3 * times[times.len() / 2]
-    };
-    println!("host, per step: {:.2} ms, logged {:.2} ms", median(&mut plain), median(&mut logged));
+    println!("host, per step: {:.2} ms, logged {:.2} ms", median(plain), median(logged));
     println!(
         "{} kernels, {} products, {} uploads, {} fills, {} allocations",
         counts.kernels(),
@@ -108,4 +114,25 @@ fn host_time_of_the_baseline() {
         counts.fills,
         counts.allocations
     );
+}
+
+/// Prints what the loader's thread does per batch: in patches as for a processor, and in recipes.
+fn making_of_batches(source: &BatchSource) {
+    let indices: Vec<u32> = (0..256).collect();
+    let seconds = |make: fn(&BatchSource, u64, usize, &[u32]) -> Batch| {
+        let one = |step| {
+            let start = std::time::Instant::now();
+            std::hint::black_box(make(source, 0, step, &indices));
+            start.elapsed().as_secs_f64()
+        };
+        median((0..40).map(one).collect())
+    };
+    let (patches, recipes) = (seconds(BatchSource::batch), seconds(BatchSource::batch_of_recipes));
+    println!("a batch, masks included: {patches:.2} ms in patches, {recipes:.2} ms in recipes");
+}
+
+/// In milliseconds, of seconds.
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    1e3 * times[times.len() / 2]
 }

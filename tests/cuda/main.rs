@@ -7,6 +7,7 @@
 mod common;
 mod emulator;
 mod gradients;
+mod images;
 mod launches;
 mod operators;
 mod reading;

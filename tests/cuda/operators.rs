@@ -305,6 +305,23 @@ fn updates_are_those_of_the_cpu() {
 }
 
 #[test]
+fn means_of_rows_have_the_bits_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    fn means<D: Backend>(device: &D, (n, count, d): (usize, usize, usize)) -> Vec<u32> {
+        let x = Inputs::new(device, 9).rows(n * count, d);
+        to_host(&D::mean_rows(&x, count).unwrap()).unwrap().iter().map(|v| v.to_bits()).collect()
+    }
+    for sizes in [(1, 1, 1), (7, 64, 24), (3, 49, 5), (300, 4, 1), (0, 4, 3)] {
+        assert_eq!(means(&turn.cuda, sizes), means(&Cpu::default(), sizes), "{sizes:?}");
+    }
+    let x = Inputs::new(&turn.cuda, 9).rows(6, 2);
+    for count in [0, 4] {
+        let error = Cuda::mean_rows(&x, count).unwrap_err().to_string();
+        assert_eq!(error, format!("means of {count} rows of 6 x 2"));
+    }
+}
+
+#[test]
 fn numbers_are_read_together() {
     let Some(turn) = computing_device() else { return };
     let losses: Vec<_> = (0..300).map(|i| turn.cuda.tensor_from_vec(vec![0.1 * i as f32], ())).collect();

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use dfdx::prelude::{Cpu, Cuda};
 use ijepa_run::{
-    config,
+    config::{self, Experiment},
     data::{Loader, LoaderPlan},
     events::{Event, Outcome, Snapshot},
     model::BuildDevice,
@@ -40,10 +40,19 @@ pub fn session<D: BuildDevice>(device: &D) -> Session<D> {
     session_of(TINY, &[], device)
 }
 
+/// An experiment with changes.
+pub fn experiment_of(text: &str, changes: &[&str]) -> Experiment {
+    let changes: Vec<String> = changes.iter().map(|c| c.to_string()).collect();
+    config::load("tiny.yaml", text, &changes, &|_| Err("none".into())).unwrap()
+}
+
 /// An untrained session of an experiment with changes.
 pub fn session_of<D: BuildDevice>(text: &str, changes: &[&str], device: &D) -> Session<D> {
-    let changes: Vec<String> = changes.iter().map(|c| c.to_string()).collect();
-    let experiment = config::load("tiny.yaml", text, &changes, &|_| Err("none".into())).unwrap();
+    session_from(experiment_of(text, changes), device)
+}
+
+/// An untrained session.
+pub fn session_from<D: BuildDevice>(experiment: Experiment, device: &D) -> Session<D> {
     let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent()).unwrap());
     let (plan, builder) = RunPlan::new(experiment, data);
     Session::new(plan, builder, device).unwrap()

@@ -104,7 +104,8 @@ fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
     );
     let target = jepa.target_encoder.encode(&full, None).unwrap();
     compare(case, "step0/target_out", &host(target.clone()), forward);
-    compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), images).unwrap(), forward);
+    let images = jepa.images_of_patches(&jepa.geometry.patches(images)).unwrap();
+    compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), &images).unwrap(), forward);
     if case.has("step0/target_normed") {
         compare(case, "step0/target_normed", &host(jepa.loss.target(target.clone()).unwrap()), forward);
     }

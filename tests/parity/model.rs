@@ -123,8 +123,8 @@ impl<D: BuildDevice> Replica<D> {
         let plans = self.plans(case, step);
         let size = plans.len() * self.jepa.geometry.image.len();
         let images = case.f32("images")[step * size..(step + 1) * size].to_vec();
-        let patches = self.jepa.geometry.patches(&images);
-        let pass = self.jepa.forward(&patches, &plans, &mut |_| ()).unwrap();
+        let images = self.jepa.images_of_patches(&self.jepa.geometry.patches(&images)).unwrap();
+        let pass = self.jepa.forward(images, &plans, &mut |_| ()).unwrap();
         let rel = if step + 1 == steps { 1e-4 } else { 1e-5 };
         let what = format!("{} step{step}/loss", case.name);
         compare_values(

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{EXECUTE, bind_to, count};
+use super::{EXECUTE, FREE, MEMORY, bind_to, count};
 use crate::symbols::DRIVER;
 
 /// `CUDA_SUCCESS` and the errors that a misuse gets.
@@ -17,9 +17,6 @@ const SUCCESS: c_int = 0;
 const INVALID_VALUE: c_int = 1;
 const INVALID_PTX: c_int = 218;
 const NOT_FOUND: c_int = 500;
-
-/// Memory of the imaginary device.
-const MEMORY: usize = 1 << 37;
 
 /// Where nothing is carried out, larger blocks are addresses without memory, which are neither written
 /// nor read: what is timed then is the program.
@@ -182,7 +179,7 @@ unsafe extern "C" fn release(block: u64) -> c_int {
 
 unsafe extern "C" fn memory_info(free: *mut usize, total: *mut usize) -> c_int {
     unsafe {
-        free.write(MEMORY);
+        free.write(FREE.load(Ordering::Relaxed));
         total.write(MEMORY);
     }
     SUCCESS

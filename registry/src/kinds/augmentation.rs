@@ -1,4 +1,5 @@
 use crate::{
+    edit::Edit,
     image::{Image, ImageShape},
     problem::Problem,
     rng::Stream,
@@ -6,12 +7,18 @@ use crate::{
 
 /// One step of the image pipeline.
 ///
-/// Promises: keeps the shape and finite values; a pure function of the image and the stream.
+/// Promises: keeps the shape and finite values; a pure function of the image and the stream; its edits, if
+/// it has any, give the same bits.
 pub trait Augmentation: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings for images of this shape.
     fn check(&self, shape: ImageShape) -> Vec<Problem>;
     /// Changes the image in place. The stream belongs to this step, image and epoch alone.
     fn apply(&self, image: &mut Image, stream: &mut Stream);
+    /// What [`Augmentation::apply`] does to an image of this shape, as data, with the same draws: on a GPU it
+    /// is then done there. None, whatever is drawn, if edits cannot say it.
+    fn edits(&self, _shape: ImageShape, _stream: &mut Stream) -> Option<Vec<Edit>> {
+        None
+    }
     /// Whether it also applies when features are extracted (normalisation does, random steps do not).
     fn at_evaluation(&self) -> bool {
         false

@@ -5,6 +5,9 @@ use crate::{prelude::*, rng::Stream};
 
 const SHAPES: [(usize, usize); 4] = [(3, 32), (3, 16), (1, 16), (1, 8)];
 
+/// Of the streams of augmentations.
+const PURPOSE: &str = "laws/augmentation";
+
 impl KindLaws for dyn Augmentation {
     fn check(step: &Self, broken: &mut Broken) {
         let shapes = SHAPES.map(|(channels, side)| ImageShape { channels, height: side, width: side });
@@ -24,7 +27,7 @@ fn problem_of_image(step: &dyn Augmentation, shape: ImageShape, key: u64) -> Opt
     let original = Image { shape, data };
     let changed = || {
         let mut image = original.clone();
-        step.apply(&mut image, &mut Stream::new(key, "laws/augmentation", 0, 0));
+        step.apply(&mut image, &mut Stream::new(key, PURPOSE, 0, 0));
         image
     };
     let image = changed();
@@ -34,7 +37,14 @@ fn problem_of_image(step: &dyn Augmentation, shape: ImageShape, key: u64) -> Opt
     if !finite(&image.data) {
         return Some("values that are not finite".into());
     }
-    (changed() != image).then(|| "the same stream gives another image".into())
+    if changed() != image {
+        return Some("the same stream gives another image".into());
+    }
+    let edits = step.edits(shape, &mut Stream::new(key, PURPOSE, 0, 0))?;
+    let mut edited = original.clone();
+    edits.iter().for_each(|edit| edit.apply(&mut edited));
+    let bits = |image: &Image| image.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    (bits(&edited) != bits(&image)).then(|| "its edits give another image than `apply`".into())
 }
 
 impl KindLaws for dyn Dataset {
@@ -80,5 +90,44 @@ fn check_set(dataset: &dyn Dataset, set: &ImageSet, broken: &mut Broken) {
                 && labels.labels.iter().all(|&l| (l as usize) < labels.values.len());
             broken.unless(fine, || format!("{name}: labels `{}` do not fit {images} images", labels.name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Darkens an image by a draw; its edits say something else on demand.
+    #[derive(Debug)]
+    struct Darken {
+        lies: bool,
+    }
+
+    impl Augmentation for Darken {
+        fn check(&self, _: ImageShape) -> Vec<Problem> {
+            vec![]
+        }
+        fn apply(&self, image: &mut Image, stream: &mut Stream) {
+            let draw = stream.uniform() as f32;
+            image.data.iter_mut().for_each(|v| *v = (*v - draw) * 1.0);
+        }
+        fn edits(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
+            let draw = if self.lies && stream.chance(0.2) { 1.0 } else { stream.uniform() as f32 };
+            let map = ChannelMap { mean: vec![draw; shape.channels], scale: vec![1.0; shape.channels] };
+            Some(vec![Edit::Channels(map)])
+        }
+    }
+
+    #[test]
+    fn edits_that_do_not_say_what_apply_does_are_found() {
+        let broken = |lies| {
+            let mut broken = Broken::default();
+            <dyn Augmentation as KindLaws>::check(&Darken { lies }, &mut broken);
+            broken.0
+        };
+        assert_eq!(broken(false), Vec::<String>::new());
+        let sentences = broken(true);
+        assert_eq!(sentences.len(), SHAPES.len());
+        assert!(sentences[0].ends_with("its edits give another image than `apply`"), "{}", sentences[0]);
     }
 }

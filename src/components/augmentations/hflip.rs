@@ -34,9 +34,12 @@ impl Augmentation for Hflip {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        if stream.chance(self.probability) {
-            image.data.chunks_exact_mut(image.shape.width.max(1)).for_each(<[f32]>::reverse);
-        }
+        let edits = self.edits(image.shape, stream);
+        edits.iter().flatten().for_each(|edit| edit.apply(image));
+    }
+
+    fn edits(&self, _: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
+        Some(stream.chance(self.probability).then_some(Edit::Flip).into_iter().collect())
     }
 }
 

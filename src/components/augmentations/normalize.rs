@@ -51,13 +51,15 @@ impl Augmentation for Normalize {
         problems
     }
 
-    fn apply(&self, image: &mut Image, _: &mut Stream) {
-        let plane = (image.shape.height * image.shape.width).max(1);
-        let channels = image.data.chunks_exact_mut(plane);
-        for (values, (&mean, &std)) in channels.zip(self.mean.iter().zip(&self.std)) {
-            let (mean, scale) = (mean as f32, (1.0 / std) as f32);
-            values.iter_mut().for_each(|v| *v = (*v - mean) * scale);
-        }
+    fn apply(&self, image: &mut Image, stream: &mut Stream) {
+        let edits = self.edits(image.shape, stream);
+        edits.iter().flatten().for_each(|edit| edit.apply(image));
+    }
+
+    fn edits(&self, _: ImageShape, _: &mut Stream) -> Option<Vec<Edit>> {
+        let mean = self.mean.iter().map(|&mean| mean as f32).collect();
+        let scale = self.std.iter().map(|&std| (1.0 / std) as f32).collect();
+        Some(vec![Edit::Channels(ChannelMap { mean, scale })])
     }
 
     fn at_evaluation(&self) -> bool {

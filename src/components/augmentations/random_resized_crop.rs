@@ -44,21 +44,13 @@ impl Augmentation for RandomResizedCrop {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let (height, width) = (image.shape.height, image.shape.width);
-        let crop = self.draw(height, width, stream);
-        if (crop.height, crop.width) != (height, width) {
-            resize(image, crop);
-        }
+        let edits = self.edits(image.shape, stream);
+        edits.iter().flatten().for_each(|edit| edit.apply(image));
     }
-}
 
-/// A rectangle of whole pixels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Crop {
-    top: usize,
-    left: usize,
-    height: usize,
-    width: usize,
+    fn edits(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
+        Some(vec![Edit::Crop(self.draw(shape.height, shape.width, stream))])
+    }
 }
 
 impl RandomResizedCrop {
@@ -82,35 +74,6 @@ impl RandomResizedCrop {
         let h = height.min(((width as f64 / ratio).round() as usize).max(1));
         Crop { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
     }
-}
-
-/// Where an output pixel lies between two input pixels: (first, second, share of the second).
-fn taps(start: usize, from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    let tap = |i: usize| {
-        // Pixel centres lie at half-integers; outside the outermost centres the edge repeats.
-        let at = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
-        let first = at as usize;
-        (start + first, start + (first + 1).min(from - 1), (at - first as f64) as f32)
-    };
-    (0..to).map(tap).collect()
-}
-
-fn resize(image: &mut Image, crop: Crop) {
-    let (height, width) = (image.shape.height, image.shape.width);
-    let (rows, columns) = (taps(crop.top, crop.height, height), taps(crop.left, crop.width, width));
-    let mut between = vec![0.0; width];
-    let mut out = Vec::with_capacity(image.data.len());
-    for plane in image.data.chunks_exact(height * width) {
-        for &(upper, lower, down) in &rows {
-            let (a, b) = (&plane[upper * width..][..width], &plane[lower * width..][..width]);
-            for ((mixed, a), b) in between.iter_mut().zip(a).zip(b) {
-                *mixed = a + down * (b - a);
-            }
-            let mix = |&(l, r, right): &(usize, usize, f32)| between[l] + right * (between[r] - between[l]);
-            out.extend(columns.iter().map(mix));
-        }
-    }
-    image.data = out;
 }
 
 #[cfg(test)]
@@ -145,16 +108,6 @@ mod tests {
         assert_eq!(settings.draw(32, 32, &mut stream(0)), Crop { top: 8, left: 0, height: 16, width: 32 });
         let tall = RandomResizedCrop { scale: [1.0, 1.0], ratio: [0.5, 0.5] };
         assert_eq!(tall.draw(32, 32, &mut stream(0)), Crop { top: 0, left: 8, height: 32, width: 16 });
-    }
-
-    #[test]
-    fn interpolation_is_bilinear_between_pixel_centres() {
-        let shape = ImageShape { channels: 1, height: 4, width: 4 };
-        let mut image = Image { shape, data: (0..16).map(|v| v as f32).collect() };
-        resize(&mut image, Crop { top: 1, left: 1, height: 2, width: 2 });
-        // torch: interpolate([[5, 6], [9, 10]], size=4, mode="bilinear", align_corners=False)
-        let expected = [5., 5.25, 5.75, 6., 6., 6.25, 6.75, 7., 8., 8.25, 8.75, 9., 9., 9.25, 9.75, 10.];
-        assert_eq!(image.data, expected);
     }
 
     #[test]

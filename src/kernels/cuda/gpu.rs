@@ -166,6 +166,7 @@ mod tests {
             include_str!("device/attention.cu"),
             include_str!("device/common.cuh"),
             include_str!("device/gelu.cu"),
+            include_str!("device/images.cu"),
             include_str!("device/loss.cu"),
             include_str!("device/mma.cuh"),
             include_str!("device/norm.cu"),

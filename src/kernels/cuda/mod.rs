@@ -13,6 +13,7 @@ mod attention;
 mod block;
 mod block_backward;
 mod gpu;
+mod images;
 mod launch;
 mod nodes;
 mod open;
@@ -25,8 +26,10 @@ mod sums;
 mod update;
 
 use dfdx::prelude::Cuda;
-use ijepa_registry::tensor::{
-    Flat, Gradients, ModelError, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar,
+use ijepa_registry::{
+    image::ImageShape,
+    recipe::Recipe,
+    tensor::{Flat, Gradients, ModelError, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar},
 };
 
 use super::{AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm};
@@ -35,8 +38,18 @@ pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 impl Backend for Cuda {
     const READING_WAITS: bool = true;
 
+    type Images = images::Images;
+
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
         nodes::upload(self, values, shape).map_err(ModelError::from_debug)
+    }
+
+    fn keep_images(&self, pixels: &[u8], shape: ImageShape) -> Result<Option<Self::Images>> {
+        images::Images::keep(self, pixels, shape)
+    }
+
+    fn patches(images: &Self::Images, recipes: &[Recipe], patch: usize) -> Result<Rows<Self>> {
+        images.patches(recipes, patch)
     }
 
     fn linear<T: Tape<f32, Self>>(
@@ -87,6 +100,10 @@ impl Backend for Cuda {
         tables: &[TableTerm<'_, Self>],
     ) -> Result<Rows<Self, T>> {
         nodes::gather_sum(x, index, tables)
+    }
+
+    fn mean_rows(x: &Rows<Self>, count: usize) -> Result<Rows<Self>> {
+        nodes::mean_rows(x, count)
     }
 
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {

@@ -3,12 +3,12 @@
 use dfdx::prelude::{Cuda, HasShape, PutTape, ReshapeTo, SplitTape};
 use ijepa_registry::tensor::{Flat, ModelError, NoneTape, Rows, Tape, TapedRows, TapedScalar};
 
-use super::super::check::{check_gather, check_linear, check_loss, ensure};
+use super::super::check::{check_gather, check_linear, check_loss, check_mean, ensure};
 use super::super::{Result, Rounding, RowLoss, TableTerm};
 use super::address::{of, slope, unfilled};
 use super::block::{RowNorm, at};
 use super::gpu::{Done, Gpu};
-use super::launch::{Grid, args};
+use super::launch::{Arg, Grid, args};
 use super::product::Map;
 use super::scatter::Scatter;
 use super::sums::Sums;
@@ -166,6 +166,20 @@ fn gather_node<T: Tape<f32, Cuda>>(
         });
     }
     Ok(y.put_tape(tape))
+}
+
+/// See [`super::Backend::mean_rows`].
+pub fn mean_rows(x: &Rows<Cuda>, count: usize) -> Result<Rows<Cuda>> {
+    let (x, NoneTape) = split(x.clone())?;
+    let (groups, d) = check_mean(&x, count)?;
+    let node = || {
+        let gpu = Gpu::of(x.device())?;
+        let y: Rows<Cuda> = unfilled(x.device(), (groups, d))?;
+        let args = args![of(&x)?, of(&y)?, Arg::Long((groups * d) as i64), count, d];
+        gpu.launch("mean_rows", Grid::elements(groups * d), &args)?;
+        Done::Ok(y)
+    };
+    node().map_err(ModelError::from_debug)
 }
 
 /// See [`super::Backend::loss`].

@@ -1,6 +1,7 @@
 // Every kernel of the program: one module, compiled to ../kernels.ptx by scripts/ptx.sh.
 #include "attention.cu"
 #include "gelu.cu"
+#include "images.cu"
 #include "loss.cu"
 #include "norm.cu"
 #include "read.cu"

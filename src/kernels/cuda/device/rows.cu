@@ -1,4 +1,4 @@
-// Rows picked and rows summed.
+// Rows picked, rows summed and means of rows.
 #include "common.cuh"
 
 #define NONE 0xffffffffu
@@ -23,4 +23,14 @@ extern "C" __global__ void sum_rows(const float *x, const unsigned *starts, cons
         for (unsigned i = first; i < last; i++) sum += x[(long long)list[i] * d + c];
         to[c] = accumulate ? to[c] + sum : sum;
     }
+}
+
+// out[g] = mean of the rows g * rows .. (g + 1) * rows of x, added as doubles in order; one thread per value.
+extern "C" __global__ void mean_rows(const float *x, float *out, long long count, int rows, int d) {
+    long long at = element();
+    if (at >= count) return;
+    const float *from = x + at / d * rows * d + at % d;
+    double sum = 0.0;
+    for (int i = 0; i < rows; i++) sum += from[(long long)i * d];
+    out[at] = (float)(sum / rows);
 }

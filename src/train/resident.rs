@@ -1,0 +1,79 @@
+//! Images that the device holds for the life of a session, and what is made of them.
+
+use std::ops::Range;
+
+use ijepa_registry::{prelude::*, recipe::Recipe};
+
+use super::Session;
+use crate::{data::BatchImages, kernels::Backend, model::BuildDevice};
+
+/// The images of both splits on the device, as far as it has them.
+pub struct Resident<D: Backend> {
+    train: Option<D::Images>,
+    test: Option<D::Images>,
+}
+
+impl<D: Backend> Resident<D> {
+    /// Copies them there, if the device takes them.
+    pub fn new(device: &D, data: &ImageSet) -> Result<Self, ModelError> {
+        let keep = |split: &Split| device.keep_images(&split.pixels, data.shape);
+        Ok(Resident { train: keep(&data.train)?, test: keep(&data.test)? })
+    }
+}
+
+/// A split on the host, and on the device if that holds its images too.
+pub struct SplitImages<'a, D: Backend> {
+    /// On the host.
+    pub split: &'a Split,
+    /// On the device.
+    pub resident: Option<&'a D::Images>,
+}
+
+impl<D: BuildDevice> Session<D> {
+    /// What is trained on.
+    pub fn train_images(&self) -> SplitImages<'_, D> {
+        SplitImages { split: &self.plan.source.data.train, resident: self.resident.train.as_ref() }
+    }
+
+    /// What is held out.
+    pub fn test_images(&self) -> SplitImages<'_, D> {
+        SplitImages { split: &self.plan.source.data.test, resident: self.resident.test.as_ref() }
+    }
+
+    /// All patches of some images of a split as features are extracted from them.
+    pub fn evaluation_images(
+        &self,
+        from: &SplitImages<D>,
+        indices: &[usize],
+    ) -> Result<PatchBatch<D>, ModelError> {
+        let (jepa, pipeline, data) = (&self.jepa, &self.plan.source.pipeline, &self.plan.source.data);
+        let recipes = || -> Option<Vec<Recipe>> {
+            indices.iter().map(|&i| pipeline.evaluation_recipe(data.shape, i)).collect()
+        };
+        if let Some((images, recipes)) = from.resident.and_then(|images| Some((images, recipes()?))) {
+            return jepa.images_of_recipes(images, &recipes);
+        }
+        let image = |&i: &usize| pipeline.evaluation_image(data, from.split, i).data;
+        let images: Vec<f32> = indices.iter().flat_map(image).collect();
+        jepa.images_of_patches(&jepa.geometry.patches(&images))
+    }
+
+    /// All patches of a part of a training batch.
+    pub(super) fn batch_images(
+        &self,
+        images: &BatchImages,
+        part: Range<usize>,
+    ) -> Result<PatchBatch<D>, ModelError> {
+        match images {
+            BatchImages::Patches(patches) => {
+                let length = self.jepa.geometry.image.len();
+                self.jepa.images_of_patches(&patches[part.start * length..part.end * length])
+            }
+            BatchImages::Recipes(recipes) => {
+                let missing = || ModelError("a batch of recipes for images that the device lacks".into());
+                let resident = self.resident.train.as_ref().ok_or_else(missing)?;
+                self.jepa.images_of_recipes(resident, &recipes[part])
+            }
+        }
+    }
+}
