@@ -19,6 +19,10 @@
 #define __shared__ static
 #define __launch_bounds__(threads)
 
+struct float4 {
+    float x, y, z, w;
+};
+
 struct Dim {
     unsigned x, y, z;
 };
@@ -192,7 +196,7 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     SIZES(attention_forward) SIZES(attention_queries) SIZES(attention_keys) KERNEL(attention_delta)
     KERNEL(gelu_forward) KERNEL(gelu_backward) KERNEL(residual_norm) KERNEL(norm_backward)
     KERNEL(row_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
-    KERNEL(gather_rows) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
+    KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     return NOT_FOUND;

@@ -9,8 +9,9 @@ use ijepa_registry::tensor::Flat;
 use super::super::{BlockParams, Rounding};
 use super::address::{self, At};
 use super::attention::{Heads, Operands, Output, Sequences};
+use super::gather::Term;
 use super::gpu::{Done, Gpu};
-use super::launch::{Arg, Grid, args};
+use super::launch::{Grid, args};
 use super::product::Map;
 use super::scatter::Scatter;
 
@@ -22,7 +23,7 @@ pub fn at<E>(slice: &CudaSlice<E>) -> At {
     *slice.device_ptr()
 }
 
-/// Bytes of `n` floats.
+/// Bytes of `n` floats or indices.
 pub fn floats(n: usize) -> At {
     4 * n as At
 }
@@ -226,9 +227,7 @@ impl Gpu {
         self.row_norm(sum.then(v.norm2, &norm2), rows, d, layer.eps)?;
         let (h, a) = (self.floats(rows * f)?, self.floats(rows * f)?);
         self.map(layer.map(rows, d, f), at(&norm2.y), v.fc1[0], at(&h))?;
-        let count = rows * f;
-        let gelu = args![&h, v.fc1[1], &a, Arg::Long(count as i64), f];
-        self.launch("gelu_forward", Grid::elements(count), &gelu)?;
+        self.launch("gelu_forward", Grid::warps(rows), &args![&h, v.fc1[1], &a, rows, f])?;
         self.map(layer.map(rows, f, d), at(&a), v.fc2[0], at(&t))?;
         let sum = RowNorm { residual: at(&x2), t: at(&t), t_bias: v.fc2[1], x: out, ..RowNorm::default() };
         let next_norm = next.map(|_| self.normed(rows, d)).transpose()?;
@@ -247,7 +246,7 @@ impl Gpu {
             return Ok(Projected::Together { qkv });
         };
         let (picked, q, kv) = (self.floats(rows * d)?, self.floats(rows * d)?, self.floats(n * 2 * d)?);
-        self.gather(at(y), &kept.index, at(&picked), d, false)?;
+        self.gather(&[Term { rows: at(y), index: at(&kept.index) }], at(&picked), (rows, d))?;
         self.map(layer.map(rows, d, d), at(&picked), w, at(&q))?;
         self.map(layer.map(n, d, 2 * d), at(y), w + floats(d * d), at(&kv))?;
         Ok(Projected::Apart { y: picked, q, kv })

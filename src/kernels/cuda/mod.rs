@@ -12,6 +12,7 @@ mod address;
 mod attention;
 mod block;
 mod block_backward;
+mod gather;
 mod gpu;
 mod images;
 mod launch;

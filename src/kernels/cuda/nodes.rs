@@ -6,7 +6,8 @@ use ijepa_registry::tensor::{Flat, ModelError, NoneTape, Rows, Tape, TapedRows, 
 use super::super::check::{check_gather, check_linear, check_loss, check_mean, ensure};
 use super::super::{Result, Rounding, RowLoss, TableTerm};
 use super::address::{of, slope, unfilled};
-use super::block::{RowNorm, at};
+use super::block::{RowNorm, at, floats};
+use super::gather::Term;
 use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid, args};
 use super::product::Map;
@@ -151,10 +152,14 @@ fn gather_node<T: Tape<f32, Cuda>>(
     let gpu = Gpu::of(x.device())?;
     let d = x.shape().1;
     let y: Rows<Cuda> = unfilled(x.device(), (index.len(), d))?;
-    gpu.gather(of(&x)?, &gpu.upload(index)?, of(&y)?, d, false)?;
-    for term in tables {
-        gpu.gather(of(term.table)?, &gpu.upload(term.index)?, of(&y)?, d, true)?;
+    let mut indices = vec![index];
+    indices.extend(tables.iter().map(|t| t.index));
+    let indices = gpu.upload(&indices.concat())?;
+    let mut terms = vec![Term { rows: of(&x)?, index: at(&indices) }];
+    for (i, t) in tables.iter().enumerate() {
+        terms.push(Term { rows: of(t.table)?, index: at(&indices) + floats((i + 1) * index.len()) });
     }
+    gpu.gather(&terms, of(&y)?, (index.len(), d))?;
     if T::OWNS_TAPE {
         let (x, ghost, index) = (x.ghost(), y.ghost(), Scatter::new(index));
         let trained = tables.iter().filter(|t| t.trained);

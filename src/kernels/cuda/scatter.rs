@@ -6,12 +6,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
-
 use super::super::NONE;
 use super::address::At;
 use super::gpu::{Done, Gpu};
-use super::launch::{Arg, Grid, args};
+use super::launch::{Arg, Grid};
 
 /// Rows that one sum adds.
 const LONGEST: u32 = 64;
@@ -122,13 +120,6 @@ impl Gpu {
             input = output;
         }
         Ok(())
-    }
-
-    /// `out[i] = x[index[i]]`, or `+=`, for rows of d values.
-    pub fn gather(&self, x: At, index: &CudaSlice<u32>, out: At, d: usize, accumulate: bool) -> Done<()> {
-        let count = index.len() * d;
-        let args = args![x, index, out, Arg::Long(count as i64), d, accumulate];
-        self.launch("gather_rows", Grid::elements(count), &args)
     }
 }
 

@@ -3,14 +3,36 @@
 
 #define NONE 0xffffffffu
 
-// out[i] (+)= x[index[i]], nothing where the index is NONE.
-extern "C" __global__ void gather_rows(const float *x, const unsigned *index, float *out, long long count, int d,
-                                       int accumulate) {
-    long long at = element();
-    if (at >= count) return;
-    unsigned from = index[at / d];
-    float v = from == NONE ? 0.f : x[(long long)from * d + at % d];
-    out[at] = accumulate ? out[at] + v : v;
+// Rows to be picked by an index for every row that comes out.
+struct Term {
+    const float *rows;
+    const unsigned *index;
+};
+
+#define MOST_TERMS 4
+
+struct Terms {
+    Term all[MOST_TERMS];
+};
+
+// out[i] (+)= sum over `count` terms of rows[index[i]], nothing where an index is NONE; one warp per row.
+extern "C" __global__ void gather_sum(Terms terms, int count, float *out, int rows, int d, int accumulate) {
+    int row = warp_row(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    out += (long long)row * d;
+    const float *from[MOST_TERMS];
+#pragma unroll
+    for (int k = 0; k < MOST_TERMS; k++) {
+        unsigned which = k < count ? terms.all[k].index[row] : NONE;
+        from[k] = which == NONE ? 0 : terms.all[k].rows + (long long)which * d;
+    }
+    for (int i = lane; i < d; i += WARP) {
+        float sum = accumulate ? out[i] : 0.f;
+#pragma unroll
+        for (int k = 0; k < MOST_TERMS; k++)
+            if (from[k]) sum += from[k][i];
+        out[i] = sum;
+    }
 }
 
 // out[map[l]] (+)= sum of x[list[i]] for i in starts[l] .. starts[l + 1], in order; one block per list.

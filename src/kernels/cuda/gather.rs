@@ -1,0 +1,41 @@
+//! Rows picked by indices and added up.
+
+use std::ffi::c_void;
+
+use super::address::At;
+use super::gpu::{Done, Gpu};
+use super::launch::Grid;
+
+/// Rows to be picked, and the address of an index for every row that comes out. A `Term` of `device/rows.cu`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Term {
+    pub rows: At,
+    pub index: At,
+}
+
+/// Terms that one launch adds, as there.
+const MOST_TERMS: usize = 4;
+
+impl Gpu {
+    /// `out[i] = sum over terms of rows[index[i]]` for rows of d values; an index of [`super::super::NONE`]
+    /// adds nothing.
+    pub fn gather(&self, terms: &[Term], out: At, (rows, d): (usize, usize)) -> Done<()> {
+        for (turn, group) in terms.chunks(MOST_TERMS).enumerate() {
+            let mut all = [Term::default(); MOST_TERMS];
+            all[..group.len()].copy_from_slice(group);
+            let [count, rows_, d, accumulate] =
+                [group.len(), rows, d, usize::from(turn > 0)].map(|n| n as i32);
+            let mut pointers: [*mut c_void; 6] = [
+                (&raw const all).cast_mut().cast(),
+                (&raw const count).cast_mut().cast(),
+                (&raw const out).cast_mut().cast(),
+                (&raw const rows_).cast_mut().cast(),
+                (&raw const d).cast_mut().cast(),
+                (&raw const accumulate).cast_mut().cast(),
+            ];
+            self.launch_pointers("gather_sum", Grid::warps(rows), &mut pointers)?;
+        }
+        Ok(())
+    }
+}
