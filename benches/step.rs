@@ -1,9 +1,10 @@
 //! The child process of `benches/vs_pytorch.sh`: one measurement for every line on stdin.
 //!
-//! `cargo bench --bench step -- [--part step|encoder|features] [--batch N] [--threads N] [key=value ...]`
+//! `cargo bench --bench step -- [--part step|masks|encoder|features] [--batch N] [--threads N] [key=value ...]`
 //!
 //! The model is that of `experiments/baseline.yaml` on generated images, with the given settings
-//! changed. Each line of output is JSON: the time, and for `step` the masks that were used:
+//! changed. Each line of output is JSON: the time, and for `step` the masks that were used (for `masks` these
+//! alone):
 //! `{"milliseconds": 812.3, "waiting": 0.1, "making": 1.9, "peak_mib": 310, "context": [...], "targets": [[...], ...]}`.
 
 use std::{io::BufRead, sync::Arc, time::Instant};
@@ -35,6 +36,7 @@ fn main() {
     let mut session = session(number("--batch", "256"), settings);
     let measure = match text("--part", "step").as_str() {
         "step" => step,
+        "masks" => masks,
         "encoder" => encoder,
         "features" => features,
         other => panic!("there is no part {other}"),
@@ -86,6 +88,13 @@ fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
         "context": masks.contexts[0],
         "targets": masks.targets,
     })
+}
+
+/// The masks of a step that is not carried out.
+fn masks(_: &mut Session<Cpu>, batches: &mut Loader) -> Value {
+    let batch = next(batches);
+    let masks = &batch.masks.plans[0];
+    json!({ "context": masks.contexts[0], "targets": masks.targets })
 }
 
 /// As many images as a batch has.

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Times this program against eager PyTorch, side by side: the training step of experiments/baseline.yaml,
-# parts of it, memory, and the probes.
+# Times this program against PyTorch, side by side: the training step of experiments/baseline.yaml, parts of
+# it, memory, and the probes.
 #
 #   benches/vs_pytorch.sh [--repeats N] [--only NAME]...      (--help lists the names)
+#   benches/vs_pytorch.sh --device cuda [--batch N] [--matmul M]    the training step on a GPU, against eager
+#                                                                   and compiled PyTorch there
 #
 # Sets up its own Python environment with PyTorch in .bench-venv (or uses the one in
 # IJEPA_BENCH_VENV), then prints one line per measurement:
@@ -15,6 +17,11 @@ if ! "$venv/bin/python" -c 'import torch, numpy' 2>/dev/null; then
     echo "setting up PyTorch in $venv" >&2
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet torch numpy scikit-learn
+fi
+if [ "${1:-}" = --device ]; then
+    cargo build -q --release --features cuda --locked
+    cargo bench -q --no-run --features cuda --locked --bench step
+    exec "$venv/bin/python" benches/vs_pytorch_device.py "$@"
 fi
 cargo bench -q --no-run --bench step --bench probes
 exec "$venv/bin/python" benches/vs_pytorch.py "$@"

@@ -1,6 +1,6 @@
 //! One experiment from its configuration to a finished run folder.
 
-mod device;
+pub(crate) mod device;
 
 use std::{
     io,

@@ -1,36 +1,38 @@
 //! How fast an experiment runs on this machine, beside what the machine can do at most.
 //!
-//! A few training steps and passes of feature extraction are timed; the yardstick is a large matrix
-//! product through the same kernels. Nothing is written and nothing printed.
+//! A few training steps and passes of feature extraction are timed on the device of the experiment; the
+//! yardstick is a large matrix product through the same kernels. Nothing is written and nothing printed.
 
 mod cost;
+mod product;
 mod rates;
+mod steps;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use ijepa_registry::{
+    image::ImageSet,
     kinds::LoadContext,
-    tensor::{Cpu, ModelError, TensorFromVec},
+    tensor::{Cpu, ModelError},
 };
 
 use crate::{
-    config::{Control, Device, Experiment, ProbedEncoder},
-    data::{Loader, LoaderPlan},
-    kernels::{self, Backend, Rounding},
-    model::{
-        Phase,
-        flops::{StepFlop, linear},
-    },
+    config::{Control, Experiment, ProbedEncoder},
+    kernels::{Backend, Rounding},
+    model::{BuildDevice, Phase, flops::StepFlop},
     results::card,
-    run::{RunError, check_data, start_threads},
+    run::{
+        RunError, check_data,
+        device::{self, Place},
+        start_threads,
+    },
     train::{RunPlan, Session, TrainError},
 };
 
 pub use cost::CostMemory;
+pub use product::{SHARE_OF_PRODUCT, attainable_speed};
 pub use rates::Rates;
+use steps::Steps;
 
 /// How to measure.
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +48,17 @@ pub struct BenchOptions {
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// The GPU that was measured, by ordinal and name; none: the processor.
+    pub gpu: Option<String>,
     /// Processor.
     pub cpu: String,
     /// Compute threads.
     pub threads: usize,
     /// Of the inputs of matrix products, of the large one below too.
     pub rounding: Rounding,
-    /// A large matrix product with one thread, FLOP/s.
-    pub peak_of_one: f64,
-    /// The same with all threads, FLOP/s.
+    /// A large matrix product with one thread, FLOP/s; none on a GPU.
+    pub peak_of_one: Option<f64>,
+    /// The same with all threads, or on the GPU, FLOP/s.
     pub peak: f64,
     /// Images per step.
     pub batch_size: usize,
@@ -64,14 +68,19 @@ pub struct Measured {
     pub wait: f64,
     /// Useful operations of the same steps, on average; none for a model of unknown sizes.
     pub flop_per_step: Option<StepFlop>,
-    /// Mean seconds of every phase of a step.
+    /// Mean seconds of every phase of a step. On a GPU those of other steps, which wait for it at the end of
+    /// each.
     pub phases: [f64; Phase::ALL.len()],
+    /// Mean seconds of the steps whose phases these are.
+    pub marked_step: f64,
     /// Feature extraction, images per second.
     pub features_per_second: f64,
     /// Useful operations of feature extraction per image.
     pub flop_per_feature: Option<f64>,
     /// Largest resident memory in MiB.
     pub memory: Option<f64>,
+    /// Memory in use on the GPU in MiB, by all programs, after the steps.
+    pub gpu_memory: Option<f64>,
     /// Steps of the experiment.
     pub steps: u64,
     /// Images that pass through an encoder for the probes of the experiment.
@@ -97,127 +106,76 @@ impl Measured {
     }
 }
 
-/// Steps before the clock counts: memory is reserved, threads wake up.
-const WARM_UP: usize = 2;
-
-/// Share of a large matrix product's speed that training is taken to reach: more on an idle machine with
-/// the reference recipe (docs/performance.md), less with small models.
-pub const SHARE_OF_PRODUCT: f64 = 0.6;
-
 /// Images per pass of feature extraction.
 const FEATURE_BATCH: usize = 256;
 
 /// Loads the data, then measures.
 pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measured, RunError> {
-    if let Device::Cuda(_) = experiment.device {
-        return Err(RunError::Config("device: bench measures the processor; write device=cpu".into()));
-    }
+    let place = device::choose(experiment.device)?;
     start_threads(options.threads);
     let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent())?);
     check_data(&experiment, &data)?;
+    match &place {
+        #[cfg(feature = "cuda-base")]
+        Place::Cuda(ordinal, _) => {
+            let measured = measure_on(&device::open(*ordinal)?, experiment, data, options)?;
+            Ok(Measured { gpu: Some(place.to_string()), ..measured })
+        }
+        Place::Cpu => measure_on(&Cpu::default(), experiment, data, options),
+    }
+}
+
+fn measure_on<D: BuildDevice>(
+    device: &D,
+    experiment: Experiment,
+    data: Arc<ImageSet>,
+    options: &BenchOptions,
+) -> Result<Measured, RunError> {
     let (train, test) = options.stand_in_for.unwrap_or((data.count(&data.train), data.count(&data.test)));
     let (horizon, rounding) = (experiment.horizon(train), experiment.train.matmul);
     let (plan, builder) = RunPlan::new(experiment, data);
-    let mut session = Session::new(plan, builder, &Cpu::default()).map_err(RunError::from)?;
-    let before = product_speeds(rounding)?;
-    let Steps { step, wait, phases, flop } = steps(&mut session, options.steps)?;
+    let mut session = Session::new(plan, builder, device)?;
+    let speeds = || product::speeds(device, rounding).map_err(TrainError::from);
+    let before = speeds()?;
+    let Steps { step, wait, phases, marked, flop } = steps::steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
+    let gpu_memory = device.memory_in_use().map_err(TrainError::from)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
-    let after = product_speeds(rounding)?;
-    let (peak_of_one, peak) = (before.0.max(after.0), before.1.max(after.1));
+    let after = speeds()?;
     let size = session.jepa.size();
     Ok(Measured {
+        gpu: None,
         cpu: card::cpu_name(),
         threads: rayon::current_num_threads(),
         rounding,
-        peak_of_one,
-        peak,
+        peak_of_one: before.0.zip(after.0).map(|(before, after)| before.max(after)),
+        peak: before.1.max(after.1),
         batch_size: session.plan.batch_size,
         step,
         wait,
         flop_per_step: flop,
         phases,
+        marked_step: marked,
         features_per_second: 1.0 / features,
         flop_per_feature: size.map(|s| s.features()),
         memory: card::peak_memory(),
+        gpu_memory: gpu_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
         steps: horizon.steps,
         feature_images: feature_passes(&session.plan) * (train + test) as u64,
     })
 }
 
-/// [`product_speed`] of products that round like those of the experiment, with one thread and with all.
-fn product_speeds(rounding: Rounding) -> Result<(f64, f64), RunError> {
-    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let of_one =
-        one.map_or_else(|_| product_speed(rounding), |pool| pool.install(|| product_speed(rounding)));
-    let of_all = product_speed(rounding);
-    Ok((of_one.map_err(TrainError::from)?, of_all.map_err(TrainError::from)?))
-}
-
-/// Useful operations per second that training reaches on this machine, by experience: a share of a
-/// large matrix product that rounds so, measured now with `threads` (none: all cores).
-pub fn attainable_speed(threads: Option<usize>, rounding: Rounding) -> Option<f64> {
-    start_threads(threads);
-    Some(SHARE_OF_PRODUCT * product_speed(rounding).ok()?)
-}
-
-/// The best of several products of 2048 x 768 and 768 x 768 values, FLOP/s.
-fn product_speed(rounding: Rounding) -> Result<f64, ModelError> {
-    const ROWS: usize = 2048;
-    const DIM: usize = 768;
-    let device = Cpu::default();
-    let values = |n: usize| (0..n).map(|i| (i % 97) as f32 * 0.01 - 0.5).collect::<Vec<_>>();
-    let x = kernels::from_host(&device, values(ROWS * DIM), ROWS, DIM)?;
-    let flat = |n: usize| device.try_tensor_from_vec(values(n), (n,)).map_err(ModelError::from_debug);
-    let (weight, bias) = (flat(DIM * DIM)?, flat(DIM)?);
-    let (begin, mut best) = (Instant::now(), f64::MAX);
-    let mut rounds = 0;
-    while rounds < 3 || (rounds < 50 && begin.elapsed() < Duration::from_millis(500)) {
-        let start = Instant::now();
-        Cpu::linear(x.clone(), &weight, &bias, rounding)?;
-        best = best.min(start.elapsed().as_secs_f64());
-        rounds += 1;
+/// Returns when the device has done all that it was asked to.
+fn wait_for<D: Backend>(device: &D) -> Result<(), ModelError> {
+    if D::READING_WAITS {
+        let number = device.try_tensor_from_vec(vec![0.0f32], ()).map_err(ModelError::from_debug)?;
+        D::read(&[&number], &[])?;
     }
-    Ok(linear(ROWS, DIM, DIM) / best)
-}
-
-/// Means over the timed steps.
-struct Steps {
-    step: f64,
-    wait: f64,
-    phases: [f64; Phase::ALL.len()],
-    flop: Option<StepFlop>,
-}
-
-fn steps(session: &mut Session<Cpu>, count: usize) -> Result<Steps, RunError> {
-    let plan = &session.plan;
-    // However short the experiment is, the loader goes on.
-    let loader = LoaderPlan::new(plan.batch_size, u64::from(u32::MAX));
-    let mut batches = Loader::start(&plan.source, &loader);
-    let (mut times, mut waits, mut flops) = (Vec::new(), Vec::new(), Vec::new());
-    let mut phases = [const { Vec::new() }; Phase::ALL.len()];
-    for i in 0..WARM_UP + count.max(1) {
-        let start = Instant::now();
-        let batch = batches.next().expect("the data hold at least one batch");
-        let wait = start.elapsed().as_secs_f64();
-        let (mut lap, mut laps) = (Instant::now(), [0.0; Phase::ALL.len()]);
-        session.step_marked(&batch, false, &mut |phase| {
-            laps[phase as usize] += lap.elapsed().as_secs_f64();
-            lap = Instant::now();
-        })?;
-        if i >= WARM_UP {
-            times.push(start.elapsed().as_secs_f64());
-            waits.push(wait);
-            flops.extend(session.jepa.size().map(|size| size.step(&batch.masks.plans)));
-            phases.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
-        }
-    }
-    let flop = (!flops.is_empty()).then(|| StepFlop::mean(&flops));
-    Ok(Steps { step: mean(times), wait: mean(waits), phases: phases.map(mean), flop })
+    Ok(())
 }
 
 /// Median seconds per image of feature extraction, as the probes do it.
-fn feature_seconds(session: &Session<Cpu>, count: usize) -> Result<f64, RunError> {
+fn feature_seconds<D: BuildDevice>(session: &Session<D>, count: usize) -> Result<f64, RunError> {
     let data = &session.plan.source.data;
     let indices: Vec<usize> = (0..data.count(&data.train).min(FEATURE_BATCH)).collect();
     let mut times = Vec::new();
@@ -244,10 +202,6 @@ fn feature_passes(plan: &RunPlan) -> u64 {
         u64::from(target) + u64::from(context) + u64::from(untrained)
     };
     (1..=plan.epochs).map(passes).sum()
-}
-
-fn mean(times: Vec<f64>) -> f64 {
-    times.iter().sum::<f64>() / times.len() as f64
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

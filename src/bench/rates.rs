@@ -76,5 +76,5 @@ fn measure(experiment: &Experiment, threads: usize) -> Result<f64, String> {
     check_data(&again, &data).map_err(|e| e.to_string())?;
     let (plan, builder) = RunPlan::new(again, Arc::new(data));
     let mut session = Session::new(plan, builder, &Cpu::default()).map_err(|e| e.to_string())?;
-    super::steps(&mut session, STEPS).map(|s| s.step).map_err(|e| e.to_string())
+    super::steps::steps(&mut session, STEPS).map(|s| s.step).map_err(|e| e.to_string())
 }

@@ -9,6 +9,7 @@ use super::{Exit, files, out, outcome};
 use crate::{
     bench::{self, BenchOptions, Measured},
     config::{self, Experiment},
+    run::device,
     sinks::human_time,
 };
 
@@ -45,6 +46,9 @@ pub(crate) fn bench(args: &BenchArgs) -> Exit {
     };
     let options =
         BenchOptions { steps: args.steps.into(), threads: args.threads.map(usize::from), stand_in_for };
+    if let Some(warning) = device::warning(experiment.device) {
+        out::stderr(&warning);
+    }
     match bench::measure(experiment, &options) {
         Ok(measured) => out::stdout(&table(&measured, args.steps)),
         Err(error) => {
@@ -78,13 +82,20 @@ fn table(m: &Measured, steps: u16) -> String {
     let giga = |flop: f64| format!("{:.1}", flop / 1e9);
     let share = |speed: f64| format!("{:.0}", 100.0 * speed / m.peak);
     let known = |value: Option<f64>, show: &dyn Fn(f64) -> String| value.map_or("unknown".into(), show);
-    let threads = if m.threads == 1 { "1 thread".into() } else { format!("{} threads", m.threads) };
-    let mut rows = vec![["matrix product, 1 thread".into(), giga(m.peak_of_one), "GFLOP/s".into()]];
-    if m.threads > 1 {
-        rows.push([format!("matrix product, {threads}"), giga(m.peak), "GFLOP/s".into()]);
-    }
+    let mebi = |value: Option<f64>| known(value, &|mib| format!("{mib:.0}"));
+    let mut rows = Vec::new();
     let mut row = |name: &str, value: String, unit: &str| rows.push([name.into(), value, unit.into()]);
-    row("training step", format!("{:.1}", m.step * 1e3), &format!("ms, mean of {steps}"));
+    match m.peak_of_one {
+        None => row("matrix product", giga(m.peak), "GFLOP/s"),
+        Some(peak) => {
+            row("matrix product, 1 thread", giga(peak), "GFLOP/s");
+            if m.threads > 1 {
+                row(&format!("matrix product, {}", threads(m)), giga(m.peak), "GFLOP/s");
+            }
+        }
+    }
+    let in_a_row = if m.gpu.is_some() { " in a row" } else { "" };
+    row("training step", milliseconds(m, m.step), &format!("ms, mean of {steps}{in_a_row}"));
     row("  waiting for data", format!("{:.1}", 100.0 * m.wait / m.step), "%");
     row("  images", format!("{:.0}", m.batch_size as f64 / m.step), "images/s");
     row("  work", known(m.flop_per_step.map(|f| f.total()), &giga), "GFLOP per step");
@@ -92,16 +103,36 @@ fn table(m: &Measured, steps: u16) -> String {
     row("  share of matrix product", known(m.step_speed(), &share), "%");
     row("feature extraction", format!("{:.0}", m.features_per_second), "images/s");
     row("  share of matrix product", known(m.features_speed(), &share), "%");
-    row("peak memory", known(m.memory, &|mib| format!("{mib:.0}")), "MiB");
+    row("peak memory", mebi(m.memory), "MiB");
+    if m.gpu.is_some() {
+        row("memory in use on the GPU", mebi(m.gpu_memory), "MiB, of all programs");
+    }
     row("whole experiment", human_time(m.training_time() + m.features_time()), "without fitting probes");
     row("  training", human_time(m.training_time()), &format!("{} steps of {}", m.steps, m.batch_size));
     row("  features for probes", human_time(m.features_time()), &format!("{} images", m.feature_images));
     let head = ["measure", "value", "unit"].map(String::from);
-    let numbers = match m.rounding {
-        Rounding::F32 | Rounding::Tf32 => "f32",
-        Rounding::Bf16 => "f32, products of bf16",
+    format!("{}\n{}\n{}", title(m), out::aligned(head, rows), phases(m))
+}
+
+fn threads(m: &Measured) -> String {
+    if m.threads == 1 { "1 thread".into() } else { format!("{} threads", m.threads) }
+}
+
+/// A GPU's steps take a few of them.
+fn milliseconds(m: &Measured, seconds: f64) -> String {
+    let digits = if m.gpu.is_some() { 3 } else { 1 };
+    format!("{:.digits$}", seconds * 1e3)
+}
+
+/// What was measured: device and numbers.
+fn title(m: &Measured) -> String {
+    let numbers = match (m.rounding, &m.gpu) {
+        (Rounding::F32, _) | (Rounding::Tf32, None) => "f32",
+        (Rounding::Tf32, Some(_)) => "f32, products of tf32",
+        (Rounding::Bf16, _) => "f32, products of bf16",
     };
-    format!("{}, {threads}, {numbers}\n{}\n{}", m.cpu, out::aligned(head, rows), phases(m))
+    let gpu = m.gpu.as_ref().map_or(String::new(), |gpu| format!("{gpu}, "));
+    format!("{gpu}{}, {}, {numbers}", m.cpu, threads(m))
 }
 
 /// The training step phase by phase: time, work, speed, and its share of the matrix product.
@@ -115,8 +146,8 @@ fn phases(m: &Measured) -> String {
         let speed = work.map(|w| w / time);
         [
             name.to_string(),
-            format!("{:.1}", time * 1e3),
-            format!("{:.1}", 100.0 * time / m.step),
+            milliseconds(m, time),
+            format!("{:.1}", 100.0 * time / m.marked_step),
             shown(work.map(|w| w / 1e9)),
             shown(speed.map(|s| s / 1e9)),
             shown(speed.map(|s| 100.0 * s / m.peak)),
@@ -124,7 +155,14 @@ fn phases(m: &Measured) -> String {
     };
     let rows: Vec<[String; 6]> = names.into_iter().enumerate().map(row).collect();
     let head = ["phase", "ms", "% of step", "GFLOP", "GFLOP/s", "% of product"].map(String::from);
-    out::aligned(head, rows)
+    let table = out::aligned(head, rows);
+    if m.gpu.is_none() {
+        return table;
+    }
+    let marked = milliseconds(m, m.marked_step);
+    format!(
+        "phases of other steps, {marked} ms each: the host waits for the GPU at the end of every phase\n{table}"
+    )
 }
 
 #[cfg(test)]

@@ -83,6 +83,25 @@ pub fn check_loss<D: Device<f32>, T>(prediction: &Rows<D, T>, target: &Rows<D>) 
     ensure(p == t && p.0 * p.1 > 0, || format!("predictions {p:?} against targets {t:?}"))
 }
 
+/// Columns of predictions and targets; refuses parts, an index or positions that do not fit together.
+pub fn check_skill<D: Device<f32>>(
+    prediction: &[Rows<D>],
+    targets: &[Rows<D>],
+    index: &[u32],
+    positions: &[u32],
+) -> Result<usize> {
+    let parts = || prediction.iter().chain(targets);
+    let d = parts().next().map_or(0, |part| part.shape().1);
+    ensure(d > 0 && parts().all(|part| part.shape().1 == d), || "rows of no or of different columns".into())?;
+    let count = |parts: &[Rows<D>]| parts.iter().map(|part| part.shape().0).sum::<usize>();
+    let (n, m) = (count(prediction), count(targets));
+    ensure(index.len() == n && positions.len() == m, || {
+        format!("{} indices, {} positions for {n} predictions of {m} targets", index.len(), positions.len())
+    })?;
+    ensure(index.iter().all(|i| (*i as usize) < m), || format!("an index beyond {m} targets"))?;
+    Ok(d)
+}
+
 /// Refuses moments and followers of other sizes than their parameter.
 pub fn check_updates<D: Device<f32>>(updates: &[AdamWUpdate<'_, D>]) -> Result<()> {
     updates.iter().try_for_each(|u| {

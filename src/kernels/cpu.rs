@@ -16,13 +16,14 @@ use ijepa_registry::{
 use super::attention::Heads;
 use super::block::{Layer, Values};
 use super::check::{
-    check_blocks, check_gather, check_linear, check_loss, check_mean, check_pairs, check_updates, ensure,
+    check_blocks, check_gather, check_linear, check_loss, check_mean, check_pairs, check_skill,
+    check_updates, ensure,
 };
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm, gather,
-    layer_norm, linear, loss as losses, mean, optimizer,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, Skill, TableTerm, gather,
+    layer_norm, linear, loss as losses, mean, optimizer, skill, to_host,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -110,6 +111,10 @@ impl Backend for Cpu {
 
     /// There are none: the images are here.
     type Images = Infallible;
+
+    fn memory_in_use(&self) -> Result<Option<usize>> {
+        Ok(None)
+    }
 
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
         tensor(self, values.to_vec(), shape)
@@ -271,6 +276,18 @@ impl Backend for Cpu {
             Ok(())
         });
         Ok(out.put_tape(tape))
+    }
+
+    fn skill(
+        prediction: &[Rows<Self>],
+        targets: &[Rows<Self>],
+        index: &[u32],
+        positions: &[u32],
+    ) -> Result<Skill> {
+        let dim = check_skill(prediction, targets, index, positions)?;
+        let values =
+            |parts: &[Rows<Self>]| Ok(parts.iter().map(to_host).collect::<Result<Vec<_>>>()?.concat());
+        Ok(skill::measure(&values(prediction)?, &values(targets)?, index, positions, dim))
     }
 
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {

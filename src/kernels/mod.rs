@@ -35,6 +35,7 @@ mod optimizer;
 mod pool;
 pub mod reference;
 mod simd;
+mod skill;
 mod split;
 mod stack;
 mod tile;
@@ -59,6 +60,7 @@ pub use gemm::{Packed, product, product_of_columns};
 pub use memory::keep_memory;
 #[doc(hidden)]
 pub use simd::{Level, limit_level, widest_level};
+pub use skill::Skill;
 pub use tile::Start;
 pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, RowLoss, TableTerm};
 
@@ -73,13 +75,16 @@ pub type LossValue<D> = Tensor<(), f32, D>;
 
 /// A device with the model's operators.
 ///
-/// No operator waits for the device; [`Backend::read`] and copies to the host do.
+/// No operator waits for the device; [`Backend::skill`], [`Backend::read`] and copies to the host do.
 pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// Whether reading waits for work under way, so that it is better done seldom.
     const READING_WAITS: bool;
 
     /// Images that stay on the device.
     type Images;
+
+    /// Bytes in use, by all programs, of the memory that is the device's own; none for a processor.
+    fn memory_in_use(&self) -> Result<Option<usize>>;
 
     /// See [`from_host`], which checks the size.
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>>;
@@ -158,6 +163,16 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
 
     /// The loss of predictions against targets of the same shape.
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>>;
+
+    /// How well a batch's predictions (n, d) tell its distinct targets (m, d), both cut into the parts of
+    /// the batch: prediction `i` is of target `index[i]`, target `j` is at grid position `positions[j]`.
+    /// Sums are f64. Waits for the device once.
+    fn skill(
+        prediction: &[Rows<Self>],
+        targets: &[Rows<Self>],
+        index: &[u32],
+        positions: &[u32],
+    ) -> Result<Skill>;
 
     /// Euclidean norm of the gradients of `params` together; a missing gradient counts as zero.
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>>;

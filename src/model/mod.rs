@@ -5,10 +5,8 @@ pub mod flops;
 mod jepa;
 mod pass;
 mod rows;
-mod skill;
 
 pub use build::{BuildDevice, Builder};
 pub use jepa::{Geometry, Jepa};
 pub use pass::{Mark, Outputs, Pass, Phase};
 pub use rows::TargetRows;
-pub use skill::Skill;

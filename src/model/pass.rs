@@ -3,11 +3,8 @@
 use dfdx::prelude::{Merge, PutTape, SplitTape, TryMul};
 use ijepa_registry::prelude::*;
 
-use super::{
-    rows::TargetRows,
-    skill::{Skill, measure},
-};
-use crate::kernels::{self, Backend};
+use super::rows::TargetRows;
+use crate::kernels::{Backend, Skill};
 
 /// The parts of a training step whose ends [`Mark`] reports, in order; the first four come again for
 /// every part of a batch.
@@ -91,12 +88,8 @@ impl<D: Backend> Outputs<D> {
         self.positions.len()
     }
 
-    /// How well the targets are predicted; `dim` values per row. Waits for the device.
-    pub fn skill(&self, dim: usize) -> Result<Skill, ModelError> {
-        let read = |parts: &[Rows<D>]| -> Result<Vec<f32>, ModelError> {
-            Ok(parts.iter().map(kernels::to_host).collect::<Result<Vec<_>, _>>()?.concat())
-        };
-        let (prediction, targets) = (read(&self.prediction)?, read(&self.targets)?);
-        Ok(measure(&prediction, &targets, &self.index, &self.positions, dim))
+    /// How well the targets are predicted. Waits for the device.
+    pub fn skill(&self) -> Result<Skill, ModelError> {
+        D::skill(&self.prediction, &self.targets, &self.index, &self.positions)
     }
 }

@@ -5,7 +5,11 @@ use std::ops::Range;
 use ijepa_registry::{prelude::*, recipe::Recipe};
 
 use super::Session;
-use crate::{data::BatchImages, kernels::Backend, model::BuildDevice};
+use crate::{
+    data::{BatchImages, LoaderPlan},
+    kernels::Backend,
+    model::BuildDevice,
+};
 
 /// The images of both splits on the device, as far as it has them.
 pub struct Resident<D: Backend> {
@@ -30,6 +34,12 @@ pub struct SplitImages<'a, D: Backend> {
 }
 
 impl<D: BuildDevice> Session<D> {
+    /// Batches of so many epochs in the form that the device takes.
+    pub fn loader_plan(&self, epochs: u64) -> LoaderPlan {
+        let recipes = self.resident.train.is_some();
+        LoaderPlan { recipes, ..LoaderPlan::new(self.plan.batch_size, epochs) }
+    }
+
     /// What is trained on.
     pub fn train_images(&self) -> SplitImages<'_, D> {
         SplitImages { split: &self.plan.source.data.train, resident: self.resident.train.as_ref() }

@@ -189,7 +189,5 @@ fn loader<D: BuildDevice>(session: &Session<D>) -> Loader {
     let per_epoch = plan.horizon.steps_per_epoch.max(1);
     let step = session.progress.step;
     let start = (step / per_epoch, (step % per_epoch) as usize);
-    let recipes = session.train_images().resident.is_some();
-    let loader = LoaderPlan { start, recipes, ..LoaderPlan::new(plan.batch_size, plan.epochs) };
-    Loader::start(&plan.source, &loader)
+    Loader::start(&plan.source, &LoaderPlan { start, ..session.loader_plan(plan.epochs) })
 }

@@ -115,7 +115,7 @@ impl<D: BuildDevice> Session<D> {
     fn details(&self, outputs: &Outputs<D>, masks: &MaskBatch) -> Result<MetricsRow, ModelError> {
         let step = self.progress.step;
         let Rates { learning_rate, weight_decay } = self.plan.rates(step);
-        let skill = outputs.skill(self.jepa.geometry.dim)?;
+        let skill = outputs.skill()?;
         let images = masks.plans.len() as f64;
         let mean_length = |lists: &mut dyn Iterator<Item = &Vec<u32>>| {
             let (mut sum, mut count) = (0, 0);
@@ -178,7 +178,7 @@ mod tests {
             let gradient_norm = Cpu::default().tensor_from_vec(vec![1.0], ());
             let numbers = StepNumbers { losses: passes.losses, gradient_norm };
             let loss = StepNumbers::read(&[numbers]).unwrap()[0].loss;
-            (loss, passes.gradients, passes.outputs.unwrap().skill(32).unwrap())
+            (loss, passes.gradients, passes.outputs.unwrap().skill().unwrap())
         };
         let (loss, whole, skill) = run(usize::MAX);
         for images in [1, 5, 15] {

@@ -199,5 +199,6 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
+    KERNEL(spread_parts) KERNEL(spread)
     return NOT_FOUND;
 }

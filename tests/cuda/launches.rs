@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cuda_shim::null::{Counts, take_counts};
 use dfdx::prelude::Cuda;
 use ijepa_run::{
-    data::{Batch, BatchSource, Loader, LoaderPlan},
+    data::{Batch, BatchSource, Loader},
     train::Session,
 };
 
@@ -38,19 +38,21 @@ const LAUNCHES: [(&str, usize); 20] = [
     ("weighted_sum", 1),
 ];
 
+/// What a step whose row is logged launches besides: explained variance and spread.
+const LAUNCHES_OF_A_ROW: [&str; 2] = ["spread", "spread_parts"];
+
 /// An epoch of batches whose images the device holds.
 fn batches(session: &Session<Cuda>) -> Loader {
     assert!(session.train_images().resident.is_some());
-    let plan = LoaderPlan { recipes: true, ..LoaderPlan::new(session.plan.batch_size, 1) };
-    Loader::start(&session.plan.source, &plan)
+    Loader::start(&session.plan.source, &session.loader_plan(1))
 }
 
 /// Counts of the second step, when nothing is set up any more.
-fn counts_of_a_step(session: &mut Session<Cuda>) -> Counts {
+fn counts_of_a_step(session: &mut Session<Cuda>, logged: bool) -> Counts {
     let mut batches = batches(session);
     session.step(&batches.next().unwrap(), false).unwrap();
     let _ = take_counts();
-    session.step(&batches.next().unwrap(), false).unwrap();
+    session.step(&batches.next().unwrap(), logged).unwrap();
     take_counts()
 }
 
@@ -60,7 +62,7 @@ fn launches_of_a_step() {
     if turn.gpu {
         return;
     }
-    let counts = counts_of_a_step(&mut session(&turn.cuda));
+    let counts = counts_of_a_step(&mut session(&turn.cuda), false);
     let expected: BTreeMap<String, usize> = LAUNCHES.iter().map(|(k, n)| (k.to_string(), *n)).collect();
     assert_eq!(counts.launches, expected, "{} kernels", counts.kernels());
     assert_eq!(counts.products, 57, "matrix products");
@@ -69,6 +71,22 @@ fn launches_of_a_step() {
     assert_eq!(counts.pageable, 0, "copies to the device that may wait for it");
     assert_eq!((counts.uploads, counts.fills), (21, 10), "copies to the device, fills");
     assert_eq!(counts.allocations, 163, "allocations");
+}
+
+#[test]
+fn a_logged_step_waits_once_and_reads_three_sums_of_every_group() {
+    let turn = device();
+    if turn.gpu {
+        return;
+    }
+    let plain = counts_of_a_step(&mut session(&turn.cuda), false);
+    let mut logged = counts_of_a_step(&mut session(&turn.cuda), true);
+    for kernel in LAUNCHES_OF_A_ROW {
+        assert_eq!(logged.launches.remove(kernel), Some(1), "{kernel}");
+    }
+    assert_eq!(logged.launches, plain.launches);
+    assert_eq!((logged.downloads, logged.waits, logged.pageable), (1, 1, 0));
+    assert_eq!((logged.uploads, logged.fills, logged.copies), (plain.uploads + 1, plain.fills, 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Without a GPU the kernels are emulated (see `emulator`), so that mathematics, host code and counts
 //! are checked on every machine; `scripts/gpu-check.sh` runs the same tests on a GPU.
 
+mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod emulator;

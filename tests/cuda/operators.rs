@@ -7,7 +7,7 @@ use cuda_shim::null::take_counts;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, NONE, Rounding, RowLoss, TableTerm, from_host,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, NONE, Rounding, RowLoss, Skill, TableTerm, from_host,
     keep_gradients, to_host,
 };
 
@@ -336,19 +336,85 @@ fn numbers_are_read_together() {
     assert!(Cuda::read(&[], &[]).unwrap().is_empty());
 }
 
+/// Predictions (n, d) near their targets (m, d), at `places` positions.
+fn skill<D: Backend>(device: &D, (n, m, d, places): (usize, usize, usize, usize)) -> Skill {
+    let mut r = Inputs::new(device, 9);
+    let positions: Vec<u32> = (0..m).map(|_| r.random.below(places) as u32).collect();
+    let index: Vec<u32> = (0..n).map(|_| r.random.below(m) as u32).collect();
+    // Far from 0 beside their spread, as what is not normalised may be.
+    let targets: Vec<f32> = r.random.values(m * d, 1.0).iter().map(|v| v + 7.0).collect();
+    let wanted = index.iter().flat_map(|&i| &targets[i as usize * d..(i as usize + 1) * d]);
+    let prediction: Vec<f32> = wanted.zip(r.random.values(n * d, 0.5)).map(|(t, e)| t + e).collect();
+    let (p, t) = (from_host(device, prediction, n, d).unwrap(), from_host(device, targets, m, d).unwrap());
+    D::skill(&[p], &[t], &index, &positions).unwrap()
+}
+
+fn measures(skill: &Skill) -> [f64; 5] {
+    let Skill { explained, constant, position, target_std, prediction_std } = *skill;
+    [explained, constant, position, target_std, prediction_std]
+}
+
+/// Sums in f64 in another order, of a few thousand terms.
+#[test]
+fn skill_is_that_of_the_cpu() {
+    let Some(turn) = computing_device() else { return };
+    // Several chunks, positions seen once, no position seen twice, one target, one of everything.
+    for sizes in [(300, 201, 10, 3), (77, 130, 300, 97), (50, 9, 17, 9000), (5, 1, 4, 1), (1, 1, 1, 1)] {
+        let (here, cpu) = (skill(&turn.cuda, sizes), skill(&Cpu::default(), sizes));
+        for (here, cpu) in measures(&here).into_iter().zip(measures(&cpu)) {
+            assert!((here - cpu).abs() <= 1e-9 * cpu.abs().max(1e-3), "{sizes:?}: {here}, not {cpu}");
+        }
+    }
+}
+
+/// The CPU's mean of equal rows is exact where their number is a power of two; the device's always is.
+#[test]
+fn collapsed_targets_have_no_spread() {
+    let Some(turn) = computing_device() else { return };
+    fn collapsed<D: Backend>(device: &D, rows: usize) -> Skill {
+        let targets = from_host(device, [0.1, -3.7, 1e-3].repeat(rows), rows, 3).unwrap();
+        let prediction = Inputs::new(device, 10).rows(rows, 3);
+        let index: Vec<u32> = (0..rows as u32).rev().collect();
+        let positions: Vec<u32> = index.iter().map(|i| i % 5).collect();
+        D::skill(&[prediction], &[targets], &index, &positions).unwrap()
+    }
+    let (here, cpu) = (collapsed(&turn.cuda, 256), collapsed(&Cpu::default(), 256));
+    assert_eq!(measures(&here)[..4], [0.0; 4]);
+    assert_eq!(measures(&cpu)[..4], [0.0; 4]);
+    assert!((here.prediction_std / cpu.prediction_std - 1.0).abs() < 1e-9);
+    assert_eq!(measures(&collapsed(&turn.cuda, 201))[..4], [0.0; 4]);
+}
+
+#[test]
+fn skill_of_what_does_not_fit_together_is_refused() {
+    let turn = crate::emulator::device();
+    let mut r = Inputs::new(&turn.cuda, 11);
+    let (p, t) = (r.rows(2, 3), r.rows(4, 3));
+    let refused = |p: &[Rows<Cuda>], index: &[u32], positions: &[u32]| {
+        Cuda::skill(p, std::slice::from_ref(&t), index, positions).unwrap_err().to_string()
+    };
+    let one = std::slice::from_ref(&p);
+    assert!(refused(one, &[0, 4], &[0; 4]).contains("beyond 4 targets"));
+    assert!(refused(one, &[0], &[0; 4]).contains("1 indices, 4 positions for 2 predictions of 4 targets"));
+    assert!(refused(&[p.clone(), p.clone()], &[0; 4], &[0; 4]).contains("2 and 1 parts"));
+    assert!(refused(&[], &[], &[0; 4]).contains("0 and 1 parts"));
+    assert!(refused(&[r.rows(2, 5)], &[0; 2], &[0; 4]).contains("different columns"));
+}
+
 /// Also with the threads of every block in reverse, which would show a missing barrier.
 #[test]
 fn the_same_inputs_give_the_same_bits() {
     let Some(turn) = computing_device() else { return };
     let cases = block_cases();
     let everything = || {
+        let explained = measures(&skill(&turn.cuda, (77, 130, 300, 97)));
         let mut all: Vec<Values> = cases.iter().map(|case| blocks(&turn.cuda, case, 2)).collect();
         all.push(gather(&turn.cuda, (20, 16, 700)));
         all.push(norm(&turn.cuda, (200, 33)));
         all.push(loss(&turn.cuda, (300, 24), RowLoss::Cosine));
         all.push(updates(&turn.cuda));
         all.push(many_updates(&turn.cuda));
-        all
+        (all, explained)
     };
     let forward = everything();
     run_backwards(true);

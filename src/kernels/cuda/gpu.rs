@@ -147,6 +147,13 @@ fn keep_freed_memory(driver: &CudaDevice) -> Result<(), DriverError> {
     }
 }
 
+/// Bytes of a device's memory that are not free.
+pub fn memory_in_use(device: &Cuda) -> Done<usize> {
+    Gpu::of(device)?.driver.bind_to_thread()?;
+    let (free, total) = result::mem_get_info()?;
+    Ok(total - free)
+}
+
 /// The name of a device, as the driver tells it.
 pub fn device_name(device: sys::CUdevice) -> Result<String, DriverError> {
     let mut text = [0u8; 128];
@@ -172,6 +179,7 @@ mod tests {
             include_str!("device/norm.cu"),
             include_str!("device/read.cu"),
             include_str!("device/rows.cu"),
+            include_str!("device/skill.cu"),
             include_str!("device/sums.cu"),
             include_str!("device/update.cu"),
         ];

@@ -21,6 +21,7 @@ mod open;
 mod product;
 mod read;
 mod scatter;
+mod skill;
 mod stack;
 mod staging;
 mod sums;
@@ -33,13 +34,19 @@ use ijepa_registry::{
     tensor::{Flat, Gradients, ModelError, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar},
 };
 
-use super::{AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, TableTerm};
+use super::{
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, Skill, TableTerm,
+};
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
 impl Backend for Cuda {
     const READING_WAITS: bool = true;
 
     type Images = images::Images;
+
+    fn memory_in_use(&self) -> Result<Option<usize>> {
+        gpu::memory_in_use(self).map(Some).map_err(ModelError::from_debug)
+    }
 
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
         nodes::upload(self, values, shape).map_err(ModelError::from_debug)
@@ -109,6 +116,15 @@ impl Backend for Cuda {
 
     fn loss(loss: RowLoss, prediction: TapedRows<Self>, target: &Rows<Self>) -> Result<TapedScalar<Self>> {
         nodes::loss(loss, prediction, target)
+    }
+
+    fn skill(
+        prediction: &[Rows<Self>],
+        targets: &[Rows<Self>],
+        index: &[u32],
+        positions: &[u32],
+    ) -> Result<Skill> {
+        skill::skill(prediction, targets, index, positions)
     }
 
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {

@@ -71,7 +71,7 @@ fn plan(index: &[u32]) -> Vec<Stage> {
 }
 
 /// Rows in the order of where they go, where each destination's rows start, and the destinations.
-fn sorted(index: &[u32]) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+pub fn sorted(index: &[u32]) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let kept = || index.iter().enumerate().filter(|(_, to)| **to != NONE);
     let mut counts = vec![0u32; kept().map(|(_, to)| *to as usize + 1).max().unwrap_or(0)];
     kept().for_each(|(_, to)| counts[*to as usize] += 1);

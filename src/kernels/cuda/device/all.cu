@@ -6,5 +6,6 @@
 #include "norm.cu"
 #include "read.cu"
 #include "rows.cu"
+#include "skill.cu"
 #include "sums.cu"
 #include "update.cu"

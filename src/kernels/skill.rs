@@ -17,6 +17,34 @@ pub struct Skill {
     pub prediction_std: f64,
 }
 
+/// The sums that a [`Skill`] is made of.
+pub struct Parts {
+    /// Squared distance of the predictions to their targets.
+    pub error: f64,
+    /// Squared distance of the predicted targets to their mean.
+    pub total: f64,
+    /// Spread of the distinct targets.
+    pub distinct: Scatter,
+    /// Squared error of predicting each distinct target by the others at its position.
+    pub position_error: f64,
+    /// Spread of the predictions.
+    pub predictions: Scatter,
+}
+
+impl Parts {
+    /// The measures.
+    pub fn skill(&self) -> Skill {
+        let ratio = |error: f64, total: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
+        Skill {
+            explained: ratio(self.error, self.total),
+            constant: ratio(self.distinct.left_out, self.distinct.sum),
+            position: ratio(self.position_error, self.distinct.sum),
+            target_std: self.distinct.std,
+            prediction_std: self.predictions.std,
+        }
+    }
+}
+
 /// Measures predictions `(row, dim)` against the distinct `targets` `(patch, dim)`; `index` names
 /// the target of every predicted row, `positions` the grid position of every target.
 pub fn measure(prediction: &[f32], targets: &[f32], index: &[u32], positions: &[u32], dim: usize) -> Skill {
@@ -25,32 +53,39 @@ pub fn measure(prediction: &[f32], targets: &[f32], index: &[u32], positions: &[
     let predictions: Vec<&[f32]> = prediction.chunks_exact(dim).collect();
     let distinct: Vec<&[f32]> = targets.chunks_exact(dim).collect();
     let error: f64 = predictions.iter().zip(&predicted_targets).map(|(p, h)| square_distance(p, h)).sum();
-    let total = scatter(&predicted_targets).sum;
-    let distinct_total = scatter(&distinct);
-    let ratio = |error: f64, total: f64| if total > 0.0 { 1.0 - error / total } else { 0.0 };
-    Skill {
-        explained: ratio(error, total),
-        constant: ratio(distinct_total.left_out, distinct_total.sum),
-        position: ratio(position_error(&distinct, positions), distinct_total.sum),
-        target_std: distinct_total.std,
-        prediction_std: scatter(&predictions).std,
-    }
+    let parts = Parts {
+        error,
+        total: scatter(&predicted_targets).sum,
+        distinct: scatter(&distinct),
+        position_error: position_error(&distinct, positions),
+        predictions: scatter(&predictions),
+    };
+    parts.skill()
 }
 
 /// Spread of rows around their mean.
-struct Scatter {
+#[derive(Clone, Copy, Debug)]
+pub struct Scatter {
     /// Sum of squared distances to the mean.
-    sum: f64,
+    pub sum: f64,
     /// The same, each row against the mean of the others: `|h - mean| n / (n - 1)`.
-    left_out: f64,
+    pub left_out: f64,
     /// Standard deviation per feature, averaged.
-    std: f64,
+    pub std: f64,
+}
+
+impl Scatter {
+    /// That of `n` rows with this sum and mean standard deviation.
+    pub fn new(n: f64, sum: f64, std: f64) -> Self {
+        let left_out = if n > 1.0 { sum * (n / (n - 1.0)).powi(2) } else { sum };
+        Scatter { sum, left_out, std }
+    }
 }
 
 fn scatter(rows: &[&[f32]]) -> Scatter {
     let n = rows.len() as f64;
     let Some(dim) = rows.first().map(|r| r.len()) else {
-        return Scatter { sum: 0.0, left_out: 0.0, std: 0.0 };
+        return Scatter::new(n, 0.0, 0.0);
     };
     let mut mean = vec![0.0; dim];
     for row in rows {
@@ -63,8 +98,7 @@ fn scatter(rows: &[&[f32]]) -> Scatter {
         }
     }
     let sum: f64 = squares.iter().sum();
-    let left_out = if n > 1.0 { sum * (n / (n - 1.0)).powi(2) } else { sum };
-    Scatter { sum, left_out, std: squares.iter().map(|s| (s / n).sqrt()).sum::<f64>() / dim as f64 }
+    Scatter::new(n, sum, squares.iter().map(|s| (s / n).sqrt()).sum::<f64>() / dim as f64)
 }
 
 /// Squared error of predicting each row by the mean of the *other* rows at its position; a

@@ -1,0 +1,36 @@
+# Stage `slots` of gpu-check.sh: runs per hour of a small sweep with k runs at a time on one GPU.
+# shellcheck shell=bash disable=SC2154
+
+# Sixteen runs, so that eight at a time are not over when the first one is.
+seeds=16
+counts=(1 2 4 8)
+set='{ train.matmul: tf32 }'
+if [ "$device" = cpu ]; then
+    seeds=4
+    counts=(1 2)
+    set='{ dataset.train: 128, dataset.test: 32, train.epochs: 2 }'
+fi
+
+# sweep_of SLOTS: the file. Slots of a dry run are processes, which `-j` counts.
+sweep_of() {
+    printf 'version: 1\nname: slots\nbase: %s\n' "$PWD/experiments/quickstart.yaml"
+    printf 'arms: [{ name: quickstart, set: %s }]\nseeds: %s\n' "$set" "$seeds"
+    printf 'metric: { name: knn/target/colour/top1, goal: maximize }\n'
+    [ "$device" = cpu ] || printf 'gpus: { devices: [0], slots: %s }\n' "$1"
+}
+
+# Interrupted halfway it starts over: what is wanted is the time of all runs together.
+slots() {
+    local file=$work/slots-$1.yaml folder=$work/slots-$1 start parallel=() seconds
+    [ "$device" = cpu ] && parallel=(-j "$1" device=cpu)
+    sweep_of "$1" >"$file"
+    rm -rf "$folder"
+    start=$(date +%s%N)
+    "$program" "$file" "${parallel[@]}" --output "$folder" || return 1
+    seconds=$(awk -v from="$start" -v to="$(date +%s%N)" 'BEGIN { printf "%.1f", (to - from) / 1e9 }')
+    row "$(awk -v runs="$seeds" -v s="$seconds" 'BEGIN { printf "%.0f", 3600 * runs / s }') runs per hour ($seeds in $seconds s)"
+}
+
+for count in "${counts[@]}"; do
+    check "quickstart, $count at a time" slots "$count"
+done
