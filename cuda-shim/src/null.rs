@@ -61,6 +61,7 @@ static EXECUTE: OnceLock<Execute> = OnceLock::new();
 /// Memory of the imaginary device, and how much of it is said to be free.
 const MEMORY: usize = 1 << 37;
 static FREE: AtomicUsize = AtomicUsize::new(MEMORY);
+static LARGEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Puts the null driver in the place of NVIDIA's libraries. Returns false if they, or it, were loaded
 /// before.
@@ -81,6 +82,11 @@ pub fn install(execute: Option<Execute>) -> bool {
 /// Has the driver say that this much of its memory is free, or none: all of it. It gives more all the same.
 pub fn set_free_memory(bytes: Option<usize>) {
     FREE.store(bytes.unwrap_or(MEMORY), Ordering::Relaxed);
+}
+
+/// Has the driver refuse larger blocks for lack of memory, or none: give every one.
+pub fn set_largest_block(bytes: Option<usize>) {
+    LARGEST.store(bytes.unwrap_or(usize::MAX), Ordering::Relaxed);
 }
 
 /// What was asked since the last call.

@@ -23,6 +23,9 @@ pub type TapedScalar<D> = Tensor<(), f32, D, OwnedTape<f32, D>>;
 /// A number on the device, such as a norm. Reading it waits for all that the device has to do before.
 pub type Scalar<D> = Tensor<(), f64, D>;
 
+/// What a person can do about it.
+const OUT_OF_MEMORY: &str = "the GPU has no memory left: fewer programs on it (`slots` of a sweep), a smaller batch or model need less";
+
 /// Any failure while building or running a model.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -31,7 +34,12 @@ pub struct ModelError(pub String);
 impl ModelError {
     /// Wraps a device error (out of memory, a failed launch) or any other cause.
     pub fn from_debug(cause: impl std::fmt::Debug) -> Self {
-        ModelError(format!("{cause:?}"))
+        let cause = format!("{cause:?}");
+        // The devices' error types have nothing in common but their text.
+        if cause.contains("CUDA_ERROR_OUT_OF_MEMORY") {
+            return ModelError(format!("{OUT_OF_MEMORY} ({cause})"));
+        }
+        ModelError(cause)
     }
 }
 

@@ -8,7 +8,7 @@ use super::Rates;
 use crate::{
     config::Experiment,
     model::{
-        BuildDevice,
+        PART_TOKENS,
         flops::{ModelSize, StepFlop, typical_masks},
     },
     sweep::{Cost, Costs},
@@ -91,7 +91,7 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
             // Weights, gradients and two moments; the moving average.
             let state = 4 * of_encoder + 4 * of_predictor + of_encoder;
             let images = experiment.dataset.object.train_count().unwrap_or(0) * image.len();
-            let part = experiment.train.batch_size.min((Cpu::PART_TOKENS / grid.len()).max(1));
+            let part = experiment.train.batch_size.min((PART_TOKENS / grid.len()).max(1));
             let largest = steps.iter().map(|plans| size.activations(&plans[..part])).fold(0.0, f64::max);
             let activations = WITH_WORKING_MEMORY * largest;
             4.0 * (state as f64 + activations) + images as f64 + PROGRAM

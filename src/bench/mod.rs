@@ -139,7 +139,7 @@ fn measure_on<D: BuildDevice>(
     let before = speeds()?;
     let Steps { step, wait, phases, marked, flop } = steps::steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
-    let gpu_memory = device.memory_in_use().map_err(TrainError::from)?;
+    let gpu_memory = device.memory().map_err(TrainError::from)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
     let after = speeds()?;
     let size = session.jepa.size();
@@ -159,7 +159,7 @@ fn measure_on<D: BuildDevice>(
         features_per_second: 1.0 / features,
         flop_per_feature: size.map(|s| s.features()),
         memory: card::peak_memory(),
-        gpu_memory: gpu_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
+        gpu_memory: gpu_memory.map(|memory| memory.in_use as f64 / f64::from(1 << 20)),
         steps: horizon.steps,
         feature_images: feature_passes(&session.plan) * (train + test) as u64,
     })

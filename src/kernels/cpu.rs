@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 
-use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, TensorFromVec};
+use dfdx::prelude::{Cpu, HasShape, PutTape, ReshapeTo, SplitTape, TensorFromVec, TryMul};
 use ijepa_registry::{
     image::ImageShape,
     recipe::Recipe,
@@ -22,8 +22,8 @@ use super::check::{
 use super::pool::Buffer;
 use super::stack::{self, Plan};
 use super::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, Skill, TableTerm, gather,
-    layer_norm, linear, loss as losses, mean, optimizer, skill, to_host,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Memory, Result, Rounding, RowLoss, Skill, TableTerm,
+    gather, layer_norm, linear, loss as losses, mean, optimizer, skill, to_host,
 };
 
 /// Takes the gradient of a tensor, or of its ghost (whose type has no public name), out of a
@@ -112,7 +112,7 @@ impl Backend for Cpu {
     /// There are none: the images are here.
     type Images = Infallible;
 
-    fn memory_in_use(&self) -> Result<Option<usize>> {
+    fn memory(&self) -> Result<Option<Memory>> {
         Ok(None)
     }
 
@@ -288,6 +288,10 @@ impl Backend for Cpu {
         let values =
             |parts: &[Rows<Self>]| Ok(parts.iter().map(to_host).collect::<Result<Vec<_>>>()?.concat());
         Ok(skill::measure(&values(prediction)?, &values(targets)?, index, positions, dim))
+    }
+
+    fn scale(loss: TapedScalar<Self>, factor: f32) -> Result<TapedScalar<Self>> {
+        loss.try_mul(factor).map_err(ModelError::from_debug)
     }
 
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {

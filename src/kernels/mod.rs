@@ -62,7 +62,7 @@ pub use memory::keep_memory;
 pub use simd::{Level, limit_level, widest_level};
 pub use skill::Skill;
 pub use tile::Start;
-pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, RowLoss, TableTerm};
+pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, Memory, RowLoss, TableTerm};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -83,8 +83,8 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// Images that stay on the device.
     type Images;
 
-    /// Bytes in use, by all programs, of the memory that is the device's own; none for a processor.
-    fn memory_in_use(&self) -> Result<Option<usize>>;
+    /// The memory that is the device's own; none for a processor.
+    fn memory(&self) -> Result<Option<Memory>>;
 
     /// See [`from_host`], which checks the size.
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>>;
@@ -173,6 +173,9 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
         index: &[u32],
         positions: &[u32],
     ) -> Result<Skill>;
+
+    /// `factor` times a loss.
+    fn scale(loss: TapedScalar<Self>, factor: f32) -> Result<TapedScalar<Self>>;
 
     /// Euclidean norm of the gradients of `params` together; a missing gradient counts as zero.
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>>;

@@ -115,6 +115,15 @@ pub struct TableTerm<'a, D: Device<f32>> {
     pub trained: bool,
 }
 
+/// A device's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub total: usize,
+    /// What all programs use of it.
+    pub in_use: usize,
+}
+
 /// A loss between predicted and target rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RowLoss {

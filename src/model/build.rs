@@ -25,9 +25,6 @@ pub struct Builder {
 
 /// A device that components can be built on: picks the right method of every settings trait.
 pub trait BuildDevice: Backend {
-    /// Patches of whole images that a step passes through the model together, at most. More share their
-    /// overheads between more of them and take more memory.
-    const PART_TOKENS: usize;
     /// Builds an encoder here.
     fn build_encoder(
         settings: &dyn EncoderSettings,
@@ -45,9 +42,8 @@ pub trait BuildDevice: Backend {
 }
 
 macro_rules! build_on {
-    ($device:ty, $method:ident, $part_tokens:expr) => {
+    ($device:ty, $method:ident) => {
         impl BuildDevice for $device {
-            const PART_TOKENS: usize = $part_tokens;
             fn build_encoder(
                 settings: &dyn EncoderSettings,
                 context: &EncoderContext<Self>,
@@ -70,10 +66,9 @@ macro_rules! build_on {
     };
 }
 
-// Enough groups of tokens for a few dozen threads.
-build_on!(Cpu, cpu, 4096);
+build_on!(Cpu, cpu);
 #[cfg(feature = "cuda-base")]
-build_on!(dfdx::prelude::Cuda, cuda, usize::MAX);
+build_on!(dfdx::prelude::Cuda, cuda);
 
 impl Builder {
     /// The untrained encoder: what training starts from, and the `random_init` control.

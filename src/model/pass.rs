@@ -1,6 +1,6 @@
 //! One pass through the model, forward to backward, and what is kept of it for the metrics.
 
-use dfdx::prelude::{Merge, PutTape, SplitTape, TryMul};
+use dfdx::prelude::{Merge, PutTape, SplitTape};
 use ijepa_registry::prelude::*;
 
 use super::rows::TargetRows;
@@ -49,8 +49,8 @@ impl<D: Backend> Pass<D> {
         let Pass { loss, prediction, targets, .. } = self;
         drop((prediction, targets));
         // The whole of a batch needs no scaling, nor a kernel of dfdx for it, which a GPU may lack.
-        let scaled = if share == 1.0 { Ok(loss) } else { loss.try_mul(share as f32) };
-        let (loss, tape) = scaled.map_err(ModelError::from_debug)?.split_tape();
+        let scaled = if share == 1.0 { loss } else { D::scale(loss, share as f32)? };
+        let (loss, tape) = scaled.split_tape();
         // A scalar that carries the earlier gradients brings them onto this tape.
         let (_, earlier) = loss.trace(earlier).split_tape();
         loss.put_tape(tape.merge(earlier)).try_backward().map_err(ModelError::from_debug)

@@ -5,7 +5,7 @@ use ijepa_registry::prelude::*;
 use super::{RunPlan, StepNumbers, TrainError, resident::Resident};
 use crate::{
     events::{Progress, Snapshot},
-    model::{BuildDevice, Builder, Jepa},
+    model::{BuildDevice, Builder, Jepa, flops::typical_masks, part_tokens},
 };
 
 /// Prefix of optimizer tensors in a snapshot.
@@ -23,6 +23,8 @@ pub struct Session<D: BuildDevice> {
     pub optimizer: Box<dyn Optimizer<D>>,
     /// Images on the device.
     pub(super) resident: Resident<D>,
+    /// Patches of whole images that a step passes through the model together, at most.
+    pub part_tokens: usize,
     /// Where the run stands.
     pub progress: Progress,
     /// Gradients of the last step, whose memory the next one uses again.
@@ -37,8 +39,18 @@ impl<D: BuildDevice> Session<D> {
         let jepa = builder.model(device)?;
         let optimizer = builder.optimizer();
         let resident = Resident::new(device, &plan.source.data)?;
-        let (progress, gradients) = (Progress::default(), Gradients::leaky());
-        Ok(Session { plan, builder, jepa, optimizer, resident, progress, gradients, unread: Vec::new() })
+        let part_tokens = part_tokens(device, || activation_bytes(&jepa, &plan))?;
+        Ok(Session {
+            plan,
+            builder,
+            jepa,
+            optimizer,
+            resident,
+            part_tokens,
+            progress: Progress::default(),
+            gradients: Gradients::leaky(),
+            unread: Vec::new(),
+        })
     }
 
     /// Everything needed to continue.
@@ -74,4 +86,13 @@ impl<D: BuildDevice> Session<D> {
         self.progress = snapshot.progress;
         Ok(())
     }
+}
+
+/// Bytes that backward needs per patch of whole images, with the largest of some masks; none for a model of
+/// unknown sizes.
+fn activation_bytes<D: BuildDevice>(jepa: &Jepa<D>, plan: &RunPlan) -> Option<f64> {
+    let (size, source, grid) = (jepa.size()?, &plan.source, jepa.geometry.grid());
+    let masks = typical_masks(source.masking.as_ref(), grid, source.seed, plan.batch_size);
+    let largest = masks.map(|plans| size.activations(&plans)).fold(0.0, f64::max);
+    Some(4.0 * largest / (plan.batch_size * grid.len()) as f64)
 }

@@ -49,7 +49,7 @@ impl<D: BuildDevice> Session<D> {
         let step = self.progress.step;
         let cleared = self.cleared_gradients()?;
         let Passes { losses, mut gradients, outputs } =
-            self.passes(batch, cleared, D::PART_TOKENS, detailed, mark)?;
+            self.passes(batch, cleared, self.part_tokens, detailed, mark)?;
         let (rates, momentum) = (self.plan.rates(step), self.plan.momentum(step));
         let optimizer = self.optimizer.as_mut();
         let StepReport { gradient_norm } = self.jepa.update(optimizer, &mut gradients, rates, momentum)?;

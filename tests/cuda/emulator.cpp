@@ -196,7 +196,7 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     SIZES(attention_forward) SIZES(attention_queries) SIZES(attention_keys) KERNEL(attention_delta)
     KERNEL(gelu_forward) KERNEL(gelu_backward) KERNEL(residual_norm) KERNEL(norm_backward)
     KERNEL(row_sums) KERNEL(add_chunks) KERNEL(weighted_sum)
-    KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward)
+    KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward) KERNEL(scale)
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     KERNEL(spread_parts) KERNEL(spread)

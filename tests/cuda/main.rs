@@ -11,5 +11,6 @@ mod gradients;
 mod images;
 mod launches;
 mod operators;
+mod parts;
 mod reading;
 mod training;

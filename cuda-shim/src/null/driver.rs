@@ -9,13 +9,14 @@ use std::{
     },
 };
 
-use super::{EXECUTE, FREE, MEMORY, bind_to, count};
+use super::{EXECUTE, FREE, LARGEST, MEMORY, bind_to, count};
 use crate::symbols::DRIVER;
 
 /// `CUDA_SUCCESS` and the errors that a misuse gets.
 const SUCCESS: c_int = 0;
 const INVALID_VALUE: c_int = 1;
 const INVALID_PTX: c_int = 218;
+const OUT_OF_MEMORY: c_int = 2;
 const NOT_FOUND: c_int = 500;
 
 /// Where nothing is carried out, larger blocks are addresses without memory, which are neither written
@@ -149,6 +150,9 @@ unsafe extern "C" fn describe(_error: c_int, text: *mut *const c_char) -> c_int 
 
 unsafe extern "C" fn allocate(to: *mut u64, bytes: usize) -> c_int {
     count(|c| c.allocations += 1);
+    if bytes > LARGEST.load(Ordering::Relaxed) {
+        return OUT_OF_MEMORY;
+    }
     let block = if EXECUTE.get().is_some() {
         // Bits of a NaN: a kernel that reads what none has written shows.
         unsafe {

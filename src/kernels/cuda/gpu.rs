@@ -8,6 +8,7 @@ use cudarc::cublas::CudaBlas;
 use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceRepr, DriverError, result, sys};
 use dfdx::prelude::{Cuda, CudaError, Storage};
 
+use super::super::Memory;
 use super::address::At;
 use super::staging::Staging;
 
@@ -99,6 +100,13 @@ impl Gpu {
         Ok(copy)
     }
 
+    /// Copies bytes on the device.
+    pub fn copy(&self, from: At, to: At, bytes: At) -> Done<()> {
+        self.driver.bind_to_thread()?;
+        // SAFETY: callers pass blocks that hold so many bytes.
+        Ok(unsafe { result::memcpy_dtod_async(to, from, bytes as usize, *self.driver.cu_stream()) }?)
+    }
+
     /// Copies host values to an address on the device, without waiting for it.
     pub fn copy_in<E: DeviceRepr>(&self, values: &[E], to: At) -> Done<()> {
         let stream = *self.driver.cu_stream();
@@ -147,11 +155,11 @@ fn keep_freed_memory(driver: &CudaDevice) -> Result<(), DriverError> {
     }
 }
 
-/// Bytes of a device's memory that are not free.
-pub fn memory_in_use(device: &Cuda) -> Done<usize> {
+/// A device's memory, and how much of it is not free.
+pub fn memory(device: &Cuda) -> Done<Memory> {
     Gpu::of(device)?.driver.bind_to_thread()?;
     let (free, total) = result::mem_get_info()?;
-    Ok(total - free)
+    Ok(Memory { total, in_use: total - free })
 }
 
 /// The name of a device, as the driver tells it.

@@ -35,7 +35,7 @@ use ijepa_registry::{
 };
 
 use super::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Result, Rounding, RowLoss, Skill, TableTerm,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Memory, Result, Rounding, RowLoss, Skill, TableTerm,
 };
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
@@ -44,8 +44,8 @@ impl Backend for Cuda {
 
     type Images = images::Images;
 
-    fn memory_in_use(&self) -> Result<Option<usize>> {
-        gpu::memory_in_use(self).map(Some).map_err(ModelError::from_debug)
+    fn memory(&self) -> Result<Option<Memory>> {
+        gpu::memory(self).map(Some).map_err(ModelError::from_debug)
     }
 
     fn upload(&self, values: &[f32], shape: (usize, usize)) -> Result<Rows<Self>> {
@@ -125,6 +125,10 @@ impl Backend for Cuda {
         positions: &[u32],
     ) -> Result<Skill> {
         skill::skill(prediction, targets, index, positions)
+    }
+
+    fn scale(loss: TapedScalar<Self>, factor: f32) -> Result<TapedScalar<Self>> {
+        nodes::scale(loss, factor).map_err(ModelError::from_debug)
     }
 
     fn gradient_norm(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<Scalar<Self>> {

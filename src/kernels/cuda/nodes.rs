@@ -195,6 +195,20 @@ pub fn loss(loss: RowLoss, prediction: TapedRows<Cuda>, target: &Rows<Cuda>) -> 
     loss_node(loss, p, t, tape).map_err(ModelError::from_debug)
 }
 
+/// See [`super::Backend::scale`].
+pub fn scale(loss: TapedScalar<Cuda>, factor: f32) -> Done<TapedScalar<Cuda>> {
+    let (loss, mut tape) = loss.split_tape();
+    let (gpu, y) = (Gpu::of(loss.device())?, unfilled(loss.device(), ())?);
+    let one = Grid::blocks(1, 1, 1);
+    gpu.launch("scale", one, &args![of(&loss)?, of(&y)?, factor, false])?;
+    let ghost = y.ghost();
+    tape.add_backward_op(move |g| {
+        let (dy, dloss) = (slope!(g, &ghost), slope!(g, &loss));
+        gpu.launch("scale", one, &args![dy, dloss, factor, true])
+    });
+    Ok(y.put_tape(tape))
+}
+
 /// The kernels' number of a loss, its `beta`, and the factor of each row.
 fn numbers(loss: RowLoss, rows: usize, d: usize) -> (usize, f32, f32) {
     match loss {

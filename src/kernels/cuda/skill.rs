@@ -4,13 +4,14 @@
 //! group.
 
 use cudarc::driver::DevicePtr;
-use dfdx::prelude::Cuda;
+use dfdx::prelude::{Cuda, HasShape};
 use ijepa_registry::tensor::{ModelError, Rows};
 
 use super::super::check::{check_skill, ensure};
 use super::super::skill::{Parts, Scatter};
 use super::super::{Result, Skill};
-use super::address::{At, of};
+use super::address::{At, of, unfilled};
+use super::block::floats;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::nodes::split;
@@ -28,7 +29,7 @@ const CHUNK_WORDS: usize = 4;
 /// In the place of a start in the order list: rows as they come; the first row of what is taken off.
 const NONE: i32 = -1;
 
-/// See [`super::Backend::skill`]. A batch is one part here.
+/// See [`super::Backend::skill`].
 pub fn skill(
     prediction: &[Rows<Cuda>],
     targets: &[Rows<Cuda>],
@@ -36,12 +37,31 @@ pub fn skill(
     positions: &[u32],
 ) -> Result<Skill> {
     let d = check_skill(prediction, targets, index, positions)?;
-    let ([prediction], [targets]) = (prediction, targets) else {
-        return Err(ModelError(format!("a batch in {} and {} parts", prediction.len(), targets.len())));
-    };
     ensure(!index.is_empty() && !positions.is_empty(), || "no prediction, or no target".into())?;
-    let (prediction, targets) = (split(prediction.clone())?.0, split(targets.clone())?.0);
+    let (prediction, targets) = (together(prediction, d)?, together(targets, d)?);
     measure(&prediction, &targets, index, positions, d).map_err(ModelError::from_debug)
+}
+
+/// The rows of all parts in one tensor.
+fn together(parts: &[Rows<Cuda>], d: usize) -> Result<Rows<Cuda>> {
+    let parts = parts.iter().map(|part| Ok(split(part.clone())?.0)).collect::<Result<Vec<_>>>()?;
+    match <[_; 1]>::try_from(parts) {
+        Ok([whole]) => Ok(whole),
+        Err(parts) => joined(&parts, d).map_err(ModelError::from_debug),
+    }
+}
+
+fn joined(parts: &[Rows<Cuda>], d: usize) -> Done<Rows<Cuda>> {
+    let device = parts[0].device();
+    let gpu = Gpu::of(device)?;
+    let all: Rows<Cuda> = unfilled(device, (parts.iter().map(|part| part.shape().0).sum(), d))?;
+    let mut to = of(&all)?;
+    for part in parts {
+        let bytes = floats(part.shape().0 * d);
+        gpu.copy(of(part)?, to, bytes)?;
+        to += bytes;
+    }
+    Ok(all)
 }
 
 fn measure(p: &Rows<Cuda>, h: &Rows<Cuda>, index: &[u32], positions: &[u32], d: usize) -> Done<Skill> {

@@ -69,3 +69,8 @@ extern "C" __global__ void loss_backward(const float *p, const float *t, const f
         else dp[i] += w * fminf(fmaxf(e / beta, -1.f), 1.f);
     }
 }
+
+// y = (accumulate ? y : 0) + factor x, of one number.
+extern "C" __global__ void scale(const float *x, float *y, float factor, int accumulate) {
+    y[0] = (accumulate ? y[0] : 0.f) + factor * x[0];
+}
