@@ -31,6 +31,23 @@ slots() {
     row "$(awk -v runs="$seeds" -v s="$seconds" 'BEGIN { printf "%.0f", 3600 * runs / s }') runs per hour ($seeds in $seconds s)"
 }
 
+# The same with NVIDIA's Multi-Process Service, a daemon of our own: kernels of several processes at once.
+slots_with_mps() {
+    if ! command -v nvidia-cuda-mps-control >/dev/null; then
+        row "nvidia-cuda-mps-control is not on the PATH: not measured"
+        return
+    fi
+    export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps
+    mkdir -p "$work/mps" && nvidia-cuda-mps-control -d || return 1
+    local status=0
+    slots "$1" || status=1
+    echo quit | nvidia-cuda-mps-control
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    return $status
+}
+
 for count in "${counts[@]}"; do
     check "quickstart, $count at a time" slots "$count"
 done
+most=${counts[-1]}
+check "quickstart, $most at a time, Multi-Process Service" slots_with_mps "$most"
