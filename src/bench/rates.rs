@@ -11,12 +11,17 @@ use ijepa_registry::{kinds::LoadContext, tensor::Cpu};
 
 use crate::{
     config::{self, Experiment},
+    model::BuildDevice,
     results::{
         card,
         columns::{RATES, number},
         write_atomic,
     },
-    run::{check_data, start_threads},
+    run::{
+        RunError, check_data,
+        device::{self, Place},
+        start_threads,
+    },
     train::{RunPlan, Session},
 };
 
@@ -37,15 +42,20 @@ impl Rates {
 
     /// Seconds per step of `experiment`, whose sizes are called `key`: read, else measured and kept.
     pub fn seconds_per_step(&self, key: &str, experiment: &Experiment) -> Result<f64, String> {
-        let cpu = card::cpu_name();
+        let place = device::choose(experiment.device).map_err(|e| e.to_string())?;
+        let device = match &place {
+            Place::Cpu => card::cpu_name(),
+            #[cfg(feature = "cuda-base")]
+            Place::Cuda(_, name) => name.clone(),
+        };
         let mut rows = self.rows();
-        let named = [cpu.as_str(), &self.threads.to_string(), key].map(str::to_owned);
+        let named = [device.as_str(), &self.threads.to_string(), key].map(str::to_owned);
         if let Some(row) = rows.iter().find(|row| row[..3] == named) {
             return row[3].parse().map_err(|_| format!("{}: `{}` is no number", self.path.display(), row[3]));
         }
-        let seconds = measure(experiment, self.threads)?;
-        let [cpu, threads, key] = named;
-        rows.push([cpu, threads, key, number(seconds)]);
+        let seconds = measure(experiment, &place, self.threads)?;
+        let [device, threads, key] = named;
+        rows.push([device, threads, key, number(seconds)]);
         self.write(&rows).map_err(|e| e.to_string())?;
         // As it will be read.
         Ok(number(seconds).parse().unwrap_or(seconds))
@@ -66,15 +76,25 @@ impl Rates {
     }
 }
 
-/// Mean seconds of a step.
-fn measure(experiment: &Experiment, threads: usize) -> Result<f64, String> {
+/// Mean seconds of a step, where the experiment would run.
+fn measure(experiment: &Experiment, place: &Place, threads: usize) -> Result<f64, String> {
     start_threads(Some(threads));
+    let seconds = match place {
+        Place::Cpu => measure_on(&Cpu::default(), experiment),
+        #[cfg(feature = "cuda-base")]
+        Place::Cuda(ordinal, _) => device::open(*ordinal).and_then(|gpu| measure_on(&gpu, experiment)),
+    };
+    seconds.map_err(|e| e.to_string())
+}
+
+fn measure_on<D: BuildDevice>(device: &D, experiment: &Experiment) -> Result<f64, RunError> {
     let read = |name: &str| Err(format!("there is no {name}"));
     // A plan takes an experiment apart; this one is still needed whole.
-    let again = config::load("experiment", &experiment.to_yaml(), &[], &read).map_err(|e| e.to_string())?;
-    let data = again.dataset.object.load(&LoadContext::silent()).map_err(|e| e.to_string())?;
-    check_data(&again, &data).map_err(|e| e.to_string())?;
+    let again = config::load("experiment", &experiment.to_yaml(), &[], &read);
+    let again = again.map_err(|e| RunError::Config(e.to_string()))?;
+    let data = again.dataset.object.load(&LoadContext::silent())?;
+    check_data(&again, &data)?;
     let (plan, builder) = RunPlan::new(again, Arc::new(data));
-    let mut session = Session::new(plan, builder, &Cpu::default()).map_err(|e| e.to_string())?;
-    super::steps::steps(&mut session, STEPS).map(|s| s.step).map_err(|e| e.to_string())
+    let mut session = Session::new(plan, builder, device)?;
+    Ok(super::steps::steps(&mut session, STEPS)?.step)
 }

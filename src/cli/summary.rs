@@ -6,6 +6,7 @@ use super::{Exit, RunOptions, out::aligned, why::Earlier};
 use crate::{
     bench,
     results::{Standing, State},
+    run::device::{self, Place},
     sinks::human_time,
     sweep::{At, Goal, Metric, Plan, PlannedRun},
 };
@@ -56,9 +57,20 @@ pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) 
     };
     let flop: Option<f64> = plan.runs.iter().zip(standings).map(left).sum();
     let flop = flop.filter(|flop| *flop > WORTH_MEASURING)?;
+    let first = plan.runs.first()?;
+    match device::choose(first.experiment.device).ok()? {
+        Place::Cpu => {}
+        #[cfg(feature = "cuda-base")]
+        Place::Cuda(_, name) => {
+            let giga = flop / 1e9;
+            return Some(format!(
+                "{giga:.0} GFLOP of training on {name}: `ijepa-run bench` measures how fast it is"
+            ));
+        }
+    }
     let threads = options.threads.map(|t| usize::from(t) * usize::from(options.jobs));
     let rounding = |run: &PlannedRun| run.experiment.train.matmul;
-    let first = rounding(plan.runs.first()?);
+    let first = rounding(first);
     // Runs that round differently are taken to be as slow as those that do not round.
     let common = if plan.runs.iter().all(|r| rounding(r) == first) { first } else { Rounding::F32 };
     let speed = bench::attainable_speed(threads, common)?;

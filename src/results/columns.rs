@@ -295,7 +295,7 @@ pub const RATES: Table = Table {
     file: "sweeps/rates.csv",
     row: "one per model and machine, measured once; take a row away to measure again",
     columns: &[
-        column("cpu", "", "processor"),
+        column("device", "", "processor, or GPU if the run computes on one"),
         column("threads", "", "compute threads of the run"),
         column("sizes", "", "hash of what the work of a step depends on: data, model, masking, batch"),
         column("seconds_per_step", "s", "mean over 20 training steps"),
