@@ -6,11 +6,16 @@
 
 use super::Rounding;
 use super::pool::Buffer;
-use super::simd::{LANES, Simd, vectorised};
+use super::simd::{LANES, Simd, multiplies_bf16, vectorised};
 
 /// Whether the factors of products consist of pairs.
 pub fn in_pairs(rounding: Rounding) -> bool {
     rounding == Rounding::Bf16
+}
+
+/// The rounding of the fastest products here: of bf16 where the processor multiplies those, else none.
+pub fn fastest_rounding() -> Rounding {
+    if multiplies_bf16() { Rounding::Bf16 } else { Rounding::F32 }
 }
 
 /// The nearest bf16, ties to even, as the upper half of an `f32`. Denormal numbers become zero, as the

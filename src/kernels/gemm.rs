@@ -67,7 +67,7 @@ impl Packed {
         }
     }
     /// [`Packed::transposed`] of rounded values.
-    pub(super) fn rounded_transposed(b: &[f32], k: usize, n: usize, rounding: Rounding) -> Self {
+    pub fn rounded_transposed(b: &[f32], k: usize, n: usize, rounding: Rounding) -> Self {
         match rounding {
             Rounding::F32 | Rounding::Tf32 => Packed::transposed(b, k, n),
             Rounding::Bf16 => {

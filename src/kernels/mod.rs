@@ -52,10 +52,12 @@ use ijepa_registry::{
     },
 };
 
+pub use bf16::fastest_rounding;
 use check::ensure;
 #[cfg(feature = "cuda-base")]
 pub use cuda::{Drivers, GpuInfo, Unusable, drivers, open};
-pub use elementwise::{dot, positions_above};
+pub use elementwise::{dot, dots, positions_above};
+pub use factor::Factor;
 pub use gemm::{Packed, product, product_of_columns};
 pub use memory::keep_memory;
 #[doc(hidden)]

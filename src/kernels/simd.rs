@@ -71,6 +71,14 @@ pub fn level() -> Level {
     }
 }
 
+/// Whether products of bf16 take half as long as those of `f32` at the level in use.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return level() == Level::Avx512Bf16;
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Uses no wider level than `limit` from now on; returns the one in use. For tests.
 pub fn limit_level(limit: Level) -> Level {
     let level = widest_level().min(limit);
@@ -171,6 +179,8 @@ pub trait Simd {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `a` where they do not compare.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Bit `i` says whether lane `i` of `a` exceeds that of `b`.
+    unsafe fn above(a: Self::V, b: Self::V) -> u16;
     /// Sixteen rows from memory, as columns.
     #[inline(always)]
     unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
@@ -272,6 +282,13 @@ impl Simd for Portable {
         a
     }
     #[inline(always)]
+    unsafe fn above(a: Self::V, b: Self::V) -> u16 {
+        use std::arch::aarch64::{vaddvq_u32, vandq_u32, vcgtq_f32, vld1q_u32};
+        let bits = unsafe { vld1q_u32([1, 2, 4, 8].as_ptr()) };
+        let four = |i: usize| unsafe { vaddvq_u32(vandq_u32(vcgtq_f32(a[i], b[i]), bits)) } << (4 * i);
+        (four(0) | four(1) | four(2) | four(3)) as u16
+    }
+    #[inline(always)]
     unsafe fn halves(v: Self::V) -> [Self::V; 2] {
         use std::arch::aarch64::*;
         let low = |v| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(v))) };
@@ -308,6 +325,10 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| if b[i] > a[i] { b[i] } else { a[i] })
+    }
+    #[inline(always)]
+    unsafe fn above(a: Self::V, b: Self::V) -> u16 {
+        (0..LANES).fold(0, |bits, i| bits | u16::from(a[i] > b[i]) << i)
     }
     #[inline(always)]
     unsafe fn halves(v: Self::V) -> [Self::V; 2] {

@@ -9,8 +9,14 @@ use super::features::{check_labelled, unit_rows};
 use super::neighbours::{Bank, Neighbour};
 use super::softmax::argmax;
 
-/// Test images that one task handles.
-const QUERIES: usize = 128;
+/// Most test images that one task handles: each row of train that they are compared with in full is then
+/// read from memory for several of them.
+const QUERIES: usize = 512;
+
+/// Test images that one task handles, so that every thread has several.
+fn queries_of_a_task(total: usize) -> usize {
+    total.div_ceil(8 * rayon::current_num_threads()).clamp(64, QUERIES)
+}
 
 /// How much a neighbour's vote counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,9 +100,10 @@ impl Probe for Knn {
         let (bank, queries) = (unit_rows(&data.train), unit_rows(&data.test));
         let (dim, total, done) = (data.train.dim, data.test.count() as u64, AtomicU64::new(0));
         let bank = Bank::new(&bank, &queries, dim, self.k);
+        let task = queries_of_a_task(data.test.count());
         let correct: usize = queries
-            .par_chunks(QUERIES * dim)
-            .zip(data.test.labels.par_chunks(QUERIES))
+            .par_chunks(task * dim)
+            .zip(data.test.labels.par_chunks(task))
             .map(|(block, labels)| {
                 let vote = |near: &Vec<_>| self.vote(near, data.train.labels, data.classes);
                 let near = bank.nearest(block);

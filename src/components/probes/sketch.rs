@@ -17,6 +17,7 @@ const ROUNDS: usize = 3;
 const ROWS: usize = 1024;
 
 /// An orthonormal basis of some directions.
+#[derive(Clone)]
 pub(super) struct Sketch {
     /// (size, dim).
     basis: Vec<f32>,

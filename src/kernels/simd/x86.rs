@@ -36,6 +36,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_max_ps(b, a) }
     }
     #[inline(always)]
+    unsafe fn above(a: __m512, b: __m512) -> u16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+    #[inline(always)]
     unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
         let mut columns = [[0.0; LANES]; LANES];
         // SAFETY: sixteen values each.
@@ -119,6 +123,10 @@ impl Simd for Avx512Bf16 {
         unsafe { Avx512::max(a, b) }
     }
     #[inline(always)]
+    unsafe fn above(a: __m512, b: __m512) -> u16 {
+        unsafe { Avx512::above(a, b) }
+    }
+    #[inline(always)]
     unsafe fn transposed(rows: &[[f32; LANES]; LANES]) -> [[f32; LANES]; LANES] {
         unsafe { Avx512::transposed(rows) }
     }
@@ -190,6 +198,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn max(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
         unsafe { [_mm256_max_ps(b[0], a[0]), _mm256_max_ps(b[1], a[1])] }
+    }
+    #[inline(always)]
+    unsafe fn above(a: [__m256; 2], b: [__m256; 2]) -> u16 {
+        let eight = |i: usize| unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i])) };
+        (eight(0) | eight(1) << 8) as u16
     }
     #[inline(always)]
     unsafe fn halves(v: [__m256; 2]) -> [[__m256; 2]; 2] {
