@@ -1,10 +1,8 @@
 //! Rows picked by indices and added up.
 
-use std::ffi::c_void;
-
 use super::address::At;
 use super::gpu::{Done, Gpu};
-use super::launch::Grid;
+use super::launch::{Grid, args};
 
 /// Rows to be picked, and the address of an index for every row that comes out. A `Term` of `device/rows.cu`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,17 +22,8 @@ impl Gpu {
         for (turn, group) in terms.chunks(MOST_TERMS).enumerate() {
             let mut all = [Term::default(); MOST_TERMS];
             all[..group.len()].copy_from_slice(group);
-            let [count, rows_, d, accumulate] =
-                [group.len(), rows, d, usize::from(turn > 0)].map(|n| n as i32);
-            let mut pointers: [*mut c_void; 6] = [
-                (&raw const all).cast_mut().cast(),
-                (&raw const count).cast_mut().cast(),
-                (&raw const out).cast_mut().cast(),
-                (&raw const rows_).cast_mut().cast(),
-                (&raw const d).cast_mut().cast(),
-                (&raw const accumulate).cast_mut().cast(),
-            ];
-            self.launch_pointers("gather_sum", Grid::warps(rows), &mut pointers)?;
+            let args = args![group.len(), out, rows, d, turn > 0];
+            self.launch_with("gather_sum", Grid::warps(rows), &all, &args)?;
         }
         Ok(())
     }

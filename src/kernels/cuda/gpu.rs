@@ -41,7 +41,7 @@ const LISTS: usize = 8;
 
 // SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
 unsafe impl Send for Gpu {}
-// SAFETY: as above; nothing is changed after construction.
+// SAFETY: as above; what changes after construction is behind a lock.
 unsafe impl Sync for Gpu {}
 
 impl Gpu {

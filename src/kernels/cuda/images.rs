@@ -1,6 +1,6 @@
 //! Images that stay on the device, and the patches of views of them.
 
-use cudarc::driver::{CudaSlice, result};
+use cudarc::driver::CudaSlice;
 use dfdx::prelude::Cuda;
 use ijepa_registry::{
     edit::{ChannelMap, Crop},
@@ -9,10 +9,10 @@ use ijepa_registry::{
     tensor::{ModelError, Rows},
 };
 
-use super::super::Result;
 use super::super::check::ensure;
+use super::super::{Memory, Result};
 use super::address::{of, unfilled};
-use super::gpu::{Done, Gpu};
+use super::gpu::{Done, Gpu, memory};
 use super::launch::{Arg, Grid, args};
 
 /// The part of the free memory that the images of a split may take: the rest is the model's.
@@ -79,10 +79,9 @@ impl Images {
 /// A copy on the device, if there is room. Waits for it: it is made once, and pages locked for it would
 /// stay locked.
 fn upload(device: &Cuda, pixels: &[u8]) -> Done<Option<CudaSlice<u8>>> {
-    let gpu = Gpu::of(device)?;
-    gpu.driver.bind_to_thread()?;
-    let (free, _) = result::mem_get_info()?;
-    Ok((pixels.len() <= free / SHARE).then(|| gpu.driver.htod_sync_copy(pixels)).transpose()?)
+    let (gpu, Memory { total, in_use }) = (Gpu::of(device)?, memory(device)?);
+    let fits = pixels.len() <= (total - in_use) / SHARE;
+    Ok(fits.then(|| gpu.driver.htod_sync_copy(pixels)).transpose()?)
 }
 
 /// An `ImageView` of `device/images.cu` and the floats after it. Maps that do nothing, and a crop of everything,

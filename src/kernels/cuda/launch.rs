@@ -103,12 +103,16 @@ impl Gpu {
     /// The arguments must be those of the kernel in number, kind and order, and the memory they point
     /// to as large as the kernel's comment says. It may be freed afterwards: that too waits its turn.
     pub fn launch(&self, kernel: &str, grid: Grid, args: &[Arg]) -> Done<()> {
-        let mut pointers: Vec<*mut c_void> = args.iter().map(pointer).collect();
-        self.launch_pointers(kernel, grid, &mut pointers)
+        self.launch_pointers(kernel, grid, args.iter().map(pointer).collect())
     }
 
-    /// [`Gpu::launch`] with the addresses of the arguments.
-    pub fn launch_pointers(&self, kernel: &str, grid: Grid, pointers: &mut [*mut c_void]) -> Done<()> {
+    /// [`Gpu::launch`] of a kernel whose first argument is a structure by value, laid out as there.
+    pub fn launch_with<S>(&self, kernel: &str, grid: Grid, first: &S, args: &[Arg]) -> Done<()> {
+        let first = (first as *const S).cast_mut().cast();
+        self.launch_pointers(kernel, grid, std::iter::once(first).chain(args.iter().map(pointer)).collect())
+    }
+
+    fn launch_pointers(&self, kernel: &str, grid: Grid, mut pointers: Vec<*mut c_void>) -> Done<()> {
         let (x, y) = grid.blocks;
         if x * y == 0 {
             return Ok(());
@@ -124,7 +128,7 @@ impl Gpu {
                 threads,
                 0,
                 *self.driver.cu_stream(),
-                pointers,
+                &mut pointers,
             )?;
         }
         Ok(())

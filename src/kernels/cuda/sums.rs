@@ -3,7 +3,7 @@
 use super::address::At;
 use super::block::{Floats, at, floats};
 use super::gpu::{Done, Gpu};
-use super::launch::{Grid, THREADS};
+use super::launch::{Grid, THREADS, args};
 
 /// Rows that one thread adds up at least, and the most partial sums.
 const CHUNK: usize = 64;
@@ -143,9 +143,7 @@ fn launch_all<S: Share, const N: usize>(gpu: &Gpu, kernel: &str, shares: &[S]) -
             *to.first() = blocks;
             blocks += share.blocks();
         }
-        let count = group.len() as i32;
-        let mut pointers = [(&raw const all).cast_mut().cast(), (&raw const count).cast_mut().cast()];
-        gpu.launch_pointers(kernel, Grid::blocks(blocks as usize, 1, THREADS), &mut pointers)?;
+        gpu.launch_with(kernel, Grid::blocks(blocks as usize, 1, THREADS), &all, &args![group.len()])?;
     }
     Ok(())
 }

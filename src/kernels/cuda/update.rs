@@ -13,7 +13,7 @@ use super::launch::{Grid, args};
 /// Values per block, as in `device/update.cu`.
 const SPAN: usize = 4096;
 
-/// Threads per block there.
+/// Threads of a block that adds up, as in `device/common.cuh`.
 const BLOCK: usize = 256;
 
 /// Addresses of a parameter and of what belongs to it; 0 what does not take part.

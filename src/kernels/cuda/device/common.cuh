@@ -12,6 +12,22 @@ __device__ __forceinline__ float warp_sum(float v) {
     return v;
 }
 
+// Threads of a block that adds up.
+#define BLOCK 256
+
+// The sum over a block of BLOCK threads, in thread 0.
+__device__ inline double block_sum(double sum) {
+    __shared__ double sums[BLOCK];
+    // An earlier sum may not have been read yet.
+    __syncthreads();
+    sums[threadIdx.x] = sum;
+    for (int half = BLOCK / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    return sums[0];
+}
+
 // One warp per row: the row of this thread.
 __device__ __forceinline__ int warp_row() { return (int)(((long long)blockIdx.x * blockDim.x + threadIdx.x) / WARP); }
 

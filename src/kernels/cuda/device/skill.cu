@@ -32,15 +32,12 @@ struct Group {
     int from, to, rows, unused;
 };
 
-#define SPREAD_THREADS 256
-
 // out (groups, 3): squared distance of the rows to their mean; standard deviations, added over the columns;
 // sum of squares, mean not taken off. One block per group.
 extern "C" __global__ void spread(const Group *groups, const double *part, double *out, int d) {
-    __shared__ double sums[3][SPREAD_THREADS];
     Group g = groups[blockIdx.x];
     double distance = 0.0, deviation = 0.0, square = 0.0;
-    for (int column = threadIdx.x; column < d; column += SPREAD_THREADS) {
+    for (int column = threadIdx.x; column < d; column += BLOCK) {
         double sum = 0.0, squares = 0.0;
         for (int chunk = g.from; chunk < g.to; chunk++) {
             const double *p = part + 2LL * chunk * d + column;
@@ -54,14 +51,7 @@ extern "C" __global__ void spread(const Group *groups, const double *part, doubl
         deviation += sqrt(off / g.rows);
         square += squares;
     }
-    sums[0][threadIdx.x] = distance;
-    sums[1][threadIdx.x] = deviation;
-    sums[2][threadIdx.x] = square;
-    for (int half = SPREAD_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half)
-            for (int k = 0; k < 3; k++) sums[k][threadIdx.x] += sums[k][threadIdx.x + half];
-    }
+    const double sums[3] = {block_sum(distance), block_sum(deviation), block_sum(square)};
     if (threadIdx.x == 0)
-        for (int k = 0; k < 3; k++) out[3 * blockIdx.x + k] = sums[k][0];
+        for (int k = 0; k < 3; k++) out[3 * blockIdx.x + k] = sums[k];
 }

@@ -66,13 +66,8 @@ extern "C" __global__ void add_chunks(AllPending all, int count) {
 
 // out = weight * sum of n values: one block, each thread a stride, then halves.
 extern "C" __global__ void weighted_sum(const float *values, float *out, int n, float weight) {
-    __shared__ double sums[256];
     double sum = 0.0;
-    for (int i = threadIdx.x; i < n; i += 256) sum += values[i];
-    sums[threadIdx.x] = sum;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    if (threadIdx.x == 0) out[0] = (float)(sums[0] * weight);
+    for (int i = threadIdx.x; i < n; i += BLOCK) sum += values[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[0] = (float)(sum * weight);
 }

@@ -1,7 +1,6 @@
 // Updates of all parameters at once. A table lists the tensors; each owns a run of blocks.
 #include "common.cuh"
 
-#define BLOCK 256
 // Values per block.
 #define SPAN 4096
 
@@ -25,17 +24,6 @@ __device__ Entry find(const Entry *table, int count, unsigned *from, unsigned *t
     *from = (blockIdx.x - e.first) * SPAN;
     *to = *from + SPAN < e.n ? *from + SPAN : e.n;
     return e;
-}
-
-// The sum over a block, in thread 0.
-__device__ double block_sum(double sum) {
-    __shared__ double sums[BLOCK];
-    sums[threadIdx.x] = sum;
-    for (int half = BLOCK / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    return sums[0];
 }
 
 // part (blocks): sums of squares of g.
