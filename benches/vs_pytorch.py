@@ -237,6 +237,16 @@ def memory(name, options):
 
 
 def peak_mib():
+    """Peak resident memory of this program. `ru_maxrss` is that of the process: on Linux it outlives `exec`, so
+    that a child would report what its parent had when it started."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return ru_maxrss_mib()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 2**10
+
+
+def ru_maxrss_mib():
     # KiB on Linux, bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 

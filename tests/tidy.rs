@@ -230,7 +230,8 @@ fn no_file_names_a_path_of_somebodys_machine() {
         let mut found = Vec::new();
         files(&root().join(folder), "", &mut found);
         for path in found.iter().filter(|p| p.file_name().is_some_and(|n| n != "tidy.rs")) {
-            let text = fs::read_to_string(path).unwrap();
+            let bytes = fs::read(path).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
             for word in ["/root/", "/home/", "/work/", "/Users/"] {
                 assert!(!text.contains(word), "{} names {word}", path.display());
             }

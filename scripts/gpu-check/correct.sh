@@ -49,7 +49,7 @@ check "start-up: driver, cuBLAS, kernels, addresses" start_up
 check "operators against the CPU" tests operators
 check "patches made on the device, with the bits of the host" tests images
 check "gradients against finite differences" tests gradients
-check "fixtures of the two references" cargo test --release --features cuda --locked --test parity
+check "numbers of PyTorch and of the two references" cargo test --release --features cuda --locked --test parity --test with_data
 check "a batch in parts" tests parts
 check "fifty steps against the CPU, change of device, resume" tests training
 check "rows of a run that reads late, a loss that is not finite" tests reading

@@ -1,121 +1,19 @@
-//! The whole model against PyTorch: five optimizer steps of each reference repository, tensor by
-//! tensor. Tolerances are the ones `shared/fixtures/README.md` derives from f32 against f64.
+//! The program against numbers computed by PyTorch: `fixtures/`, written by `make_fixtures.py`.
 
-mod compare;
-#[cfg(feature = "cuda-base")]
-#[path = "../cuda/emulator.rs"]
-#[allow(dead_code)]
-mod emulator;
-mod fixture;
-mod initial;
-mod model;
+mod checks;
 
-use compare::{Tolerance, compare};
-use fixture::Fixture;
-use ijepa_run::{kernels, model::BuildDevice, registry::prelude::*};
-use model::{Reference, Replica};
+use std::path::Path;
 
-#[test]
-fn seed_cases() {
-    check_all(&Cpu::default(), Reference::Seed);
-}
+use libtest_mimic::{Arguments, Trial};
 
-#[test]
-fn meta_cases() {
-    check_all(&Cpu::default(), Reference::Meta);
-}
-
-#[cfg(feature = "cuda-base")]
-#[test]
-fn cases_on_the_gpu() {
-    let Some(turn) = emulator::computing_device() else { return };
-    check_all(&turn.cuda, Reference::Seed);
-    check_all(&turn.cuda, Reference::Meta);
-}
-
-fn check_all<D: BuildDevice>(device: &D, reference: Reference) {
-    let Some(folder) = fixture::folder() else { return };
-    let cases = fixture::cases(&folder, if reference == Reference::Seed { "seed" } else { "meta" });
-    assert!(!cases.is_empty());
-    cases.iter().for_each(|case| check(device, case, reference));
-}
-
-fn check<D: BuildDevice>(device: &D, case: &Fixture, reference: Reference) {
-    let mut replica = Replica::new(device, case, reference, Rounding::F32);
-    replica.check_schedules(case);
-    check_forward(case, &replica);
-    let steps = case.shape("images")[0];
-    for step in 0..steps {
-        replica.check_step(case, step, steps);
-    }
-}
-
-/// The same steps with products of bf16, whose inputs have 8 significant bits.
-#[test]
-fn cases_with_products_of_bf16() {
-    let Some(folder) = fixture::folder() else { return };
-    for (name, reference) in [("seed", Reference::Seed), ("meta", Reference::Meta)] {
-        for case in fixture::cases(&folder, name) {
-            let mut replica = Replica::new(&Cpu::default(), &case, reference, Rounding::Bf16);
-            let steps = case.shape("images")[0];
-            (0..steps).for_each(|step| replica.check_step(&case, step, steps));
-        }
-    }
-}
-
-/// Activations of step 0.
-fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
-    let jepa = &replica.jepa;
-    let (image, patch) = (jepa.geometry.image, jepa.geometry.patch);
-    let batch = case.shape("images")[1];
-    let images = &case.f32("images")[..batch * image.len()];
-    let forward = Tolerance::Mixed { abs: 2e-5, rel: 1e-5 };
-
-    let all = jepa.geometry.patches(images);
-    let width = image.channels * patch * patch;
-    let packed = |sequences: &[(usize, Vec<u32>)]| {
-        let rows = |(i, patches): &(usize, Vec<u32>)| {
-            let row = |p: &u32| i * jepa.geometry.grid().len() + *p as usize;
-            patches.iter().flat_map(|p| all[row(p) * width..][..width].to_vec()).collect::<Vec<_>>()
-        };
-        let pixels: Vec<f32> = sequences.iter().flat_map(rows).collect();
-        let layout = Layout::new(sequences.iter().map(|(_, p)| p.as_slice()));
-        let rows = layout.segments.rows();
-        let pixels = kernels::from_host(&jepa.device, pixels, rows, width).unwrap();
-        PatchBatch { pixels, layout }
+fn main() -> std::process::ExitCode {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures");
+    let trial = |&(name, check): &checks::Check| {
+        let folder = folder.clone();
+        Trial::test(name, move || {
+            check(&folder);
+            Ok(())
+        })
     };
-    let host = |rows: Rows<D>| kernels::to_host(&rows).unwrap();
-    let everything: Vec<u32> = (0..jepa.geometry.grid().len() as u32).collect();
-    let full = packed(&(0..batch).map(|i| (i, everything.clone())).collect::<Vec<_>>());
-
-    let params = jepa.context_encoder.params();
-    let embed =
-        |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
-    let embedded = D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), Rounding::F32, NoneTape);
-    compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
-
-    let context = packed(&replica.contexts(case, 0));
-    compare(case, "step0/context_out", &host(jepa.context_encoder.encode(&context, None).unwrap()), forward);
-    compare(
-        case,
-        "step0/context_full_out",
-        &host(jepa.context_encoder.encode(&full, None).unwrap()),
-        forward,
-    );
-    let target = jepa.target_encoder.encode(&full, None).unwrap();
-    compare(case, "step0/target_out", &host(target.clone()), forward);
-    let images = jepa.images_of_patches(&jepa.geometry.patches(images)).unwrap();
-    compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), &images).unwrap(), forward);
-    if case.has("step0/target_normed") {
-        compare(case, "step0/target_normed", &host(jepa.loss.target(target.clone()).unwrap()), forward);
-    }
-    // Rows that are asked for alone are the same rows.
-    let keep: Vec<u32> = (0..target.shape().0 as u32).step_by(3).collect();
-    let some = host(jepa.target_encoder.encode(&full, Some(&keep)).unwrap());
-    let all = host(target);
-    let dim = jepa.geometry.dim;
-    for (row, values) in keep.iter().zip(some.chunks_exact(dim)) {
-        let expected = &all[*row as usize * dim..][..dim];
-        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5), "row {row} alone");
-    }
+    libtest_mimic::run(&Arguments::from_args(), checks::ALL.iter().map(trial).collect()).exit_code()
 }

@@ -135,20 +135,7 @@ fn each<P: Send>(shared: bool, pieces: Vec<P>, work: impl Fn(P) + Sync + Send) {
 mod tests {
     use super::*;
     use safetensors::SafeTensors;
-    use std::path::PathBuf;
-
-    /// The bytes of a fixture, or a line that says the check did not run.
-    fn fixture(name: &str) -> Option<Vec<u8>> {
-        let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-        let path = std::env::var_os("IJEPA_FIXTURES").map_or(default, PathBuf::from).join(name);
-        let bytes = std::fs::read(&path).ok();
-        if bytes.is_none() {
-            use std::io::Write;
-            // Not captured by the test harness, as `eprintln!` would be.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: no {}; set IJEPA_FIXTURES", path.display());
-        }
-        bytes
-    }
+    use std::path::Path;
 
     fn f32s(file: &SafeTensors, name: &str) -> Vec<f32> {
         let data = file.tensor(name).unwrap();
@@ -178,12 +165,33 @@ mod tests {
         assert!(worst <= tolerance, "{what}: {worst:e}");
     }
 
+    /// Settings in the metadata.
+    fn settings(bytes: &[u8]) -> serde_json::Value {
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let info: serde_json::Value =
+            serde_json::from_str(&header.metadata().as_ref().unwrap()["info"]).unwrap();
+        info["config"].clone()
+    }
+
     #[test]
-    fn equals_the_reference_probe() {
-        let Some(bytes) = fixture("seed/linear_probe.safetensors") else { return };
-        let file = SafeTensors::deserialize(&bytes).unwrap();
+    fn equals_pytorchs_probe() {
+        same_probe(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures"));
+    }
+
+    #[test]
+    #[ignore = "needs IJEPA_FIXTURES, see tests/with_data/README.md"]
+    fn equals_the_repositorys_probe() {
+        same_probe(Path::new(&std::env::var_os("IJEPA_FIXTURES").expect("IJEPA_FIXTURES is set")));
+    }
+
+    /// Trains in the order of the fixture below `folder` and compares heads, logits and accuracies.
+    fn same_probe(folder: &Path) {
+        let bytes = std::fs::read(folder.join("seed/linear_probe.safetensors")).unwrap();
+        let (file, settings) = (SafeTensors::deserialize(&bytes).unwrap(), settings(&bytes));
         let (x, y, order) = (f32s(&file, "train_x"), integers(&file, "train_y"), integers(&file, "order"));
-        let (dim, classes, batch, epochs, n) = (16, 10, 64, 3, y.len());
+        let [dim, classes, batch, epochs] =
+            ["dim", "classes", "bs", "epochs"].map(|key| settings[key].as_u64().unwrap() as usize);
+        let n = y.len();
         let mut heads = Heads::zeros(dim, classes, 1);
         heads.weights = transposed(&f32s(&file, "w0/weight"), dim);
         heads.bias = f32s(&file, "w0/bias");

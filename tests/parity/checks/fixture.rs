@@ -1,29 +1,34 @@
-//! Reading fixture files: tensors by name, settings from the JSON beside them.
+//! Reading fixture files: tensors by name, settings from the metadata.
 
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// One `case_*.safetensors` with its `case_*.json`.
+/// One safetensors file.
 pub struct Fixture {
     pub name: String,
     bytes: Vec<u8>,
-    pub config: Value,
+    /// The JSON text `info` of the metadata.
+    pub info: Value,
 }
 
 impl Fixture {
-    fn open(path: &Path) -> Self {
-        let json: Value =
-            serde_json::from_slice(&std::fs::read(path.with_extension("json")).unwrap()).unwrap();
-        Fixture {
-            name: path.display().to_string(),
-            bytes: std::fs::read(path).unwrap(),
-            config: json["config"].clone(),
-        }
+    pub fn read(path: &Path) -> Self {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let info = header.metadata().as_ref().and_then(|m| m.get("info")).map(String::as_str);
+        let info = serde_json::from_str(info.unwrap_or("{}")).unwrap();
+        Fixture { name, bytes, info }
     }
 
-    fn tensors(&self) -> SafeTensors<'_> {
+    /// The settings that a case was made with.
+    pub fn config(&self) -> &Value {
+        &self.info["config"]
+    }
+
+    pub fn tensors(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).unwrap()
     }
 
@@ -65,7 +70,7 @@ impl Fixture {
     }
 
     pub fn number(&self, key: &str) -> f64 {
-        self.config[key].as_f64().unwrap_or_else(|| panic!("{}: config has no number {key}", self.name))
+        self.config()[key].as_f64().unwrap_or_else(|| panic!("{}: config has no number {key}", self.name))
     }
 
     pub fn size(&self, key: &str) -> usize {
@@ -73,20 +78,13 @@ impl Fixture {
     }
 }
 
-/// Folder of the fixtures, or None after a visible line if it is absent.
-pub fn folder() -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
-    let folder = std::env::var_os("IJEPA_FIXTURES").map_or(default, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    use std::io::Write;
-    // Not captured by the test harness, as `eprintln!` would be.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: no fixtures at {} (set IJEPA_FIXTURES)", folder.display());
-    None
+/// A JSON file.
+pub fn json(path: &Path) -> Value {
+    let bytes = std::fs::read(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    serde_json::from_slice(&bytes).unwrap()
 }
 
-/// Every case of one set (`seed` or `meta`), sorted.
+/// Every case of one set (`seed` or `meta`), sorted; at least one.
 pub fn cases(folder: &Path, set: &str) -> Vec<Fixture> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.join(set))
         .unwrap()
@@ -95,5 +93,6 @@ pub fn cases(folder: &Path, set: &str) -> Vec<Fixture> {
         .filter(|p| p.extension().is_some_and(|e| e == "safetensors"))
         .collect();
     paths.sort();
-    paths.iter().map(|p| Fixture::open(p)).collect()
+    assert!(!paths.is_empty(), "{} has no cases in {set}", folder.display());
+    paths.iter().map(|p| Fixture::read(p)).collect()
 }

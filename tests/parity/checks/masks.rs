@@ -1,19 +1,17 @@
-//! Masking against statistics of both reference samplers.
+//! Masking against statistics of both samplers.
 //!
 //! Random streams differ, so distributions are compared: every figure has to agree within five
 //! standard errors, counting the sampling error of both sides.
 
-mod support;
+use std::{collections::BTreeMap, path::Path};
 
-use std::collections::BTreeMap;
-
+use super::fixture;
 use ijepa_run::registry::{
     catalogue,
     kinds::Masking,
     mask::{BatchDraw, Grid, MaskPlan},
 };
 use serde_json::{Value, json};
-use support::fixtures;
 
 const SIGMAS: f64 = 5.0;
 
@@ -125,12 +123,11 @@ fn same_coverage(what: &str, (ours, n): (Vec<f64>, f64), stored: &Value, stored_
     }
 }
 
-#[test]
-fn seed() {
-    let Some(file) = fixtures::json("seed/mask_stats.json") else { return };
+pub fn masks_of_seed(folder: &Path) {
+    let file = fixture::json(&folder.join("seed/mask_stats.json"));
     let all = file["stats"].as_array().unwrap();
+    assert!(!all.is_empty());
     all.iter().for_each(seed_setting);
-    eprintln!("seed: {} settings agree", all.len());
 }
 
 fn seed_setting(stats: &Value) {
@@ -172,12 +169,11 @@ fn seed_setting(stats: &Value) {
     same_coverage("in the context", in_context, &stats["patch_frequency_in_context"], n);
 }
 
-#[test]
-fn meta() {
-    let Some(file) = fixtures::json("meta/mask_stats.json") else { return };
+pub fn masks_of_meta(folder: &Path) {
+    let file = fixture::json(&folder.join("meta/mask_stats.json"));
     let all = file["stats"].as_array().unwrap();
+    assert!(!all.is_empty());
     all.iter().for_each(meta_setting);
-    eprintln!("meta: {} settings agree", all.len());
 }
 
 /// Settings of `multiblock` that stand for Meta's collator. It keeps *more than* `min_keep`.
@@ -208,8 +204,10 @@ fn meta_setting(stats: &Value) {
         &stats["pred_block_hxw"],
         stats["block_size_draws"].as_f64().unwrap(),
     );
+    let law = metas_size(&stats["setting"], side);
     for (draw, batch) in draws.iter().zip(&batches) {
-        same_size_of_uniform(stats, draw, &shape(&batch[0].targets[0], grid));
+        let u = draw.batch_stream().uniform();
+        assert_eq!(shape(&batch[0].targets[0], grid), law(u), "u = {u}");
     }
     // Masks of a batch share sizes and length: the batch is the independent case.
     let contexts = || batches.iter().map(|b| b[0].contexts[0].len());
@@ -244,15 +242,18 @@ fn meta_setting(stats: &Value) {
     );
 }
 
-/// The first number of the batch's stream is the `u` of the target size. Where the stored function
-/// has one value around `u`, the block has it.
-fn same_size_of_uniform(stats: &Value, draw: &BatchDraw, ours: &str) {
-    let u = draw.batch_stream().uniform();
-    let table = stats["size_as_function_of_uniform_u"].as_array().unwrap();
-    let after = table.iter().position(|row| row[0].as_f64().unwrap() > u).unwrap_or(0);
-    if after > 0 && table[after - 1][1] == table[after][1] {
-        let theirs = format!("{}x{}", table[after][1][0], table[after][1][1]);
-        assert_eq!(ours, theirs, "u = {u}");
+/// The target size (`height x width`) that the first number `u` of the batch's stream gives: one number for
+/// both area, `floor(side² s)`, and aspect ratio `r`; sides `round(sqrt(area r))` and `round(sqrt(area / r))`,
+/// halves to even, at most `side - 1`.
+fn metas_size(s: &Value, side: usize) -> impl Fn(f64) -> String {
+    let (scale, aspect) = (floats(&s["pred_scale"]), floats(&s["aspect"]));
+    let between = |range: &[f64], u: f64| range[0] + u * (range[1] - range[0]);
+    move |u| {
+        let area = ((side * side) as f64 * between(&scale, u)).floor();
+        let ratio = between(&aspect, u);
+        let [height, width] = [area * ratio, area / ratio]
+            .map(|square| (square.sqrt().round_ties_even() as usize).min(side - 1));
+        format!("{height}x{width}")
     }
 }
 

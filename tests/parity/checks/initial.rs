@@ -1,10 +1,11 @@
 //! Initial values and position tables against Meta's: spread of every parameter, sin-cos exactly.
 
 use ijepa_run::{nn::sincos2d, registry::prelude::*};
-use safetensors::SafeTensors;
-use serde_json::{Value, json};
+use std::path::Path;
 
-use crate::{fixture, model::built};
+use serde_json::json;
+
+use super::{fixture, model::built};
 
 /// Mean, standard deviation and largest magnitude.
 fn spread(values: &[f32]) -> [f64; 3] {
@@ -14,11 +15,8 @@ fn spread(values: &[f32]) -> [f64; 3] {
     [mean, var.sqrt(), values.iter().fold(0.0, |m, &v| f64::from(v.abs()).max(m))]
 }
 
-#[test]
-fn initial_values_have_metas_spread() {
-    let Some(folder) = fixture::folder() else { return };
-    let stats: Value =
-        serde_json::from_slice(&std::fs::read(folder.join("meta/init_stats.json")).unwrap()).unwrap();
+pub fn initial_values_have_metas_spread(folder: &Path) {
+    let stats = fixture::json(&folder.join("meta/init_stats.json"));
     for (theirs, scheme) in [("constructor", "trunc_rescaled"), ("init_model", "trunc")] {
         let expected = stats["init"][theirs].as_object().unwrap();
         let (mut seen, mut outliers) = (0, 0);
@@ -67,11 +65,9 @@ fn model(scheme: &str) -> Vec<(String, Param<Cpu>)> {
     [named("encoder", encoder.params()), named("predictor", predictor.params())].concat()
 }
 
-#[test]
-fn sincos_tables_are_metas() {
-    let Some(folder) = fixture::folder() else { return };
-    let bytes = std::fs::read(folder.join("meta/sincos.safetensors")).unwrap();
-    let tables = SafeTensors::deserialize(&bytes).unwrap();
+pub fn sincos_tables_are_metas(folder: &Path) {
+    let file = fixture::Fixture::read(&folder.join("meta/sincos.safetensors"));
+    let tables = file.tensors();
     assert!(!tables.is_empty());
     for (name, view) in tables.tensors() {
         let [patches, dim] = view.shape() else { panic!("{name}") };

@@ -1,53 +1,29 @@
-//! The operators against values computed by PyTorch (`ops.safetensors` of both fixture sets).
-//!
-//! `IJEPA_FIXTURES` names the folder of fixtures; without it `../shared/fixtures` beside the repository
-//! is tried. The tests are skipped, visibly, where there is none.
+//! The operators against values computed by PyTorch (`ops.safetensors` of both sets).
 
-mod common;
+use std::path::Path;
 
-use std::path::PathBuf;
-
-use common::*;
+use super::{common::*, fixture::Fixture};
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows};
 use ijepa_run::kernels::{Backend, BlockParams, Rounding, RowLoss, from_host, to_host};
-use safetensors::SafeTensors;
 
-/// Advised for `ops` by the fixtures' notes.
+/// Of values, absolutely and relatively; f32 and f64 differ by a tenth of that.
 const TOLERANCE: f32 = 1e-5;
-/// Advised for gradients: of each tensor's largest entry.
+/// Of gradients: a share of each tensor's largest entry.
 const GRADIENT_TOLERANCE: f32 = 2e-5;
 
-/// One file of named tensors.
-struct Fixture(Vec<u8>);
+/// `ops.safetensors` of a set.
+struct Ops(Fixture);
 
-impl Fixture {
-    /// `ops.safetensors` of a set, or `None` (said on standard error) where there is none.
-    fn open(set: &str) -> Option<Self> {
-        let folder = std::env::var_os("IJEPA_FIXTURES").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"),
-            PathBuf::from,
-        );
-        let path = folder.join(set).join("ops.safetensors");
-        match std::fs::read(&path) {
-            Ok(bytes) => Some(Fixture(bytes)),
-            Err(cause) => {
-                use std::io::Write;
-                // Not captured by the test harness, as `eprintln!` would be.
-                let _ =
-                    writeln!(std::io::stderr(), "SKIPPED: {}: {cause}; set IJEPA_FIXTURES", path.display());
-                None
-            }
-        }
+impl Ops {
+    fn read(folder: &Path, set: &str) -> Self {
+        Ops(Fixture::read(&folder.join(set).join("ops.safetensors")))
     }
     fn tensor(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let view = file.tensor(name).unwrap_or_else(|cause| panic!("{name}: {cause}"));
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-        (values.collect(), view.shape().to_vec())
+        (self.values(name), self.0.shape(name))
     }
     fn values(&self, name: &str) -> Vec<f32> {
-        self.tensor(name).0
+        self.0.f32(name)
     }
     fn flat(&self, name: &str) -> Flat<Cpu> {
         flat(self.values(name))
@@ -59,12 +35,8 @@ impl Fixture {
         let n = values.len() / d;
         from_host(&Cpu::default(), values, n, d).unwrap()
     }
-    /// A setting in the metadata, which are texts in a JSON text.
-    fn setting(&self, name: &str) -> String {
-        let (_, header) = SafeTensors::read_metadata(&self.0).unwrap();
-        let info = &header.metadata().as_ref().unwrap()["info"];
-        let info: serde_json::Value = serde_json::from_str(info).unwrap();
-        info[name].as_str().unwrap().to_string()
+    fn heads(&self) -> usize {
+        self.0.info["block_heads"].as_str().unwrap().parse().unwrap()
     }
 }
 
@@ -77,7 +49,7 @@ fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
 }
 
 /// The block and its tensors' names, in the order of `BlockParams::tensors`.
-fn block(file: &Fixture, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [String; 12]) {
+fn block(file: &Ops, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [String; 12]) {
     let [qkv_weight, qkv_bias, proj_weight, proj_bias] = packed;
     let names = [
         "norm1.weight",
@@ -95,12 +67,11 @@ fn block(file: &Fixture, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [Str
     ]
     .map(String::from);
     let t = |i: usize| file.flat(&format!("block/w/{}", names[i]));
-    let heads = file.setting("block_heads").parse().unwrap();
-    let block = BlockParams::from_tensors(heads, eps, Rounding::F32, std::array::from_fn(t));
+    let block = BlockParams::from_tensors(file.heads(), eps, Rounding::F32, std::array::from_fn(t));
     (block, names)
 }
 
-fn check_block(file: &Fixture, eps: f32, packed: [&str; 4]) {
+fn check_block(file: &Ops, eps: f32, packed: [&str; 4]) {
     let (block, names) = block(file, eps, packed);
     let (_, shape) = file.tensor("block/x");
     let segments = segments(&vec![shape[1]; shape[0]]);
@@ -121,30 +92,21 @@ fn check_block(file: &Fixture, eps: f32, packed: [&str; 4]) {
     }
 }
 
-#[test]
-fn block_of_seed() {
-    let Some(file) = Fixture::open("seed") else {
-        return;
-    };
+pub fn block_of_seed(folder: &Path) {
+    let file = Ops::read(folder, "seed");
     let packed = ["attn.in_proj_weight", "attn.in_proj_bias", "attn.out_proj.weight", "attn.out_proj.bias"];
     check_block(&file, 1e-5, packed);
 }
 
-#[test]
-fn block_of_meta() {
-    let Some(file) = Fixture::open("meta") else {
-        return;
-    };
+pub fn block_of_meta(folder: &Path) {
+    let file = Ops::read(folder, "meta");
     check_block(&file, 1e-6, ["attn.qkv.weight", "attn.qkv.bias", "attn.proj.weight", "attn.proj.bias"]);
 }
 
 /// GELU alone: a block whose attention and second norm are switched off would bend the numbers, so the
 /// exported function is called.
-#[test]
-fn gelu_of_seed() {
-    let Some(file) = Fixture::open("seed") else {
-        return;
-    };
+pub fn gelu_of_seed(folder: &Path) {
+    let file = Ops::read(folder, "seed");
     let (value, slope): (Vec<f32>, Vec<f32>) =
         file.values("gelu/x").into_iter().map(ijepa_run::kernels::gelu_and_slope).unzip();
     assert_near("gelu", &value, &file.values("gelu/y"));
@@ -158,11 +120,8 @@ fn gelu_of_seed() {
     assert_near("slope of reference", &slope, &file.values("gelu/dydx"));
 }
 
-#[test]
-fn loss_of_seed() {
-    let Some(file) = Fixture::open("seed") else {
-        return;
-    };
+pub fn loss_of_seed(folder: &Path) {
+    let file = Ops::read(folder, "seed");
     let all = |name: &str| -> (Vec<f32>, usize) {
         let blocks: Vec<_> = (0..4).map(|i| file.tensor(&format!("loss/{name}/{i}"))).collect();
         (blocks.iter().flat_map(|b| b.0.clone()).collect(), *blocks[0].1.last().unwrap())
@@ -178,22 +137,16 @@ fn loss_of_seed() {
     assert_near("gradient", &loss.backward().get(&p).as_vec(), &all("dpred").0);
 }
 
-#[test]
-fn smooth_l1_of_meta() {
-    let Some(file) = Fixture::open("meta") else {
-        return;
-    };
+pub fn smooth_l1_of_meta(folder: &Path) {
+    let file = Ops::read(folder, "meta");
     let (p, t) = (file.rows("smooth_l1/pred"), file.rows("smooth_l1/target"));
     let loss = Cpu::loss(RowLoss::SmoothL1 { beta: 1.0 }, p.leaky_trace(), &t).unwrap();
     assert_near("loss", &[loss.array()], &file.values("smooth_l1/loss"));
     assert_near("gradient", &loss.backward().get(&p).as_vec(), &file.values("smooth_l1/dpred"));
 }
 
-#[test]
-fn target_norm_of_meta() {
-    let Some(file) = Fixture::open("meta") else {
-        return;
-    };
+pub fn target_norm_of_meta(folder: &Path) {
+    let file = Ops::read(folder, "meta");
     let y = Cpu::standardize(&file.rows("target_norm/x"), 1e-5).unwrap();
     assert_near("y", &to_host(&y).unwrap(), &file.values("target_norm/y"));
 }

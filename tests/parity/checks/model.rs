@@ -8,7 +8,7 @@ use ijepa_run::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     compare::{Tolerance, compare_values},
     fixture::Fixture,
 };
@@ -284,7 +284,7 @@ fn meta_schedules(case: &Fixture) -> Schedules {
     let scale = case.number("ipe_scale");
     let rate = json!({ "convention": "meta", "start": case.number("start_lr"), "peak": case.number("lr"),
                        "end": case.number("final_lr"), "warmup_epochs": case.number("warmup"), "scale": scale });
-    let ema = json!({ "convention": "exclusive", "start": case.config["ema"][0], "end": case.config["ema"][1], "scale": scale });
+    let ema = json!({ "convention": "exclusive", "start": case.config()["ema"][0], "end": case.config()["ema"][1], "scale": scale });
     (built("warmup_cosine", rate), built("linear", ema))
 }
 

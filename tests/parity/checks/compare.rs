@@ -1,6 +1,6 @@
 //! Comparison of tensors with a stated tolerance.
 
-use crate::fixture::Fixture;
+use super::fixture::Fixture;
 
 /// How far two values may be apart.
 #[derive(Clone, Copy, Debug)]
