@@ -1,7 +1,7 @@
 //! The device that the tests compute on.
 //!
 //! Without a GPU it is the null driver of `cuda-shim`, which has the kernels carried out by
-//! `emulator.cpp`; that needs a C++ compiler, and tests of numbers skip visibly without one. With
+//! `emulator.cpp`; that needs a C++ compiler, and tests of numbers fail without one. With
 //! `IJEPA_TEST_GPU=1`, which `scripts/gpu-check.sh` sets, it is the first GPU of this machine.
 
 use std::{
@@ -61,13 +61,11 @@ pub fn idle_device() -> Cuda {
     ijepa_run::kernels::open(0).unwrap()
 }
 
-/// A device that computes; without one the test skips.
-pub fn computing_device() -> Option<Turn> {
+/// A device that computes; fails where there is neither a GPU nor a compiler to emulate one with.
+pub fn computing_device() -> Turn {
     let turn = device();
-    if !turn.computes {
-        eprintln!("SKIPPED: no C++ compiler (c++) to emulate the kernels with");
-    }
-    turn.computes.then_some(turn)
+    assert!(turn.computes, "no C++ compiler (`c++`, or `CXX`) to emulate the kernels with: install one");
+    turn
 }
 
 /// Carries out a kernel; does nothing where there is no emulator.

@@ -127,7 +127,7 @@ const SIZES: [[usize; 4]; 9] = [
 
 #[test]
 fn patches_have_the_bits_of_the_host() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     for (i, [channels, height, width, patch]) in SIZES.into_iter().enumerate() {
         for seed in 0..24 {
             let mut stream = Stream::new(seed, "test/images", i as u64, 0);
@@ -139,7 +139,7 @@ fn patches_have_the_bits_of_the_host() {
 
 #[test]
 fn patches_of_the_components_of_the_house_have_the_bits_of_the_host() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let component = |(name, settings): (&str, Value)| {
         let entry = catalogue::find::<dyn Augmentation>(name).expect("registered");
         (name.to_string(), (entry.build)(&settings).expect("settings decode").1)
@@ -163,7 +163,7 @@ fn patches_of_the_components_of_the_house_have_the_bits_of_the_host() {
 
 #[test]
 fn a_whole_crop_keeps_negative_zeros() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let shape = ImageShape { channels: 1, height: 2, width: 4 };
     let resident = turn.cuda.keep_images(&[0; 8], shape).unwrap().unwrap();
     let negative = Edit::Channels(ChannelMap { mean: vec![0.0], scale: vec![-1.0] });
@@ -242,7 +242,7 @@ fn first_batch(session: &Session<Cuda>) -> Batch {
 
 #[test]
 fn a_run_has_the_same_bits_whoever_makes_its_patches() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let (own, foreign) =
         (session_from(experiment(), &turn.cuda), session_from(foreign_experiment(), &turn.cuda));
     assert!(matches!(first_batch(&own).images, BatchImages::Recipes(_)));
@@ -264,7 +264,7 @@ impl Drop for FreeMemory {
 
 #[test]
 fn a_split_that_takes_more_than_a_quarter_of_the_free_memory_stays_on_the_host() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     if turn.gpu {
         return;
     }

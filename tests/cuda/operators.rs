@@ -80,7 +80,7 @@ fn linear<D: Backend>(device: &D, (n, inputs, outputs): (usize, usize, usize)) -
 
 #[test]
 fn linear_is_that_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     for sizes in [(1, 1, 1), (1, 5, 3), (70, 48, 20), (33, 17, 96), (300, 12, 40)] {
         assert_same(
             &format!("linear {sizes:?}"),
@@ -102,7 +102,7 @@ fn norm<D: Backend>(device: &D, (n, d): (usize, usize)) -> Values {
 
 #[test]
 fn layer_norm_is_that_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     for sizes in [(1, 8), (5, 30), (200, 33), (3, 192)] {
         assert_same(
             &format!("layer norm {sizes:?}"),
@@ -127,7 +127,7 @@ fn blocks<D: Backend>(device: &D, (lengths, d, heads, hidden, keep): &BlockCase,
 
 #[test]
 fn blocks_are_those_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let mut cases = block_cases();
     // Every size of head that has kernels of its own, and sizes between.
     cases.push((vec![40, 3], 128, 2, 64, Some(vec![1, 2, 39, 42])));
@@ -182,7 +182,7 @@ fn gather<D: Backend>(device: &D, (n, d, out): (usize, usize, usize)) -> Values 
 
 #[test]
 fn gather_is_that_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     for sizes in [(1, 3, 1), (20, 16, 700), (900, 10, 5000)] {
         assert_same(
             &format!("gather {sizes:?}"),
@@ -203,7 +203,7 @@ fn loss<D: Backend>(device: &D, (n, d): (usize, usize), loss: RowLoss) -> Values
 
 #[test]
 fn losses_are_those_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let losses =
         [RowLoss::L2, RowLoss::SmoothL1 { beta: 1.0 }, RowLoss::SmoothL1 { beta: 0.3 }, RowLoss::Cosine];
     for sizes in [(1, 3), (19, 10), (1000, 24)] {
@@ -288,7 +288,7 @@ fn many_updates<D: Backend>(device: &D) -> Values {
 
 #[test]
 fn many_updates_of_one_call_are_those_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let _ = take_counts();
     let found = many_updates(&turn.cuda);
     let counts = take_counts();
@@ -300,13 +300,13 @@ fn many_updates_of_one_call_are_those_of_the_cpu() {
 
 #[test]
 fn updates_are_those_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     assert_same("updates", &updates(&turn.cuda), &updates(&Cpu::default()));
 }
 
 #[test]
 fn means_of_rows_have_the_bits_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     fn means<D: Backend>(device: &D, (n, count, d): (usize, usize, usize)) -> Vec<u32> {
         let x = Inputs::new(device, 9).rows(n * count, d);
         to_host(&D::mean_rows(&x, count).unwrap()).unwrap().iter().map(|v| v.to_bits()).collect()
@@ -323,7 +323,7 @@ fn means_of_rows_have_the_bits_of_the_cpu() {
 
 #[test]
 fn numbers_are_read_together() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let losses: Vec<_> = (0..300).map(|i| turn.cuda.tensor_from_vec(vec![0.1 * i as f32], ())).collect();
     let norms: Vec<_> = (0..20).map(|i| turn.cuda.tensor_from_vec(vec![0.1 * f64::from(i)], ())).collect();
     let (losses, norms): (Vec<_>, Vec<_>) = (losses.iter().collect(), norms.iter().collect());
@@ -357,7 +357,7 @@ fn measures(skill: &Skill) -> [f64; 5] {
 /// Sums in f64 in another order, of a few thousand terms.
 #[test]
 fn skill_is_that_of_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     // Several chunks, positions seen once, no position seen twice, one target, one of everything.
     for sizes in [(300, 201, 10, 3), (77, 130, 300, 97), (50, 9, 17, 9000), (5, 1, 4, 1), (1, 1, 1, 1)] {
         let (here, cpu) = (skill(&turn.cuda, sizes), skill(&Cpu::default(), sizes));
@@ -370,7 +370,7 @@ fn skill_is_that_of_the_cpu() {
 /// The CPU's mean of equal rows is exact where their number is a power of two; the device's always is.
 #[test]
 fn collapsed_targets_have_no_spread() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     fn collapsed<D: Backend>(device: &D, rows: usize) -> Skill {
         let targets = from_host(device, [0.1, -3.7, 1e-3].repeat(rows), rows, 3).unwrap();
         let prediction = Inputs::new(device, 10).rows(rows, 3);
@@ -403,7 +403,7 @@ fn skill_of_what_does_not_fit_together_is_refused() {
 /// Also with the threads of every block in reverse, which would show a missing barrier.
 #[test]
 fn the_same_inputs_give_the_same_bits() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let cases = block_cases();
     let everything = || {
         let explained = measures(&skill(&turn.cuda, (77, 130, 300, 97)));

@@ -103,7 +103,7 @@ fn assert_follows(what: &str, found: &[f64], expected: &[f64]) {
 
 #[test]
 fn fifty_steps_follow_the_cpu() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let (here, cpu) = (whole(&turn.cuda), train(&Cpu::default(), None));
     assert!(cpu.losses.len() > 50 && cpu.losses[51] < cpu.losses[0]);
     assert_follows("loss", &here.losses, &cpu.losses);
@@ -114,7 +114,7 @@ fn fifty_steps_follow_the_cpu() {
 
 #[test]
 fn rounded_products_stay_near() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let loss = |matmul| {
         let mut numbers = Vec::new();
         let mut session = session_of(TINY, &[&format!("train.matmul={matmul}")], &turn.cuda);
@@ -135,7 +135,7 @@ fn rounded_products_stay_near() {
 
 #[test]
 fn a_run_moves_from_device_to_device() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let (here, cpu) = (whole(&turn.cuda), train(&Cpu::default(), None));
     let rest = &cpu.losses[28..];
     assert_follows("GPU to CPU", &train(&Cpu::default(), Some(&here.snapshots[6])).losses, rest);
@@ -144,7 +144,7 @@ fn a_run_moves_from_device_to_device() {
 
 #[test]
 fn a_resumed_run_has_the_same_bits() {
-    let Some(turn) = computing_device() else { return };
+    let turn = computing_device();
     let whole = whole(&turn.cuda);
     let rest = train(&turn.cuda, Some(&whole.snapshots[6]));
     assert_eq!(rest.losses, whole.losses[28..]);
