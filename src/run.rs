@@ -20,7 +20,7 @@ use crate::{
     events::{Event, Outcome, Phase},
     kernels,
     model::BuildDevice,
-    results::{FolderError, RunFolder, State, card::RunCard, write_atomic},
+    results::{FolderError, MetricMeanings, RunFolder, State, card::RunCard, write_atomic},
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
     train::{RunPlan, Session, TrainError, Until, run},
 };
@@ -122,11 +122,13 @@ fn run_on<D: BuildDevice>(
     until: Until,
 ) -> Result<Finished, RunError> {
     let (identity, yaml, print) = (experiment.identity(), experiment.to_yaml(), fingerprint(&data));
+    let meanings = MetricMeanings::of(&experiment, data.count(&data.test));
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, device)?;
     let resumed = resume(&mut session, &folder, &identity, &print)?;
     let path = folder.path().to_path_buf();
     write_atomic(&path.join("experiment.yaml"), yaml.as_bytes())?;
+    meanings.write(&path)?;
     let threads = rayon::current_num_threads();
     RunCard::of_this_process(device_name, threads, &print, session.progress.step).append_to(&path)?;
     let mut files = Files::open(folder, &identity, &print, resumed.as_ref())?;

@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 
 use ijepa_run::{
     bench::CostMemory,
+    registry::metric::Direction,
     sweep::{Plan, multirun, plan},
 };
 use program::{Folder, Output, finish};
@@ -207,6 +208,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "dir/s.yaml:2:13: masking.targetz: neither the base nor a parameter has this setting\n  help: did you mean `masking.targets`?",
     ),
     (
+        "metric: { name: knn/target/class/top1, goal: minimize }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:46: metric.goal: contradicts the probe: of `knn/target/class/top1` higher is better\n  help: leave `goal` out",
+    ),
+    (
         "metric: { name: knn/target/class/top2 }\narms: [{ name: a }]\n",
         "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top2`\n  help: did you mean `knn/target/class/top1`?",
     ),
@@ -299,6 +304,29 @@ fn a_budget_gives_cheap_arms_more_epochs() {
     let plan = plan("images", "train.batch_size: 48");
     let note = "`long`: 53 epochs are 99 % of the budget";
     assert!(plan.notes.iter().all(|n| !n.starts_with(note)), "close enough: {:?}", plan.notes);
+}
+
+/// Its direction is what the probe declares; a diagnostic has one only if the file says so.
+#[test]
+fn a_metric_has_the_direction_that_its_probe_declares() {
+    let base = BASE.replace("{ kind: knn, k: 5 }", "{ kind: linear, every: 1 }, { kind: rankme, every: 1 }");
+    let read = |_: &str| Ok(base.clone());
+    let planned = |text: &str| {
+        let text = format!("base: tiny.yaml\n{text}\narms: [{{ name: a }}]\n");
+        plan("dir/s.yaml", &text, &[], &read, &CostMemory::default()).map_err(|e| e.to_string())
+    };
+    let goal = |text: &str| planned(text).map(|p| p.metric.expect("named").goal);
+    assert_eq!(goal("metric: { name: linear/target/class/test_nll }"), Ok(Direction::Lower));
+    assert_eq!(goal("metric: { name: linear/target/class/top1 }"), Ok(Direction::Higher));
+    assert_eq!(goal("metric: { name: rankme/target/feature_std }"), Ok(Direction::Neither));
+    assert_eq!(goal("metric: { name: rankme/target/feature_std, goal: minimize }"), Ok(Direction::Lower));
+    let best = goal("metric: { name: rankme/target/feature_std, at: best }").expect_err("no best");
+    assert!(best.contains("metric.goal: is missing: `rankme/target/feature_std` is a diagnostic"), "{best}");
+    let early = "early_terminate: { kind: asha, metric: { name: rankme/target/feature_std } }";
+    let refused = planned(early).expect_err("nothing to judge by");
+    assert!(refused.contains("early_terminate.metric.goal: is missing"), "{refused}");
+    let early = "early_terminate: { kind: asha, metric: { name: linear/target/class/test_nll } }";
+    assert_eq!(planned(early).expect("judged").early.expect("named").metric.goal, Direction::Lower);
 }
 
 #[test]

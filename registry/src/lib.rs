@@ -15,6 +15,7 @@ pub mod kinds;
 pub mod laws;
 mod macros;
 pub mod mask;
+pub mod metric;
 pub mod params;
 pub mod problem;
 pub mod recipe;
@@ -32,6 +33,7 @@ pub mod prelude {
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
         mask::{BatchDraw, Grid, MaskBatch, MaskPlan},
+        metric::{Direction, MetricDecl},
         params::{Param, Parameters, Rounding},
         problem::Problem,
         rng::Stream,

@@ -179,6 +179,7 @@ mod tests {
             settings: Settings::of(&json!({"encoder": {"depth": depth}})),
             data: String::new(),
             measured: Measured::Column(vec![(0, value)]),
+            meanings: Default::default(),
         }
     }
 

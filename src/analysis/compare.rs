@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use ijepa_registry::metric::Direction;
 use rayon::prelude::*;
 
 use super::{
     arms::{self, Arm},
     contrast::{Contrast, caveats, contrasts, survivors},
+    direction::{Judged, direction},
     error::AnalysisError,
-    metric::{At, Goal, default_metric, unknown_metric, unknown_step, value},
+    metric::{At, default_metric, unknown_metric, unknown_step, value},
     runs::{ColumnMap, Hints, Run, Series, hints, read_all},
     settings::{SettingDifference, Settings, differences},
     summary::{Reading, Summary},
@@ -29,8 +31,8 @@ pub struct Request {
     pub at: Option<At>,
     /// Largest difference that does not matter.
     pub margin: Option<f64>,
-    /// Which direction is good; by default what the metric's name suggests.
-    pub goal: Option<Goal>,
+    /// Which direction is good, where the runs do not declare it.
+    pub goal: Option<Direction>,
     /// Columns of foreign files.
     pub map: ColumnMap,
 }
@@ -41,7 +43,9 @@ pub struct Report {
     /// Metric.
     pub metric: String,
     /// Which direction is good.
-    pub goal: Goal,
+    pub goal: Direction,
+    /// Why there is no verdict on any arm; empty if there are verdicts.
+    pub unjudged: String,
     /// Which measurement counted.
     pub at: At,
     /// Largest difference that does not matter.
@@ -70,8 +74,8 @@ pub struct Study {
     pub arms: Vec<Arm>,
     /// Metric.
     pub metric: String,
-    /// Which direction is good.
-    pub goal: Goal,
+    /// Which direction is good, or why none is.
+    pub judged: Judged,
     /// Which measurement counts.
     pub at: At,
     /// Index of the baseline.
@@ -92,15 +96,17 @@ impl Study {
         let metric = metric(request, &hints, &runs)?;
         let own = hints.metric.as_ref() == Some(&metric);
         let at = request.at.or(hints.at.filter(|_| own)).unwrap_or(At::Last);
-        let goal = request.goal.or(hints.goal.filter(|_| own)).unwrap_or_else(|| Goal::of(&metric));
+        let hinted = Hints { goal: hints.goal.filter(|_| own), ..hints.clone() };
+        let judged = direction(&metric, &runs, request.goal, &hinted)?;
+        refuse_best_without_direction(at, &judged)?;
         let (arms, notes) = arms::group(runs, &request.inputs)?;
         let baseline = baseline(&arms, request.baseline.as_deref(), &hints)?;
-        Ok(Study { arms, metric, goal, at, baseline, notes })
+        Ok(Study { arms, metric, judged, at, baseline, notes })
     }
 
     /// Measures, tests and judges the arms.
     pub fn report(&self, request: &Request) -> Result<Report, AnalysisError> {
-        let Study { arms, metric, goal, at, baseline, notes } = self;
+        let Study { arms, metric, judged: Judged { goal, why_not }, at, baseline, notes } = self;
         let (goal, at, baseline) = (*goal, *at, *baseline);
         self.refuse_best_of_last(at)?;
         let summaries = summaries(arms, metric, at, goal)?;
@@ -109,10 +115,14 @@ impl Study {
         notes.extend(summaries.iter().filter_map(survivors));
         notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
         notes.extend(general_notes(&summaries, at));
+        if !why_not.is_empty() {
+            notes.insert(0, format!("no verdicts: {why_not}; {SAY_GOAL}"));
+        }
         let settings: Vec<&Settings> = arms.iter().map(|arm| &arm.settings).collect();
         Ok(Report {
             metric: metric.clone(),
             goal,
+            unjudged: why_not.clone(),
             at,
             margin: request.margin,
             differences: differences(&settings),
@@ -143,6 +153,17 @@ impl Study {
     }
 }
 
+/// Without a direction no measurement is the best one.
+fn refuse_best_without_direction(at: At, judged: &Judged) -> Result<(), AnalysisError> {
+    if at != At::Best || judged.goal.decides() {
+        return Ok(());
+    }
+    Err(AnalysisError::new(format!("there is no best measurement: {}", judged.why_not)).help(SAY_GOAL))
+}
+
+/// What to do where no direction is known.
+const SAY_GOAL: &str = "say --goal higher or --goal lower";
+
 fn metric(request: &Request, hints: &Hints, runs: &[Run]) -> Result<String, AnalysisError> {
     let named = request.metric.clone().or(request.map.metric.clone()).or(hints.metric.clone());
     named.map_or_else(|| default_metric(runs), Ok)
@@ -170,7 +191,7 @@ fn baseline(arms: &[Arm], wanted: Option<&str>, hints: &Hints) -> Result<usize, 
 }
 
 /// Reads the metric of every run and summarises every arm.
-fn summaries(arms: &[Arm], metric: &str, at: At, goal: Goal) -> Result<Vec<Summary>, AnalysisError> {
+fn summaries(arms: &[Arm], metric: &str, at: At, goal: Direction) -> Result<Vec<Summary>, AnalysisError> {
     let runs: Vec<&Run> = arms.iter().flat_map(|arm| &arm.runs).collect();
     let read: Result<Vec<Option<Series>>, _> = runs.par_iter().map(|run| run.series(metric)).collect();
     let mut series = read?;
@@ -193,7 +214,7 @@ fn summaries(arms: &[Arm], metric: &str, at: At, goal: Goal) -> Result<Vec<Summa
     Ok(arms.par_iter().zip(readings).map(|(arm, readings)| Summary::new(arm, readings)).collect())
 }
 
-fn reading(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Reading {
+fn reading(run: &Run, series: Option<&Series>, at: At, goal: Direction) -> Reading {
     Reading { seed: run.seed.clone(), value: value(run, series, at, goal) }
 }
 

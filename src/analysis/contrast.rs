@@ -1,7 +1,8 @@
 //! An arm against the baseline: measured, adjusted for the number of arms, judged.
 
+use ijepa_registry::metric::Direction;
+
 use super::{
-    metric::Goal,
     stats::{self, ALPHA, Design, Difference},
     summary::Summary,
     verdict::{Verdict, judge},
@@ -44,7 +45,7 @@ pub struct Contrast {
 
 /// Compares every other arm with `arms[baseline]`. The verdicts together are wrong about a true
 /// null with probability at most [`ALPHA`] (Holm over the arms).
-pub fn contrasts(arms: &[Summary], baseline: usize, goal: Goal, margin: Option<f64>) -> Vec<Contrast> {
+pub fn contrasts(arms: &[Summary], baseline: usize, goal: Direction, margin: Option<f64>) -> Vec<Contrast> {
     let others = (0..arms.len()).filter(|&arm| arm != baseline);
     let mut all: Vec<Contrast> = others.map(|arm| measure(arms, baseline, arm, goal, margin)).collect();
     adjust(&mut all);
@@ -54,7 +55,7 @@ pub fn contrasts(arms: &[Summary], baseline: usize, goal: Goal, margin: Option<f
     all
 }
 
-fn measure(arms: &[Summary], baseline: usize, arm: usize, goal: Goal, margin: Option<f64>) -> Contrast {
+fn measure(arms: &[Summary], baseline: usize, arm: usize, goal: Direction, margin: Option<f64>) -> Contrast {
     let (design, a, b) = design(&arms[baseline], &arms[arm]);
     let paired = design == Design::Paired;
     let differences: Vec<f64> = b.iter().zip(&a).map(|(b, a)| b - a).collect();
@@ -187,7 +188,7 @@ mod tests {
         Summary::new(&arm, values.iter().enumerate().map(reading).collect())
     }
 
-    fn verdict(a: &[f64], b: &[f64], goal: Goal, margin: Option<f64>) -> Contrast {
+    fn verdict(a: &[f64], b: &[f64], goal: Direction, margin: Option<f64>) -> Contrast {
         let arms = [a, b].map(|x| arm("x", &x.iter().map(|v| Ok(*v)).collect::<Vec<_>>()));
         contrasts(&arms, 0, goal, margin).remove(0)
     }
@@ -198,21 +199,21 @@ mod tests {
     fn every_verdict_is_reached() {
         let up = BASE.map(|x| x + 2.0 + 0.1 * (x - 61.0));
         let noisy = [61.9, 59.8, 62.5, 60.1, 60.8, 61.9];
-        assert_eq!(verdict(&BASE, &up, Goal::Higher, None).verdict, Verdict::Better);
-        assert_eq!(verdict(&BASE, &up, Goal::Lower, None).verdict, Verdict::Worse);
-        assert_eq!(verdict(&BASE, &noisy, Goal::Higher, None).verdict, Verdict::Inconclusive);
-        assert_eq!(verdict(&BASE, &noisy, Goal::Higher, Some(3.0)).verdict, Verdict::Equivalent);
-        let few = verdict(&BASE[..3], &noisy[..3], Goal::Higher, None);
+        assert_eq!(verdict(&BASE, &up, Direction::Higher, None).verdict, Verdict::Better);
+        assert_eq!(verdict(&BASE, &up, Direction::Lower, None).verdict, Verdict::Worse);
+        assert_eq!(verdict(&BASE, &noisy, Direction::Higher, None).verdict, Verdict::Inconclusive);
+        assert_eq!(verdict(&BASE, &noisy, Direction::Higher, Some(3.0)).verdict, Verdict::Equivalent);
+        let few = verdict(&BASE[..3], &noisy[..3], Direction::Higher, None);
         let sentence =
             "with 3 paired seeds an exact sign-flip test cannot go below p = 0.25; 6 seeds are needed";
         assert_eq!((few.verdict, few.reason.as_str()), (Verdict::Underpowered, sentence));
-        let one = verdict(&BASE[..1], &noisy[..1], Goal::Higher, Some(1.0));
+        let one = verdict(&BASE[..1], &noisy[..1], Direction::Higher, Some(1.0));
         assert_eq!(one.reason, "one run per arm shows no spread; 6 paired seeds are needed");
     }
 
     #[test]
     fn a_clear_difference_of_few_seeds_says_what_it_rests_on() {
-        let found = verdict(&[60.0, 61.0, 62.0], &[10.0, 11.5, 12.2], Goal::Higher, None);
+        let found = verdict(&[60.0, 61.0, 62.0], &[10.0, 11.5, 12.2], Direction::Higher, None);
         assert_eq!(found.verdict, Verdict::Worse);
         assert!(found.reason.contains("rests on normal values"), "{}", found.reason);
     }
@@ -223,7 +224,7 @@ mod tests {
         let mut values = BASE.map(|x| Ok(x + 1.0 + 0.1 * (x - 61.0)));
         values[2] = Err(Absence::Diverged);
         let arms = [base, arm("new", &values)];
-        let found = contrasts(&arms, 0, Goal::Higher, None).remove(0);
+        let found = contrasts(&arms, 0, Direction::Higher, None).remove(0);
         assert_eq!((found.design, found.values.len()), (Design::Paired, 5));
         assert_eq!(arms[1].count(), "5/6 (1 diverged)");
         assert_eq!(
@@ -232,7 +233,7 @@ mod tests {
         );
         assert_eq!(caveats(&arms, 0, &found).len(), 1);
         let gone = [arm("base", &BASE.map(Ok)), arm("gone", &[Err(Absence::Diverged); 3])];
-        assert_eq!(contrasts(&gone, 0, Goal::Higher, None)[0].verdict, Verdict::Worse);
+        assert_eq!(contrasts(&gone, 0, Direction::Higher, None)[0].verdict, Verdict::Worse);
     }
 
     /// Three arms without any effect, paired and unpaired: some arm is called better or worse in
@@ -249,7 +250,7 @@ mod tests {
                 // Unequal counts are not paired.
                 let n = if shared > 0.0 { 6 } else { 5 };
                 let arms = [values(6), values(n), values(n), values(n)].map(|v| arm("x", &v));
-                let found = contrasts(&arms, 0, Goal::Higher, None);
+                let found = contrasts(&arms, 0, Direction::Higher, None);
                 found.iter().any(|c| matches!(c.verdict, Verdict::Better | Verdict::Worse))
             });
             let share = wrong.count() as f64 / EXPERIMENTS as f64;

@@ -1,6 +1,6 @@
-//! Which number of a run is compared, and which direction is good.
+//! Which number of a run is compared.
 
-use std::str::FromStr;
+use ijepa_registry::metric::Direction;
 
 use super::{
     error::AnalysisError,
@@ -8,52 +8,6 @@ use super::{
 };
 use crate::results::State;
 pub use crate::sweep::At;
-
-/// Which direction of a metric is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// Larger is better.
-    Higher,
-    /// Smaller is better.
-    Lower,
-}
-
-impl Goal {
-    /// The direction that a metric's name suggests: losses and errors should fall.
-    pub fn of(metric: &str) -> Self {
-        let name = metric.rsplit('/').next().unwrap_or(metric).to_lowercase();
-        let falls = ["loss", "error", "nll", "mse", "mae", "perplexity"];
-        if falls.iter().any(|word| name.split('_').any(|part| part == *word)) {
-            Goal::Lower
-        } else {
-            Goal::Higher
-        }
-    }
-
-    /// The word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Goal::Higher => "higher",
-            Goal::Lower => "lower",
-        }
-    }
-
-    /// `difference` with improvement positive.
-    pub fn oriented(self, difference: f64) -> f64 {
-        if self == Goal::Higher { difference } else { -difference }
-    }
-}
-
-impl FromStr for Goal {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "higher" => Ok(Goal::Higher),
-            "lower" => Ok(Goal::Lower),
-            _ => Err("write `higher` or `lower`".into()),
-        }
-    }
-}
 
 /// Why a run adds no value to its arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +43,7 @@ impl Absence {
 
 /// The value of one run, or why it has none. A run that did not end well has no last and no best
 /// value; what it measured at a step that it did reach stands.
-pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Result<f64, Absence> {
+pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Direction) -> Result<f64, Absence> {
     let absence = match run.state {
         Some(State::Done) => None,
         Some(State::Diverged) => Some(Absence::Diverged),
@@ -106,8 +60,8 @@ pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Goal) -> Result<f
     }
 }
 
-fn pick(series: &Series, at: At, goal: Goal) -> Option<f64> {
-    at.pick(series, |a, b| goal.oriented(b).total_cmp(&goal.oriented(a)))
+fn pick(series: &Series, at: At, goal: Direction) -> Option<f64> {
+    at.pick(series, |a, b| goal.better_first(a, b))
 }
 
 /// The metric to compare when none is named: the first top-1 accuracy of a linear probe on the
@@ -158,19 +112,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_should_fall() {
-        let goals =
-            ["metrics/loss", "linear/target/class/cross_entropy_loss", "top1", "glossiness"].map(Goal::of);
-        assert_eq!(goals, [Goal::Lower, Goal::Lower, Goal::Higher, Goal::Higher]);
-    }
-
-    #[test]
     fn a_measurement_is_picked_by_place_or_worth() {
         let series = vec![(10, 3.0), (20, f64::NAN), (30, 1.0), (40, 2.0)];
         let picked = |at, goal| pick(&series, at, goal);
-        assert_eq!(picked(At::Last, Goal::Higher), Some(2.0));
-        assert_eq!(picked(At::Best, Goal::Higher), Some(3.0));
-        assert_eq!(picked(At::Best, Goal::Lower), Some(1.0));
-        assert_eq!((picked(At::Step(30), Goal::Lower), picked(At::Step(31), Goal::Lower)), (Some(1.0), None));
+        assert_eq!(picked(At::Last, Direction::Higher), Some(2.0));
+        assert_eq!(picked(At::Best, Direction::Higher), Some(3.0));
+        assert_eq!(picked(At::Best, Direction::Lower), Some(1.0));
+        assert_eq!(
+            (picked(At::Step(30), Direction::Lower), picked(At::Step(31), Direction::Lower)),
+            (Some(1.0), None)
+        );
     }
 }

@@ -8,6 +8,7 @@
 mod arms;
 mod compare;
 mod contrast;
+mod direction;
 mod error;
 mod metric;
 pub mod render;
@@ -20,8 +21,9 @@ mod verdict;
 pub use arms::Arm;
 pub use compare::{Report, Request, Study, compare};
 pub use contrast::Contrast;
+pub use direction::Judged;
 pub use error::AnalysisError;
-pub use metric::{Absence, At, Goal};
+pub use metric::{Absence, At};
 pub use runs::{ColumnMap, Run, Series, SweepRun, SweepTable, is_sweep};
 pub use settings::SettingDifference;
 pub use summary::{Reading, Summary};

@@ -1,8 +1,9 @@
 //! What a comparison comes to.
 
+use ijepa_registry::metric::Direction;
+
 use super::{
     contrast::Contrast,
-    metric::Goal,
     stats::{self, ALPHA},
     summary::Summary,
 };
@@ -20,6 +21,8 @@ pub enum Verdict {
     Inconclusive,
     /// Too few runs for any answer.
     Underpowered,
+    /// No answer is asked for: nothing says what would be better.
+    Unjudged,
 }
 
 impl Verdict {
@@ -31,13 +34,17 @@ impl Verdict {
             Verdict::Equivalent => "equivalent",
             Verdict::Inconclusive => "inconclusive",
             Verdict::Underpowered => "underpowered",
+            Verdict::Unjudged => "no verdict",
         }
     }
 }
 
 /// Judges a contrast by its adjusted p-values. Equivalence comes first: a difference shown to be
 /// smaller than the margin does not matter, however certain it is.
-pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Goal, margin: Option<f64>) -> (Verdict, String) {
+pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Direction, margin: Option<f64>) -> (Verdict, String) {
+    if !goal.decides() {
+        return (Verdict::Unjudged, "no direction is good".into());
+    }
     if all_broken(c, arm) {
         let why = format!("every run diverged or collapsed ({} of {0})", arm.readings.len());
         return (Verdict::Worse, why);

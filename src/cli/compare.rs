@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ijepa_registry::metric::Direction;
 
 use super::{Exit, judging::Judging, out};
 use crate::{
-    analysis::{self, AnalysisError, ColumnMap, Goal, Report, Request, Verdict, render},
+    analysis::{self, AnalysisError, ColumnMap, Report, Request, Verdict, render},
     results::{
         columns::{ARMS, COMPARISONS},
         write_atomic,
@@ -37,9 +38,9 @@ pub(crate) struct CompareArgs {
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     judging: Judging,
-    /// Which direction is good; by default lower for losses and errors.
+    /// Which direction is good, where the runs do not say: needed for verdicts on columns of other programs.
     #[arg(long, value_name = "higher|lower")]
-    goal: Option<Goal>,
+    goal: Option<Direction>,
     /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=.
     #[arg(long, value_name = "KEY=COLUMN", num_args = 1..)]
     map: Vec<String>,
@@ -80,6 +81,13 @@ pub(crate) fn compare(args: &CompareArgs) -> Exit {
     if let Some(Err(error)) = args.output.as_ref().map(|folder| write(folder, &report)) {
         out::stderr(&format!("error: {error}"));
         return Exit::Failed;
+    }
+    if args.fail_on.is_some() && !report.unjudged.is_empty() {
+        out::stderr(&format!(
+            "--fail-on worse: {}\n  help: say --goal higher or --goal lower",
+            report.unjudged
+        ));
+        return Exit::Config;
     }
     let printed = out::stdout(&text(&report, args.format));
     if args.fail_on.is_some() && report.contrasts.iter().any(|c| c.verdict == Verdict::Worse) {

@@ -3,12 +3,13 @@
 use clap::Args;
 use ijepa_registry::{
     catalogue::{self, Listing},
+    metric::MetricDecl,
     problem::nearest,
 };
 use serde_json::{Value, json};
 
 use super::{Exit, out};
-use crate::config::describe_range;
+use crate::{config::describe_range, results::meanings::example_metrics};
 
 #[derive(Args, Debug)]
 pub(crate) struct ComponentsArgs {
@@ -87,8 +88,9 @@ fn explain(listing: &Listing) -> String {
     let Listing { kind, name, origin, file, .. } = listing;
     let example = example(listing);
     format!(
-        "{kind} {name}\n\n{docs}\nsettings:\n{}\nexample:\n{example}\nfrom {origin} ({file})\n",
-        settings(listing)
+        "{kind} {name}\n\n{docs}\nsettings:\n{}{}\nexample:\n{example}\nfrom {origin} ({file})\n",
+        settings(listing),
+        metrics(listing)
     )
 }
 
@@ -134,6 +136,18 @@ fn settings(listing: &Listing) -> String {
     out::aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
 }
 
+/// The metrics of a probe as its example sets it up; empty for other kinds.
+fn metrics(listing: &Listing) -> String {
+    if listing.kind != "probe" {
+        return String::new();
+    }
+    let rows = example_metrics(listing.name)
+        .into_iter()
+        .map(|m| [m.name, m.unit, m.direction.name(), m.meaning].map(str::to_owned));
+    let head = ["metric", "unit", "better", "meaning"].map(str::to_owned);
+    format!("\nmetrics (with the settings of the example):\n{}", out::aligned(head, rows.collect()))
+}
+
 fn default(setting: &Value) -> String {
     match setting.get("default") {
         None | Some(Value::Null) => "-".into(),
@@ -171,6 +185,14 @@ fn list_type(setting: &Value) -> String {
     }
 }
 
+fn metrics_json(listing: &Listing) -> Value {
+    if listing.kind != "probe" {
+        return Value::Null;
+    }
+    let entry = |m: MetricDecl| json!({ "name": m.name, "unit": m.unit, "direction": m.direction, "meaning": m.meaning });
+    example_metrics(listing.name).into_iter().map(entry).collect()
+}
+
 fn as_json(listings: &[&Listing]) -> Value {
     let entry = |l: &&Listing| {
         json!({
@@ -182,6 +204,7 @@ fn as_json(listings: &[&Listing]) -> Value {
             "origin": l.origin,
             "file": l.file,
             "schema": l.schema,
+            "metrics": metrics_json(l),
         })
     };
     listings.iter().map(entry).collect()

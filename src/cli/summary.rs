@@ -1,6 +1,6 @@
 //! What a person reads of a sweep: what would run, and what came out.
 
-use ijepa_registry::params::Rounding;
+use ijepa_registry::{metric::Direction, params::Rounding};
 
 use super::{Exit, RunOptions, out::aligned, why::Earlier};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     results::{Standing, State},
     run::device::{self, Place},
     sinks::human_time,
-    sweep::{At, Goal, Metric, Plan, PlannedRun},
+    sweep::{At, Metric, Plan, PlannedRun},
 };
 
 /// Operations below which a measurement takes longer than the training.
@@ -150,7 +150,7 @@ pub(crate) fn arms(plan: &Plan, standings: &[&Standing]) -> String {
 fn metric(plan: &Plan, standings: &[&Standing]) -> Option<Metric> {
     let names = || standings.iter().flat_map(|s| &s.metrics).map(|(name, _)| name);
     let first = || names().find(|n| n.contains("/target/")).or_else(|| names().next());
-    let last = |name: &String| Metric { name: name.clone(), goal: Goal::Maximize, at: At::Last };
+    let last = |name: &String| Metric { name: name.clone(), goal: Direction::Higher, at: At::Last };
     plan.metric.clone().or_else(|| first().map(last))
 }
 

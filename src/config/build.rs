@@ -202,6 +202,16 @@ fn probes(top: &Map<String, Value>, report: &mut Report) -> Vec<ProbeSpec> {
     entries.into_iter().filter_map(|(path, entry)| probe(&path, entry, report)).collect()
 }
 
+/// The probes of a configuration as a run folder keeps it; what this program cannot build is left out.
+pub(crate) fn stored_probes(configuration: &Value) -> Vec<ProbeSpec> {
+    let places = Places::new(Place::Override("".into()));
+    let section = configuration.get("probes").unwrap_or(&Value::Null);
+    list("probes", section, &mut Report::new(&places, Vec::new()))
+        .into_iter()
+        .filter_map(|(path, entry)| probe(&path, entry, &mut Report::new(&places, Vec::new())))
+        .collect()
+}
+
 fn collapse(top: &Map<String, Value>, report: &mut Report) -> Vec<CollapseRule> {
     let rules = list("collapse", top.get("collapse").unwrap_or(&Value::Null), report);
     let rule = |(path, value): (String, &Value)| decode(&path, value.clone(), "a collapse rule", report);

@@ -6,6 +6,7 @@ use ijepa_registry::{
         PredictorSettings, Probe, Schedule,
     },
     mask::Grid,
+    metric::MetricDecl,
 };
 use serde_json::{Map, Value, json};
 
@@ -141,28 +142,34 @@ impl Experiment {
 impl ProbeSpec {
     /// `probe/encoder/labels/metric` of everything it measures; without labels where it uses none.
     pub fn metric_names(&self) -> Vec<String> {
+        self.declarations().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// [`ProbeSpec::metric_names`] with what the probe declares of each.
+    pub fn declarations(&self) -> Vec<(String, MetricDecl)> {
         let controls = self.controls.iter().map(|c| json!(c));
-        self.names_on(self.encoders.iter().map(|e| json!(e)).chain(controls))
+        self.declared_on(self.encoders.iter().map(|e| json!(e)).chain(controls))
     }
 
     /// Those of [`ProbeSpec::metric_names`] that are measured during training.
     pub fn encoder_metrics(&self) -> Vec<String> {
-        self.names_on(self.encoders.iter().map(|e| json!(e)))
+        let declared = self.declared_on(self.encoders.iter().map(|e| json!(e)));
+        declared.into_iter().map(|(name, _)| name).collect()
     }
 
-    fn names_on(&self, subjects: impl Iterator<Item = Value>) -> Vec<String> {
+    fn declared_on(&self, subjects: impl Iterator<Item = Value>) -> Vec<(String, MetricDecl)> {
         let probe = &self.component.object;
         let labels = if probe.uses_labels() { self.labels.clone() } else { vec![String::new()] };
-        let mut names = Vec::new();
+        let mut declared = Vec::new();
         for subject in subjects {
             for label in &labels {
                 for metric in probe.metrics() {
                     let parts = [&self.name, subject.as_str().unwrap_or_default(), label, metric.name];
-                    names.push(metric_name(parts));
+                    declared.push((metric_name(parts), metric));
                 }
             }
         }
-        names
+        declared
     }
 
     /// Puts the keys of the spec behind `kind`, before the settings of `section`.

@@ -23,6 +23,7 @@ mod sentences;
 mod settings;
 mod spec;
 
+pub(crate) use build::stored_probes;
 pub(crate) use change::{Base, Change, slot};
 pub use collapse::{CollapseRule, WATCHED_COLUMNS};
 pub use component::Component;

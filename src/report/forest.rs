@@ -1,5 +1,6 @@
 //! Arms against the baseline: every difference with its interval, and the verdict.
 
+use ijepa_registry::metric::Direction;
 use maud::{Markup, html};
 
 use super::{
@@ -72,7 +73,11 @@ fn heading(report: &Report, unit: &str) -> String {
 
 /// What lies left and right of zero.
 fn directions(report: &Report) -> [&'static str; 2] {
-    if report.goal.oriented(1.0) > 0.0 { ["worse", "better"] } else { ["better", "worse"] }
+    match report.goal {
+        Direction::Higher => ["worse", "better"],
+        Direction::Lower => ["better", "worse"],
+        Direction::Neither => ["lower", "higher"],
+    }
 }
 
 fn row(material: &Material, contrast: &Contrast, x: &Axis, y: f64, left: f64) -> Markup {
@@ -115,7 +120,7 @@ pub(super) fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Better => "better",
         Verdict::Worse => "worse",
-        Verdict::Equivalent | Verdict::Inconclusive | Verdict::Underpowered => "other",
+        _ => "other",
     }
 }
 

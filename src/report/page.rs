@@ -76,7 +76,7 @@ fn what_ran(material: &Material) -> Markup {
     html! {
         dl class="facts" {
             dt { "Metric" }
-            dd { code { (report.metric) } (material.unit_suffix()) ", " (words::measurement(report.at)) "; " (report.goal.name()) " is better" }
+            dd { code { (report.metric) } (material.unit_suffix()) ", " (words::measurement(report.at)) "; " (report.goal.clause()) }
             dt { "Baseline" }
             dd { code { (report.arms[report.baseline].label) } }
             dt { "Varied" }

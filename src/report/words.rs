@@ -20,6 +20,9 @@ pub(super) fn verdict(report: &Report) -> Markup {
             ". There is nothing to compare it with."
         };
     }
+    if !report.unjudged.is_empty() {
+        return html! { "No verdicts: " (report.unjudged) ". " (largest(report)) };
+    }
     let with = |verdict| report.contrasts.iter().filter(|c| c.verdict == verdict).collect::<Vec<_>>();
     let (better, worse) = (with(Verdict::Better), with(Verdict::Worse));
     let equivalent = with(Verdict::Equivalent);

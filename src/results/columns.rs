@@ -1,5 +1,7 @@
 //! Every column of every CSV file, declared once: name, unit, meaning, which direction is good.
 
+use ijepa_registry::metric::Direction;
+
 use crate::events::{EpochRow, MetricsRow, ProbeRow};
 
 /// One column.
@@ -11,6 +13,14 @@ pub struct Column {
     pub unit: &'static str,
     /// One line of meaning.
     pub meaning: &'static str,
+    /// Which direction is good, for metrics.
+    pub direction: Direction,
+}
+
+impl Column {
+    const fn good(self, direction: Direction) -> Self {
+        Column { direction, ..self }
+    }
 }
 
 /// A CSV file of the run folder.
@@ -25,7 +35,7 @@ pub struct Table {
 }
 
 const fn column(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
-    Column { name, unit, meaning }
+    Column { name, unit, meaning, direction: Direction::Neither }
 }
 
 const STEP: Column = column("step", "steps", "optimizer steps done");
@@ -43,13 +53,15 @@ pub const METRICS: Table = Table {
         column("learning_rate", "1", "learning rate of this step"),
         column("weight_decay", "1", "weight decay of this step"),
         column("ema_momentum", "1", "share of the old target encoder kept in this step"),
-        column("loss", "loss units", "training loss, mean over the steps since the last row"),
+        column("loss", "loss units", "training loss, mean over the steps since the last row")
+            .good(Direction::Lower),
         column("gradient_norm", "1", "Euclidean norm of all gradients of this step, before clipping"),
         column(
             "explained_variance",
             "1",
             "1 - squared error / variance of the targets, of this step: 1 is perfect, 0 is the mean",
-        ),
+        )
+        .good(Direction::Higher),
         column(
             "explained_variance_constant",
             "1",
@@ -81,7 +93,12 @@ pub const METRICS: Table = Table {
 pub const EPOCHS: Table = Table {
     file: "epochs.csv",
     row: "one per epoch",
-    columns: &[EPOCH, STEP, IMAGES, column("loss", "loss units", "training loss, mean over the epoch")],
+    columns: &[
+        EPOCH,
+        STEP,
+        IMAGES,
+        column("loss", "loss units", "training loss, mean over the epoch").good(Direction::Lower),
+    ],
 };
 
 /// `probes.csv`.
@@ -116,7 +133,8 @@ pub const TIMING: Table = Table {
         EPOCH,
         STEP,
         column("seconds", "s", "wall time spent training since the last row, probes excluded"),
-        column("images_per_second", "images/s", "training throughput over these seconds"),
+        column("images_per_second", "images/s", "training throughput over these seconds")
+            .good(Direction::Higher),
         column("peak_memory", "MiB", "largest resident memory of the process so far; empty where unknown"),
     ],
 };

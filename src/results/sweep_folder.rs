@@ -13,7 +13,9 @@ use super::{
     standing::Measured,
     write_atomic,
 };
-use crate::sweep::{Decision, Goal, Metric};
+use ijepa_registry::metric::Direction;
+
+use crate::sweep::{Decision, Metric};
 
 /// An open, locked sweep folder. The lock ends with the value.
 pub struct SweepFolder {
@@ -138,6 +140,8 @@ fn runs_table(
     let mut header: Vec<String> = fixed.map(str::to_owned).collect();
     header.extend(parameters.iter().map(|p| format!("param.{p}")));
     header.extend(metrics.iter().map(|m| format!("metric.{m}.last")));
+    // Without a direction there is no best value.
+    let metric = metric.filter(|m| m.goal.decides());
     header
         .extend(metric.iter().flat_map(|m| ["best", "best_step"].map(|w| format!("metric.{}.{w}", m.name))));
     let cells = runs.iter().map(|(row, standing)| {
@@ -154,7 +158,7 @@ fn runs_table(
 }
 
 /// The best value and its step; empty if nothing was measured.
-fn best(measurements: &[Measured], goal: Goal) -> [String; 2] {
+fn best(measurements: &[Measured], goal: Direction) -> [String; 2] {
     let finite = measurements.iter().filter(|m| m.value().is_finite());
     let best = finite.min_by(|a, b| goal.better_first(a.value(), b.value()));
     best.map_or_else(Default::default, |m| [m.text.clone(), m.step.to_string()])
@@ -200,7 +204,7 @@ mod tests {
         let done = Standing { status: Some(status), metrics, ..Standing::default() };
         let crashed = Standing { failure: Some("killed".into()), ..Standing::default() };
         let runs = [(row(0), done), (row(1), crashed), (row(2), Standing::default())];
-        let metric = Metric { name: name.into(), goal: Goal::Maximize, at: At::Last };
+        let metric = Metric { name: name.into(), goal: Direction::Higher, at: At::Last };
         let bytes = runs_table(&["a".to_owned()], Some(&metric), &runs).unwrap();
         let expected = "run_id,arm,seed,status,reason,steps,param.a,metric.knn/target/class/top1.last,\
                         metric.knn/target/class/top1.best,metric.knn/target/class/top1.best_step\n\

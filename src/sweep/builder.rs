@@ -122,11 +122,11 @@ impl<'a> Builder<'a> {
             }
         }
         let Builder { runs, notes, .. } = self;
-        let (name, metric, early) = (file.name.clone(), file.metric.clone(), file.early.clone());
+        let name = file.name.clone();
         Ok(Plan {
             name,
-            metric,
-            early,
+            metric: None,
+            early: None,
             gpus: file.gpus.clone(),
             parameters,
             runs,

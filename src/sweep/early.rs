@@ -8,12 +8,11 @@
 use serde_json::{Map, Value};
 
 use super::{
-    grammar::SweepFile,
-    metric::{self, Metric},
+    metric::{self, Metric, Wanted},
     plan::{PlannedRun, one},
     reader::Reader,
 };
-use crate::config::{ConfigError, Place};
+use crate::config::{ConfigError, Place, ProbeSpec};
 
 pub(super) const RULES: &[&str] = &["asha", "median"];
 
@@ -26,6 +25,13 @@ pub struct EarlyTermination {
     /// What the arms are judged by.
     pub metric: Metric,
     place: Place,
+}
+
+/// The section as it is typed.
+#[derive(Clone, Debug)]
+pub(super) struct WantedRule {
+    rule: EarlyTermination,
+    metric: Wanted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,7 +173,7 @@ impl EarlyTermination {
             return wrong(".min_epochs", message, "judge earlier, or leave the section out");
         }
         for run in runs {
-            let measures = |p: &&crate::config::ProbeSpec| p.encoder_metrics().contains(&self.metric.name);
+            let measures = |p: &&ProbeSpec| p.encoder_metrics().contains(&self.metric.name);
             let every = run.experiment.probes.iter().find(measures).map_or(0, |p| p.every);
             if let Some(rung) = rungs.iter().find(|rung| every == 0 || !rung.is_multiple_of(every)) {
                 let when =
@@ -183,6 +189,18 @@ impl EarlyTermination {
             }
         }
         Ok(())
+    }
+}
+
+impl WantedRule {
+    /// The rule with a metric that the base measures and that has a direction.
+    pub fn resolve(&self, probes: &[ProbeSpec]) -> Result<EarlyTermination, ConfigError> {
+        let metric = self.metric.resolve(probes)?;
+        if !metric.goal.decides() {
+            let message = format!("is missing: `{}` is a diagnostic, no arm is better by it", metric.name);
+            return Err(self.metric.goal_problem(message, "write `goal: maximize` or `goal: minimize`"));
+        }
+        Ok(EarlyTermination { metric, ..self.rule.clone() })
     }
 }
 
@@ -203,9 +221,9 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 /// Reads the section; `metric` is the sweep's own.
 pub(super) fn read(
     top: &Map<String, Value>,
-    metric: Option<&Metric>,
+    metric: Option<&Wanted>,
     reader: &mut Reader,
-) -> Option<EarlyTermination> {
+) -> Option<WantedRule> {
     let value = top.get("early_terminate")?;
     let at = |key: &str| format!("early_terminate.{key}");
     let map = reader.mapping("early_terminate", value, &["kind", "min_epochs", "eta", "every", "metric"])?;
@@ -234,28 +252,26 @@ pub(super) fn read(
         Some(value) => metric::section(&at("metric"), value, reader),
         None if metric.is_some() => metric.cloned(),
         None => {
-            let help = "write `metric: { name: linear/target/class/top1, goal: maximize }`";
+            let help = "write `metric: { name: linear/target/class/top1 }`";
             reader.wrong("early_terminate", "has no metric to judge by", help);
             None
         }
     };
     let place = reader.document.places.value("early_terminate");
-    Some(EarlyTermination { rule, min_epochs: min_epochs?, metric: metric?, place })
-}
-
-/// The metric of the section must be one that the base measures.
-pub(super) fn check_metric(file: &SweepFile, probes: &[crate::config::ProbeSpec]) -> Result<(), ConfigError> {
-    let Some(early) = &file.early else { return Ok(()) };
-    metric::known(&early.metric, &early.place, "early_terminate.metric.name", probes)
+    let (wanted, min_epochs) = (metric?, min_epochs?);
+    let rule = EarlyTermination { rule, min_epochs, metric: wanted.metric.clone(), place };
+    Some(WantedRule { rule, metric: wanted })
 }
 
 #[cfg(test)]
 mod tests {
+    use ijepa_registry::metric::Direction;
+
     use super::*;
-    use crate::sweep::{At, Goal};
+    use crate::sweep::At;
 
     fn rule(rule: Rule, min_epochs: u64) -> EarlyTermination {
-        let metric = Metric { name: "m".into(), goal: Goal::Maximize, at: At::Last };
+        let metric = Metric { name: "m".into(), goal: Direction::Higher, at: At::Last };
         EarlyTermination { rule, min_epochs, metric, place: Place::Override("".into()) }
     }
 
@@ -302,7 +318,7 @@ mod tests {
     #[test]
     fn less_can_be_better() {
         let mut early = rule(Rule::Asha { eta: 2.0 }, 1);
-        early.metric.goal = Goal::Minimize;
+        early.metric.goal = Direction::Lower;
         let values: [&[f64]; 4] = [&[4.0], &[3.0], &[2.0], &[1.0]];
         assert_eq!(stopped(&early.decide(1, &arms(&values))), ["1"]);
     }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::{
     axes::{Axis, axis},
     budget::{self, Budget},
-    early::{self, EarlyTermination},
+    early::{self, WantedRule},
     gpus::{self, Gpus},
-    metric::{self, Metric},
+    metric::{self, Wanted},
     reader::Reader,
 };
 use crate::config::{Change, ConfigError, Document, Place, describe, join, mapping};
@@ -103,9 +103,8 @@ pub(super) struct SweepFile {
     pub cap_place: Place,
     pub budget: Option<Budget>,
     pub gpus: Option<Gpus>,
-    pub early: Option<EarlyTermination>,
-    pub metric: Option<Metric>,
-    pub metric_place: Place,
+    pub early: Option<WantedRule>,
+    pub metric: Option<Wanted>,
     pub parameters_place: Place,
 }
 
@@ -163,7 +162,6 @@ fn sweep(file_name: &str, reader: &mut Reader) -> Option<SweepFile> {
         gpus: gpus::read(top, reader),
         early,
         metric,
-        metric_place: at("metric.name"),
         parameters_place: document.places.key("parameters"),
     })
 }

@@ -2,37 +2,15 @@
 
 use std::{cmp::Ordering, str::FromStr};
 
+use ijepa_registry::metric::{Direction, MetricDecl};
 use serde_json::{Map, Value};
 
-use super::{grammar::SweepFile, plan::one, reader::Reader};
+use super::{plan::one, reader::Reader};
 use crate::config::{ConfigError, Place, ProbeSpec, describe, did_you_mean, join};
 
-/// Which direction of a metric is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// More is better.
-    Maximize,
-    /// Less is better.
-    Minimize,
-}
-
-impl Goal {
-    /// Orders values from good to bad.
-    pub fn better_first(self, a: f64, b: f64) -> Ordering {
-        match self {
-            Goal::Maximize => b.total_cmp(&a),
-            Goal::Minimize => a.total_cmp(&b),
-        }
-    }
-
-    /// The word in a file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Goal::Maximize => "maximize",
-            Goal::Minimize => "minimize",
-        }
-    }
-}
+/// Words for a direction in a sweep file.
+pub(super) const GOALS: [(&str, Direction); 2] =
+    [("maximize", Direction::Higher), ("minimize", Direction::Lower)];
 
 /// Which measurement of a run counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +61,8 @@ impl std::fmt::Display for At {
 pub struct Metric {
     /// `probe/encoder/labels/metric`; without labels where the probe uses none.
     pub name: String,
-    /// Which direction is good.
-    pub goal: Goal,
+    /// Which direction is good: that of the file, else what the probe declares.
+    pub goal: Direction,
     /// Which measurement counts.
     pub at: At,
 }
@@ -96,22 +74,38 @@ impl Metric {
     }
 }
 
+/// A metric as it is typed: its direction is that of the file, or `Neither` if the file does not say.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub metric: Metric,
+    name_place: Place,
+    goal_place: Place,
+    /// Path of the section.
+    path: String,
+}
+
 /// Reads the `metric` section.
-pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Metric> {
+pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Wanted> {
     section("metric", top.get("metric")?, reader)
 }
 
 /// Reads a metric that stands at `path`.
-pub(super) fn section(path: &str, value: &Value, reader: &mut Reader) -> Option<Metric> {
+pub(super) fn section(path: &str, value: &Value, reader: &mut Reader) -> Option<Wanted> {
     let map = reader.mapping(path, value, &["name", "goal", "at"])?;
-    let goals = [Goal::Maximize, Goal::Minimize];
-    let words = goals.map(Goal::name);
-    let goal = map.get("goal").map_or(Some(0), |g| reader.word(&join(path, "goal"), g, &words));
+    let words = GOALS.map(|(word, _)| word);
+    let direction = |g| reader.word(&join(path, "goal"), g, &words).map(|i| GOALS[i].1);
+    let goal = map.get("goal").map_or(Some(Direction::Neither), direction);
     let at = map.get("at").map_or(Some(At::Last), |at| moment(&join(path, "at"), at, reader));
+    let place = |key: &str| reader.document.places.value(&join(path, key));
     match map.get("name") {
-        Some(Value::String(name)) => Some(Metric { name: name.clone(), goal: goals[goal?], at: at? }),
+        Some(Value::String(name)) => Some(Wanted {
+            metric: Metric { name: name.clone(), goal: goal?, at: at? },
+            name_place: place("name"),
+            goal_place: place("goal"),
+            path: path.into(),
+        }),
         _ => {
-            let help = "write `metric: { name: linear/target/class/top1, goal: maximize }`";
+            let help = "write `metric: { name: linear/target/class/top1 }`";
             reader.wrong(path, "has no name", help);
             None
         }
@@ -130,26 +124,36 @@ fn moment(path: &str, value: &Value, reader: &mut Reader) -> Option<At> {
     }
 }
 
-/// The metric must be one that the base measures.
-pub(super) fn check(file: &SweepFile, probes: &[ProbeSpec]) -> Result<(), ConfigError> {
-    let Some(metric) = &file.metric else { return Ok(()) };
-    known(metric, &file.metric_place, "metric.name", probes)
-}
-
-/// Refuses a metric that no probe measures.
-pub(super) fn known(
-    metric: &Metric,
-    place: &Place,
-    path: &str,
-    probes: &[ProbeSpec],
-) -> Result<(), ConfigError> {
-    let names: Vec<String> = probes.iter().flat_map(ProbeSpec::metric_names).collect();
-    if names.contains(&metric.name) {
-        return Ok(());
+impl Wanted {
+    /// The metric with its direction: a name that the base measures, a goal that its probe does not
+    /// contradict.
+    pub fn resolve(&self, probes: &[ProbeSpec]) -> Result<Metric, ConfigError> {
+        let Metric { name, goal, at } = &self.metric;
+        let declared: Vec<(String, MetricDecl)> = probes.iter().flat_map(ProbeSpec::declarations).collect();
+        let Some((_, decl)) = declared.iter().find(|(n, _)| n == name) else {
+            let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("the base measures no `{name}`");
+            let path = join(&self.path, "name");
+            return Err(one(&self.name_place, &path, message, Some(did_you_mean(name, &names))));
+        };
+        let contradicts = goal.decides() && decl.direction.decides() && *goal != decl.direction;
+        let goal_is_missing = *at == At::Best && !goal.decides() && !decl.direction.decides();
+        if contradicts {
+            let message = format!("contradicts the probe: of `{name}` {}", decl.direction.clause());
+            return Err(self.goal_problem(message, "leave `goal` out"));
+        }
+        if goal_is_missing {
+            let message = format!("is missing: `{name}` is a diagnostic, no value of it is the best");
+            return Err(self.goal_problem(message, "write `goal: maximize` or `goal: minimize`"));
+        }
+        let goal = if goal.decides() { *goal } else { decl.direction };
+        Ok(Metric { name: name.clone(), goal, at: *at })
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let message = format!("the base measures no `{}`", metric.name);
-    Err(one(place, path, message, Some(did_you_mean(&metric.name, &names))))
+
+    /// Something is wrong with the direction.
+    pub fn goal_problem(&self, message: String, help: &str) -> ConfigError {
+        one(&self.goal_place, &join(&self.path, "goal"), message, Some(help.into()))
+    }
 }
 
 #[cfg(test)]
@@ -160,10 +164,10 @@ mod tests {
     fn one_measurement_counts() {
         let series = [(10, 1.0), (20, 3.0), (30, f64::NAN), (40, 2.0)];
         let pick = |goal, at| Metric { name: String::new(), goal, at }.pick(&series);
-        assert_eq!(pick(Goal::Maximize, At::Last), Some(2.0));
-        assert_eq!(pick(Goal::Maximize, At::Best), Some(3.0));
-        assert_eq!(pick(Goal::Minimize, At::Best), Some(1.0));
-        assert_eq!(pick(Goal::Minimize, At::Step(20)), Some(3.0));
-        assert_eq!(pick(Goal::Minimize, At::Step(25)), None);
+        assert_eq!(pick(Direction::Higher, At::Last), Some(2.0));
+        assert_eq!(pick(Direction::Higher, At::Best), Some(3.0));
+        assert_eq!(pick(Direction::Lower, At::Best), Some(1.0));
+        assert_eq!(pick(Direction::Lower, At::Step(20)), Some(3.0));
+        assert_eq!(pick(Direction::Lower, At::Step(25)), None);
     }
 }

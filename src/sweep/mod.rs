@@ -22,7 +22,7 @@ pub use budget::{Cost, Costs};
 pub use early::{ArmSeries, Decision, EarlyTermination};
 pub use gpus::Gpus;
 pub use grammar::is_sweep;
-pub use metric::{At, Goal, Metric};
+pub use metric::{At, Metric};
 pub use multirun::multirun;
 pub use plan::{Plan, PlannedRun, plan};
 pub use schema::schema;

@@ -85,7 +85,6 @@ fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {
         gpus: None,
         early: None,
         metric: None,
-        metric_place: place.clone(),
         parameters_place: place,
     }
 }

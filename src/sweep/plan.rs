@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{
     budget::{self, Allowance, Cost, Costs},
     builder::Builder,
-    early::{self, EarlyTermination},
+    early::EarlyTermination,
     exclude::{Excluder, at},
     gpus::Gpus,
     grammar::{self, SweepFile},
-    metric::{self, Metric},
+    metric::Metric,
     points::{Point, can_walk, count, points, shown},
 };
 use crate::config::{Base, ConfigError, Experiment, Located, Place, identity};
@@ -154,8 +154,8 @@ fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigE
 /// Builds every run of `file` on `base`.
 pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result<Plan, ConfigError> {
     let unchanged = base.with(&[])?;
-    metric::check(file, &unchanged.probes)?;
-    early::check_metric(file, &unchanged.probes)?;
+    let metric = file.metric.as_ref().map(|m| m.resolve(&unchanged.probes)).transpose()?;
+    let early = file.early.as_ref().map(|e| e.resolve(&unchanged.probes)).transpose()?;
     let resolved = unchanged.resolved();
     let mut excluder = Excluder::new(&file.exclude, &resolved);
     excluder.check(&file.axes.iter().map(|a| a.path.as_str()).collect::<Vec<_>>())?;
@@ -182,7 +182,7 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
     });
     let mut builder = Builder::new(base, idle, costs, allowance.transpose()?);
     arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
-    let plan = builder.finish(file, arms.iter().chain(&points))?;
+    let plan = Plan { metric, early, ..builder.finish(file, arms.iter().chain(&points))? };
     if let Some(early) = &plan.early {
         early.check(&plan.runs)?;
     }

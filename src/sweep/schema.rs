@@ -7,7 +7,7 @@ use super::{
     budget::Equal,
     early::RULES,
     grammar::{METHODS, Method},
-    metric::Goal,
+    metric::GOALS,
 };
 
 /// The schema of every sweep file. What the paths mean is the experiment's business.
@@ -118,7 +118,7 @@ fn metric() -> Value {
         &["name"],
         json!({
             "name": text("probe/encoder/labels/metric, such as linear/target/class/top1."),
-            "goal": words(&[Goal::Maximize, Goal::Minimize].map(Goal::name), "Which direction is good."),
+            "goal": words(&GOALS.map(|(word, _)| word), "Which direction is good; by default what the probe declares."),
             "at": { "oneOf": [{ "enum": ["last", "best"] }, whole(0, "An optimizer step.")] },
         }),
     )

@@ -58,8 +58,8 @@ impl Lab {
             &at("probes.csv"),
             &format!(
                 "epoch,step,probe,encoder,labels,metric,unit,value\n\
-                 1,10,linear,target,class,top1,%,{early}\n1,10,rankme,target,,rank,1,9.5\n\
-                 2,20,linear,target,class,top1,%,{value}\n2,20,rankme,target,,rank,1,{}\n",
+                 1,10,linear,target,class,top1,%,{early}\n1,10,rankme,target,,rankme,1,9.5\n\
+                 2,20,linear,target,class,top1,%,{value}\n2,20,rankme,target,,rankme,1,{}\n2,20,rankme,target,,feature_std,1,0.1\n",
                 value / 4.0
             ),
         );

@@ -21,9 +21,33 @@ fn a_run_leaves_its_tables_card_status_and_weights() {
     assert_eq!(probes[1..].iter().filter(|r| r[3] == "random_init").count(), 5, "controls once, at the end");
     let status = folder.read("status.json");
     assert!(status.contains("\"done\""), "{status}");
+    let meanings: serde_json::Value = serde_json::from_str(&folder.read("metrics.json")).unwrap();
+    let all = meanings["metrics"].as_array().unwrap();
+    let of = |name: &str| all.iter().find(|m| m["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    // 20 test images: an accuracy moves in steps of 5 %.
+    assert_eq!(
+        (&of("knn/target/class/top1")["step"], &of("knn/random_init/class/top1")["direction"]),
+        (&5.0.into(), &"higher".into())
+    );
+    assert_eq!(
+        (&of("loss")["direction"], &of("metrics/loss")["direction"]),
+        (&"lower".into(), &"lower".into())
+    );
+    assert_eq!(of("rankme/target/feature_std")["direction"], "neither");
     for file in ["experiment.yaml", "run.json", "weights.safetensors", "checkpoints/latest.safetensors"] {
         assert!(folder.run_folder().join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn a_probe_says_what_it_measures() {
+    let folder = Folder::new();
+    let told = folder.run(&["components", "probe", "linear"]).stdout;
+    let line =
+        |name: &str| told.lines().find(|l| l.trim_start().starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("test_nll").contains("nats") && line("test_nll").contains("lower"), "{told}");
+    assert!(line("top1").contains("higher") && line("top1").contains("accuracy on test"), "{told}");
+    assert!(!folder.run(&["components", "masking", "random"]).stdout.contains("metrics"));
 }
 
 #[test]

@@ -1,27 +1,3 @@
-/// Which direction of a metric is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// Larger is better (accuracy, rank).
-    Higher,
-    /// Smaller is better (loss).
-    Lower,
-    /// Neither: a diagnostic.
-    Neither,
-}
-
-/// A metric declared before training, so that every CSV header is known in advance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MetricDecl {
-    /// Column or metric name.
-    pub name: &'static str,
-    /// Unit: `%`, `nats`, `1` for a plain number.
-    pub unit: &'static str,
-    /// What it means, in one line.
-    pub meaning: &'static str,
-    /// Which direction is good.
-    pub better: Better,
-}
-
 /// Frozen features of one split: row-major `(image, dim)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
@@ -76,7 +52,7 @@ pub trait Probe: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings (without data).
     fn check(&self) -> Vec<crate::problem::Problem>;
     /// The metrics it reports.
-    fn metrics(&self) -> Vec<MetricDecl>;
+    fn metrics(&self) -> Vec<crate::metric::MetricDecl>;
     /// Whether it needs labels; if not, it runs once and not per label factor.
     fn uses_labels(&self) -> bool {
         true

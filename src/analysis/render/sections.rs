@@ -22,7 +22,8 @@ const FEW: usize = 5;
 pub(super) fn headline(report: &Report) -> String {
     let Report { metric, goal, at, .. } = report;
     let margin = report.margin.map_or(String::new(), |m| format!(", margin ±{m}"));
-    format!("metric {metric} at {at}, {} is better{margin}", goal.name())
+    let clause = if report.unjudged.is_empty() { goal.clause() } else { "no verdicts" };
+    format!("metric {metric} at {at}, {clause}{margin}")
 }
 
 /// The parts that have something to say.
@@ -122,7 +123,8 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
     let verdict = |c: &Contrast| {
         format!("{}: {}: {}{}", report.arms[c.arm].label, c.verdict.name(), c.reason, saved(c))
     };
-    let mut notes: Vec<String> = report.contrasts.iter().map(verdict).collect();
+    let judged = report.contrasts.iter().filter(|_| report.unjudged.is_empty());
+    let mut notes: Vec<String> = judged.map(verdict).collect();
     notes.extend(report.notes.iter().cloned());
     notes.extend(report.arms.iter().filter_map(points));
     if report.arms.iter().any(|arm| arm.interval.is_some_and(|i| i.method == Method::T)) {

@@ -9,16 +9,14 @@ use super::{super::error::AnalysisError, Measured, ProbeSeries, Run, Series, she
 use crate::{
     analysis::settings::Settings,
     results::{
-        Status,
+        MetricMeanings, Status,
         columns::{EPOCHS, METRICS, PROBES, Table},
+        meanings::{self, PROGRESS},
     },
 };
 
 /// The file that makes a folder a run folder.
 pub(super) const CONFIGURATION: &str = "experiment.yaml";
-
-/// Columns that count progress: the axis of a series, never a metric.
-const PROGRESS: [&str; 3] = ["step", "epoch", "images"];
 
 /// Tables with one column per metric; the first one that has a column answers to its bare name.
 /// Losses of whole epochs stand in front: they are less noisy than those of the last few steps.
@@ -40,6 +38,7 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
         settings: Settings::of(&configuration),
         data: status.map_or(String::new(), |s| s.data),
         measured: Measured::Folder(probes(path, &linear_probes(&configuration))?),
+        meanings: meanings(path, &configuration)?,
     })
 }
 
@@ -57,6 +56,13 @@ fn status(path: &Path) -> Result<Option<Status>, AnalysisError> {
     let unreadable =
         |e: serde_json::Error| AnalysisError::at(&file, Some(e.line() as u64), format!("is no status: {e}"));
     serde_json::from_str(&text).map(Some).map_err(unreadable)
+}
+
+/// What the numbers of the folder mean: as it says itself, else as its configuration declares.
+fn meanings(path: &Path, configuration: &Value) -> Result<MetricMeanings, AnalysisError> {
+    let wrong = |e| AnalysisError::at(&path.join(meanings::FILE), None, e);
+    let stored = MetricMeanings::read(path).map_err(wrong)?;
+    Ok(stored.unwrap_or_else(|| MetricMeanings::of_configuration(configuration)))
 }
 
 /// Names of the probes of kind `linear`.
@@ -122,13 +128,6 @@ fn series(sheet: &Sheet, value: usize) -> Result<Series, AnalysisError> {
         }
     }
     Ok(series)
-}
-
-/// Unit of a column that [`column`] answers to.
-pub(super) fn unit(metric: &str) -> Option<&'static str> {
-    let name = metric.rsplit('/').next()?;
-    let columns = WIDE.iter().flat_map(|table| table.columns);
-    columns.filter(|c| c.name == name).map(|c| c.unit).next()
 }
 
 /// Names that [`column`] answers to; a bare name where it is not ambiguous.

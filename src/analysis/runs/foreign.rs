@@ -9,7 +9,10 @@ use super::{
     Measured, Run, Series,
     sheet::{Sheet, line_of},
 };
-use crate::{analysis::settings::Settings, results::State};
+use crate::{
+    analysis::settings::Settings,
+    results::{MetricMeanings, State},
+};
 
 /// Which column of a foreign file is what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +84,7 @@ pub(super) fn read(
         settings: Settings::default(),
         data: String::new(),
         measured: Measured::Column(series),
+        meanings: MetricMeanings::default(),
     };
     Ok(runs(&sheet, path, &columns)?.into_iter().map(|(key, series)| run(key, series)).collect())
 }

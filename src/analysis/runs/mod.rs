@@ -9,7 +9,7 @@ mod walk;
 use std::path::PathBuf;
 
 use super::{error::AnalysisError, settings::Settings};
-use crate::results::State;
+use crate::results::{MetricMeaning, MetricMeanings, State};
 
 pub use foreign::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
@@ -36,6 +36,7 @@ pub struct Run {
     /// Fingerprint of the data; empty where unknown.
     pub data: String,
     pub(super) measured: Measured,
+    pub(super) meanings: MetricMeanings,
 }
 
 /// Where the numbers of a run are.
@@ -109,7 +110,12 @@ impl Run {
     pub fn unit(&self, metric: &str) -> String {
         let Measured::Folder(probes) = &self.measured else { return String::new() };
         let probe = probes.iter().find(|p| p.name == metric).map(|p| p.unit.clone());
-        probe.or_else(|| folder::unit(metric).map(Into::into)).unwrap_or_default()
+        probe.or_else(|| self.meaning(metric).map(|m| m.unit)).unwrap_or_default()
+    }
+
+    /// What a metric means, where the run says.
+    pub fn meaning(&self, metric: &str) -> Option<MetricMeaning> {
+        self.meanings.find(metric)
     }
 
     /// Whether all that is known is what stands in the table of a sweep.

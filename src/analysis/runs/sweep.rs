@@ -6,17 +6,15 @@ use std::{
 };
 
 use csv::StringRecord;
+use ijepa_registry::metric::Direction;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{super::error::AnalysisError, Measured, Run, folder, sheet::Sheet};
 use crate::{
-    analysis::{
-        metric::{At, Goal},
-        settings::Settings,
-    },
+    analysis::{metric::At, settings::Settings},
     results::{
-        State,
+        MetricMeanings, State,
         columns::{PLAN, RUNS},
     },
 };
@@ -72,11 +70,13 @@ pub struct Hints {
     /// The sweep's metric.
     pub metric: Option<String>,
     /// Its goal.
-    pub goal: Option<Goal>,
+    pub goal: Option<Direction>,
     /// Which measurement of it counts.
     pub at: Option<At>,
     /// Arm that changes nothing.
     pub baseline: Option<String>,
+    /// The sweep file that says so.
+    pub source: Option<PathBuf>,
 }
 
 /// Whether `path` is the folder of a sweep.
@@ -212,6 +212,7 @@ fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
         settings: parameters(table, row),
         data: String::new(),
         measured: Measured::Last { step: row.steps.parse().unwrap_or(0), values: row.metrics.clone() },
+        meanings: MetricMeanings::default(),
     }
 }
 
@@ -241,15 +242,11 @@ pub fn hints(inputs: &[PathBuf]) -> Hints {
     }
     let text = fs::read_to_string(folder.join(SOURCE)).unwrap_or_default();
     let file: Value = serde_yaml::from_str(&text).unwrap_or_default();
-    let goal = match file["metric"]["goal"].as_str() {
-        Some("minimize") => Some(Goal::Lower),
-        Some("maximize") => Some(Goal::Higher),
-        _ => None,
-    };
+    let goal = file["metric"]["goal"].as_str().and_then(|word| word.parse().ok());
     let at = &file["metric"]["at"];
     let at = at.as_str().map_or_else(|| at.as_u64().map(At::Step), |word| word.parse().ok());
     let metric = file["metric"]["name"].as_str().map(Into::into);
-    Hints { metric, goal, at, baseline: unchanged(folder) }
+    Hints { metric, goal, at, baseline: unchanged(folder), source: Some(folder.join(SOURCE)) }
 }
 
 /// The first arm of the plan that changes nothing in the base.

@@ -88,7 +88,7 @@ impl Probe for Knn {
 
     fn metrics(&self) -> Vec<MetricDecl> {
         let meaning = "accuracy on test of the vote of the nearest train images";
-        vec![MetricDecl { name: "top1", unit: "%", meaning, better: Better::Higher }]
+        vec![MetricDecl::new("top1", "%", meaning, Direction::Higher).share_of(100.0)]
     }
 
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Vec<f64>, ProbeError> {

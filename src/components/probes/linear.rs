@@ -224,10 +224,10 @@ impl Probe for Linear {
     }
 
     fn metrics(&self) -> Vec<MetricDecl> {
-        use Better::{Higher, Lower, Neither};
-        let decl = |name, unit, meaning, better| MetricDecl { name, unit, meaning, better };
+        use Direction::{Higher, Lower, Neither};
+        let decl = MetricDecl::new;
         let mut all = vec![
-            decl("top1", "%", "accuracy on test", Higher),
+            decl("top1", "%", "accuracy on test", Higher).share_of(100.0),
             decl("train_top1", "%", "accuracy on the train images fitted to", Higher),
             decl("test_nll", "nats", "mean negative log likelihood on test", Lower),
         ];

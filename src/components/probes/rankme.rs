@@ -57,15 +57,15 @@ impl Probe for RankMe {
     }
 
     fn metrics(&self) -> Vec<MetricDecl> {
-        let decl = |name, meaning, better| MetricDecl { name, unit: "1", meaning, better };
+        let decl = |name, meaning, direction| MetricDecl::new(name, "1", meaning, direction);
         vec![
-            decl("rankme", "effective rank of test features, not centred", Better::Higher),
-            decl("rankme_centred", "effective rank of test features around their mean", Better::Higher),
-            decl("participation_ratio", "(sum l)^2 / sum l^2 of covariance eigenvalues", Better::Higher),
+            decl("rankme", "effective rank of test features, not centred", Direction::Higher),
+            decl("rankme_centred", "effective rank of test features around their mean", Direction::Higher),
+            decl("participation_ratio", "(sum l)^2 / sum l^2 of covariance eigenvalues", Direction::Higher),
             decl(
                 "feature_std",
                 "mean spread of length-1 features; 1/sqrt(dim) if isotropic",
-                Better::Neither,
+                Direction::Neither,
             ),
         ]
     }

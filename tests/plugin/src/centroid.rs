@@ -18,7 +18,7 @@ impl Probe for NearestCentroid {
     }
 
     fn metrics(&self) -> Vec<MetricDecl> {
-        vec![MetricDecl { name: "top1", unit: "%", meaning: "test accuracy", better: Better::Higher }]
+        vec![MetricDecl::new("top1", "%", "test accuracy", Direction::Higher).share_of(100.0)]
     }
 
     fn measure(&self, data: &ProbeData, _context: &ProbeContext) -> Result<Vec<f64>, ProbeError> {
