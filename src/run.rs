@@ -20,7 +20,9 @@ use crate::{
     events::{Event, Outcome, Phase},
     kernels,
     model::BuildDevice,
-    results::{FolderError, MetricMeanings, RunFolder, State, card::RunCard, write_atomic},
+    results::{
+        EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, card::RunCard, write_atomic,
+    },
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
     train::{RunPlan, Session, TrainError, Until, run},
 };
@@ -64,6 +66,9 @@ pub enum RunError {
     /// The run folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A file of the run folder cannot be read.
+    #[error("{0}")]
+    File(#[from] FileError),
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -90,7 +95,7 @@ pub fn run_experiment(
     if options.force && folder.is_used() {
         folder.set_aside()?;
     }
-    if let Some(finished) = already_finished(&folder) {
+    if let Some(finished) = already_finished(&folder)? {
         return Ok(finished);
     }
     start_threads(options.threads);
@@ -127,7 +132,7 @@ fn run_on<D: BuildDevice>(
     let mut session = Session::new(plan, builder, device)?;
     let resumed = resume(&mut session, &folder, &identity, &print)?;
     let path = folder.path().to_path_buf();
-    write_atomic(&path.join("experiment.yaml"), yaml.as_bytes())?;
+    write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
     meanings.write(&path)?;
     let threads = rayon::current_num_threads();
     RunCard::of_this_process(device_name, threads, &print, session.progress.step).append_to(&path)?;
@@ -172,15 +177,15 @@ fn resume<D: BuildDevice>(
 }
 
 /// A run that an earlier process has brought to its end.
-fn already_finished(folder: &RunFolder) -> Option<Finished> {
-    let status = folder.status()?;
+fn already_finished(folder: &RunFolder) -> Result<Option<Finished>, RunError> {
+    let Some(status) = folder.status()? else { return Ok(None) };
     let outcome = match status.state {
-        State::Done => Outcome::Done,
-        State::Diverged => Outcome::Diverged { reason: status.reason },
-        State::Collapsed => Outcome::Collapsed { reason: status.reason },
-        State::Running | State::Stopped | State::Failed => return None,
+        RunState::Done => Outcome::Done,
+        RunState::Diverged => Outcome::Diverged { reason: status.reason },
+        RunState::Collapsed => Outcome::Collapsed { reason: status.reason },
+        _ => return Ok(None),
     };
-    Some(Finished { folder: folder.path().to_path_buf(), outcome, reused: true })
+    Ok(Some(Finished { folder: folder.path().to_path_buf(), outcome, reused: true }))
 }
 
 /// The name of the device that `wanted` leads to on this machine.

@@ -167,7 +167,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::analysis::runs::Measured;
+    use crate::{analysis::runs::Measured, results::RunState};
 
     fn run(name: &str, seed: u64, depth: u64, input: usize, value: f64) -> Run {
         Run {
@@ -175,7 +175,7 @@ mod tests {
             input,
             name: name.into(),
             seed: Some(seed.to_string()),
-            state: None,
+            state: RunState::Pending,
             settings: Settings::of(&json!({"encoder": {"depth": depth}})),
             data: String::new(),
             measured: Measured::Column(vec![(0, value)]),

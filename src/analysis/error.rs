@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use ijepa_registry::problem::nearest;
 
+use crate::results::FileError;
+
 /// Why there is nothing to compare; printed as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnalysisError {
@@ -36,6 +38,12 @@ impl AnalysisError {
             if close.is_empty() { String::new() } else { format!("did you mean {}? ", close.join(" or ")) };
         let all = if known.is_empty() { "none".into() } else { known.join(", ") };
         AnalysisError::new(format!("there is no {what} `{word}`")).help(format!("{question}there are: {all}"))
+    }
+}
+
+impl From<FileError> for AnalysisError {
+    fn from(error: FileError) -> Self {
+        AnalysisError::new(error.to_string())
     }
 }
 

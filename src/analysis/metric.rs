@@ -6,7 +6,7 @@ use super::{
     error::AnalysisError,
     runs::{Run, Series},
 };
-use crate::results::State;
+use crate::results::RunState;
 pub use crate::sweep::At;
 
 /// Why a run adds no value to its arm.
@@ -45,11 +45,11 @@ impl Absence {
 /// value; what it measured at a step that it did reach stands.
 pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Direction) -> Result<f64, Absence> {
     let absence = match run.state {
-        Some(State::Done) => None,
-        Some(State::Diverged) => Some(Absence::Diverged),
-        Some(State::Collapsed) => Some(Absence::Collapsed),
-        Some(State::Failed) => Some(Absence::Failed),
-        Some(State::Running | State::Stopped) | None => Some(Absence::Unfinished),
+        RunState::Done => None,
+        RunState::Diverged => Some(Absence::Diverged),
+        RunState::Collapsed => Some(Absence::Collapsed),
+        RunState::Failed => Some(Absence::Failed),
+        _ => Some(Absence::Unfinished),
     };
     match (absence, at) {
         (Some(absence), At::Last | At::Best) => Err(absence),
@@ -67,7 +67,7 @@ fn pick(series: &Series, at: At, goal: Direction) -> Option<f64> {
 /// The metric to compare when none is named: the first top-1 accuracy of a linear probe on the
 /// target encoder that every finished run has.
 pub fn default_metric(runs: &[Run]) -> Result<String, AnalysisError> {
-    let finished: Vec<&Run> = runs.iter().filter(|r| r.state == Some(State::Done)).collect();
+    let finished: Vec<&Run> = runs.iter().filter(|r| r.state == RunState::Done).collect();
     let candidates = finished.first().map_or(Vec::new(), |run| run.headlines());
     let common = candidates.into_iter().find(|name| finished.iter().all(|r| r.headlines().contains(name)));
     common.map(String::from).ok_or_else(|| {

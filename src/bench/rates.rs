@@ -14,8 +14,8 @@ use crate::{
     model::BuildDevice,
     results::{
         card,
-        columns::{RATES, number},
-        write_atomic,
+        columns::{RATES, RateRow, number},
+        read, table, write_atomic,
     },
     run::{
         RunError, check_data,
@@ -48,31 +48,23 @@ impl Rates {
             #[cfg(feature = "cuda-base")]
             Place::Cuda(_, name) => name.clone(),
         };
-        let mut rows = self.rows();
-        let named = [device.as_str(), &self.threads.to_string(), key].map(str::to_owned);
-        if let Some(row) = rows.iter().find(|row| row[..3] == named) {
-            return row[3].parse().map_err(|_| format!("{}: `{}` is no number", self.path.display(), row[3]));
+        let mut rows: Vec<RateRow> = read::rows(&self.path).map_err(|e| e.to_string())?;
+        let threads = self.threads as u64;
+        let same = |row: &&RateRow| row.device == device && row.threads == threads && row.sizes == key;
+        if let Some(row) = rows.iter().find(same) {
+            return Ok(row.seconds_per_step);
         }
         let seconds = measure(experiment, &place, self.threads)?;
-        let [device, threads, key] = named;
-        rows.push([device, threads, key, number(seconds)]);
-        self.write(&rows).map_err(|e| e.to_string())?;
         // As it will be read.
-        Ok(number(seconds).parse().unwrap_or(seconds))
+        let seconds_per_step = number(seconds).parse().unwrap_or(seconds);
+        rows.push(RateRow { device, threads, sizes: key.into(), seconds_per_step });
+        self.write(rows).map_err(|e| e.to_string())?;
+        Ok(seconds_per_step)
     }
 
-    fn rows(&self) -> Vec<[String; 4]> {
-        let Ok(mut reader) = csv::Reader::from_path(&self.path) else { return Vec::new() };
-        reader.deserialize().flatten().collect()
-    }
-
-    fn write(&self, rows: &[[String; 4]]) -> io::Result<()> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(RATES.columns.iter().map(|c| c.name))?;
-        rows.iter().try_for_each(|row| writer.write_record(row))?;
-        let bytes = writer.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
+    fn write(&self, rows: Vec<RateRow>) -> io::Result<()> {
         fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
-        write_atomic(&self.path, &bytes)
+        write_atomic(&self.path, &table(rows.into_iter())?)
     }
 }
 

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
 use super::{Exit, out};
-use crate::results::{State, Status};
+use crate::results::{RunState, STATUS, Standing};
 
 #[derive(Args, Debug)]
 pub(crate) struct LsArgs {
@@ -22,7 +22,7 @@ pub(crate) struct LsArgs {
     name: Option<String>,
     /// Only runs in one of these states, such as done or failed,diverged.
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = known_state)]
-    state: Vec<String>,
+    state: Vec<RunState>,
     /// Order of the list.
     #[arg(long, value_enum, default_value = "name")]
     sort: Sort,
@@ -45,8 +45,9 @@ struct Listed {
     name: String,
     seed: u64,
     identity: String,
-    state: &'static str,
-    status: Status,
+    state: RunState,
+    /// Steps done, and of the whole run; none where they cannot be read.
+    steps: Option<(u64, u64)>,
     changed: Option<SystemTime>,
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
     let folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     let wanted = |run: &Listed| {
         let named = args.name.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
-        named && (args.state.is_empty() || args.state.iter().any(|s| s == run.state))
+        named && (args.state.is_empty() || args.state.contains(&run.state))
     };
     let newest = matches!(args.sort, Sort::Newest);
     let mut runs: Vec<Listed> = folders.par_iter().filter_map(|f| listed(f, newest)).filter(wanted).collect();
@@ -86,38 +87,41 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
 /// A run folder; none for anything else.
 fn listed(folder: &Path, dated: bool) -> Option<Listed> {
     let (name, seed, identity) = parts(folder.file_name()?.to_str()?)?;
-    let status = Status::read(folder)?;
-    let changed = || std::fs::metadata(folder.join("status.json")).and_then(|m| m.modified()).ok();
+    let standing = Standing::without_metrics(folder);
+    let state = standing.state();
+    if state == RunState::Pending {
+        return None;
+    }
+    let changed = || std::fs::metadata(folder.join(STATUS)).and_then(|m| m.modified()).ok();
     Some(Listed {
         name: name.into(),
         seed: seed.parse().ok()?,
         identity: identity.into(),
-        state: status.state.name(),
+        state,
         changed: if dated { changed() } else { None },
-        status,
+        steps: standing.status.map(|s| (s.step, s.steps)),
     })
 }
 
 /// A state that a run can have.
-fn known_state(text: &str) -> Result<String, String> {
-    let known: Result<State, _> = serde_json::from_value(text.into());
-    // The message of the decoder names all that would do.
-    known.map(|_| text.to_owned()).map_err(|e| e.to_string())
+fn known_state(text: &str) -> Result<RunState, String> {
+    let known = || RunState::ALL.map(|state| format!("`{state}`")).join(", ");
+    RunState::of(text).ok_or_else(|| format!("there is no such state; there are: {}", known()))
 }
 
 fn sort(runs: &mut [Listed], by: Sort) {
     runs.sort_by(|a, b| (&a.name, a.seed, &a.identity).cmp(&(&b.name, b.seed, &b.identity)));
     match by {
         Sort::Name => {}
-        Sort::State => runs.sort_by(|a, b| a.state.cmp(b.state)),
+        Sort::State => runs.sort_by(|a, b| a.state.name().cmp(b.state.name())),
         Sort::Newest => runs.sort_by_key(|r| Reverse(r.changed)),
-        Sort::Steps => runs.sort_by_key(|r| Reverse(r.status.step)),
+        Sort::Steps => runs.sort_by_key(|r| Reverse(r.steps.map(|s| s.0))),
     }
 }
 
 fn row(run: Listed) -> [String; 5] {
-    let steps = format!("{}/{}", run.status.step, run.status.steps);
-    [run.name, run.seed.to_string(), run.state.into(), steps, run.identity]
+    let steps = run.steps.map_or("-".into(), |(done, all)| format!("{done}/{all}"));
+    [run.name, run.seed.to_string(), run.state.to_string(), steps, run.identity]
 }
 
 /// `NAME-sSEED-IDENTITY`, taken apart.
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn states_are_those_of_the_status_file() {
-        assert_eq!(known_state("done").as_deref(), Ok("done"));
+        assert_eq!(known_state("done"), Ok(RunState::Done));
         let error = known_state("finished").expect_err("no such state");
         assert!(error.contains("`running`") && error.contains("`failed`"), "{error}");
     }

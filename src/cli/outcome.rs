@@ -6,7 +6,11 @@ use super::{Exit, out};
 use crate::{
     analysis::render::short,
     events::Outcome,
-    results::{FolderError, columns::PROBES},
+    results::{
+        FolderError,
+        columns::{PROBES, ProbeRow},
+        read,
+    },
     run::{Finished, RunError},
     sinks::Verbosity,
 };
@@ -44,15 +48,17 @@ fn measured(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.1 { short(value) } else { format!("{value:.2}") }
 }
 
-/// The rows of the last epoch of `probes.csv` as an aligned table.
+/// The rows of the last epoch of `probes.csv` as an aligned table, or what is wrong with it.
 pub(super) fn last_probes(folder: &Path) -> String {
-    let Ok(mut reader) = csv::Reader::from_path(folder.join(PROBES.file)) else { return String::new() };
-    let rows: Vec<csv::StringRecord> = reader.records().flatten().collect();
-    let Some(last) = rows.last().map(|r| r[0].to_string()) else { return String::new() };
-    let header = ["probe", "encoder", "labels", "metric", "value", "unit"].map(String::from);
-    let cells = |r: &csv::StringRecord| {
-        let value = r[7].parse().map_or_else(|_| r[7].to_string(), measured);
-        [&r[2], &r[3], &r[4], &r[5], &value, &r[6]].map(String::from)
+    let rows: Vec<ProbeRow> = match read::rows(&folder.join(PROBES.file)) {
+        Ok(rows) => rows,
+        Err(error) => return format!("  damaged: {error}\n"),
     };
-    out::aligned(header, rows.iter().filter(|r| r[0] == last).map(cells).collect())
+    let Some(last) = rows.last().map(|row| row.epoch) else { return String::new() };
+    let header = ["probe", "encoder", "labels", "metric", "value", "unit"].map(String::from);
+    let cells = |row: &ProbeRow| {
+        let value = measured(row.value);
+        [&row.probe, &row.encoder, &row.labels, &row.metric, &value, &row.unit].map(String::from)
+    };
+    out::aligned(header, rows.iter().filter(|row| row.epoch == last).map(cells).collect())
 }

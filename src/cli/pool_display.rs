@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{RunOptions, out};
 use crate::{
     launch::PoolEvent,
-    results::{RunRow, Standing},
+    results::{RunRow, RunState, Standing},
     sinks::shows_bars,
     sweep::Plan,
 };
@@ -73,8 +73,8 @@ impl PoolDisplay {
 
     fn ended(&mut self, (row, standing): &(RunRow, Standing)) {
         self.ended += 1;
-        let paused = self.paused && standing.word() == "stopped";
-        let word = if paused { "waits" } else { standing.word() };
+        let paused = self.paused && standing.state() == RunState::Stopped;
+        let word = if paused { "waits" } else { standing.state().name() };
         let why = standing.failure.as_ref().map_or(String::new(), |why| format!(": {why}"));
         let line = format!("[{}/{}] {word}{why}: {}", self.ended, self.jobs, name(row));
         match &self.bars {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    results::Standing,
+    results::{RunState, Standing},
     sweep::{ArmSeries, Decision, EarlyTermination, Plan},
 };
 
@@ -62,13 +62,13 @@ impl<'a> Race<'a> {
     /// arm is neither judged nor counted, because another attempt must not change a decision.
     fn series(&self, arm: &str, epoch: u64, standings: &[&mut Standing]) -> Option<ArmSeries> {
         let of_arm = || self.plan.runs.iter().zip(standings).filter(|(run, _)| run.arm == arm);
-        if of_arm().any(|(_, standing)| standing.word() == "failed") {
+        if of_arm().any(|(_, standing)| standing.state() == RunState::Failed) {
             return None;
         }
-        let sound = of_arm().filter(|(_, standing)| !standing.is_broken());
+        let sound = of_arm().filter(|(_, standing)| !standing.state().is_broken());
         let measured = sound.flat_map(|(_, standing)| standing.measurements(&self.rule.metric.name));
         let mut by_epoch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        for (at, value) in measured.map(|m| (m.epoch, m.value())) {
+        for (at, value) in measured.map(|m| (m.epoch, m.value)) {
             if at <= epoch && value.is_finite() {
                 by_epoch.entry(at).or_default().push(value);
             }

@@ -12,13 +12,12 @@ use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
     results::{
-        State, Status,
+        EXPERIMENT, RunState, Standing,
         card::RunCard,
         columns::{METRICS, TIMING},
+        read::TableFile,
     },
 };
-
-const CONFIGURATION: &str = "experiment.yaml";
 
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
@@ -47,7 +46,7 @@ fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
         return Ok(wanted.into());
     }
     if wanted.is_dir() {
-        return Err(format!("{}: is no run folder, it holds no {CONFIGURATION}", wanted.display()));
+        return Err(format!("{}: is no run folder, it holds no {EXPERIMENT}", wanted.display()));
     }
     let word = wanted.to_string_lossy();
     let known = lookup::folders(results, is_run);
@@ -59,12 +58,12 @@ fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
 }
 
 fn is_run(path: &Path) -> bool {
-    path.join(CONFIGURATION).is_file()
+    path.join(EXPERIMENT).is_file()
 }
 
 fn text(folder: &Path) -> String {
-    let status = Status::read(folder);
-    let mut facts = vec![("state", state(status.as_ref()))];
+    let standing = Standing::without_metrics(folder);
+    let mut facts = vec![("state", state(&standing))];
     facts.extend(arms(folder).into_iter().map(|arm| ("arm", arm)));
     facts.extend(processes(folder));
     let probes = outcome::last_probes(folder);
@@ -75,7 +74,7 @@ fn text(folder: &Path) -> String {
     }
     parts.extend([METRICS, TIMING].iter().filter_map(|table| last_row(folder, table.file)));
     parts.push(format!("files\n{}", files(folder)));
-    parts.push(commands(folder, status.as_ref()));
+    parts.push(commands(folder, &standing));
     parts.join("\n")
 }
 
@@ -85,13 +84,17 @@ fn pairs<K: AsRef<str>>(pairs: &[(K, String)]) -> String {
     pairs.iter().map(|(key, value)| format!("  {:<width$}  {value}\n", key.as_ref())).collect()
 }
 
-fn state(status: Option<&Status>) -> String {
-    let Some(Status { state, reason, step, steps, .. }) = status else {
-        return "unknown: no status was ever written".into();
+fn state(standing: &Standing) -> String {
+    let (state, reason) = match standing.state() {
+        RunState::Pending => (RunState::Pending, "no status was ever written".into()),
+        state => (state, standing.reason()),
     };
-    let share = 100 * step / (*steps).max(1);
     let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    format!("{}{why}; step {step} of {steps} ({share} %)", state.name())
+    let at = standing.status.as_ref().map_or(String::new(), |s| {
+        let share = (100.0 * s.step as f64 / s.steps.max(1) as f64).floor();
+        format!("; step {} of {} ({share} %)", s.step, s.steps)
+    });
+    format!("{state}{why}{at}")
 }
 
 /// The arms of sweeps beside the run that it belongs to.
@@ -130,7 +133,7 @@ fn settings(folder: &Path) -> String {
 }
 
 fn experiment(folder: &Path) -> Result<Experiment, String> {
-    let file = folder.join(CONFIGURATION);
+    let file = folder.join(EXPERIMENT);
     let text = fs::read_to_string(&file).map_err(|e| e.to_string())?;
     let nothing = |name: &str| Err(format!("{name} is not read"));
     config::load(&file.to_string_lossy(), &text, &[], &nothing).map_err(|e| e.to_string())
@@ -138,11 +141,12 @@ fn experiment(folder: &Path) -> Result<Experiment, String> {
 
 /// The last whole row of a table, one column per line.
 fn last_row(folder: &Path, file: &str) -> Option<String> {
-    let mut reader = csv::Reader::from_path(folder.join(file)).ok()?;
-    let header = reader.headers().ok()?.clone();
-    let row = reader.records().flatten().last()?;
-    let cells = header.iter().zip(&row).filter(|(_, value)| !value.is_empty());
-    let cells: Vec<(&str, String)> = cells.map(|(name, value)| (name, value.to_owned())).collect();
+    let table = match TableFile::read(&folder.join(file)) {
+        Ok(table) => table?,
+        Err(error) => return Some(format!("last row of {file}\n  damaged: {error}\n")),
+    };
+    let cells = table.header.iter().zip(table.rows.last()?).filter(|(_, value)| !value.is_empty());
+    let cells: Vec<(&str, String)> = cells.map(|(name, value)| (name.as_str(), value.to_owned())).collect();
     Some(format!("last row of {file}\n{}", pairs(&cells)))
 }
 
@@ -168,12 +172,11 @@ fn bytes(n: u64) -> String {
 }
 
 /// What continues the run, and what repeats it.
-fn commands(folder: &Path, status: Option<&Status>) -> String {
-    let file = folder.join(CONFIGURATION);
+fn commands(folder: &Path, standing: &Standing) -> String {
+    let file = folder.join(EXPERIMENT);
     let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let goes_on = |s: &Status| matches!(s.state, State::Running | State::Stopped | State::Failed);
     let mut lines = Vec::new();
-    if status.is_none_or(goes_on) {
+    if !standing.is_over() {
         lines.push(("continue", format!("ijepa-run {} --output {}", file.display(), results.display())));
     }
     lines.push(("repeat", format!("ijepa-run {} --output again", file.display())));

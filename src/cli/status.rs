@@ -7,7 +7,11 @@ use clap::Args;
 use super::{Exit, lookup, out, summary};
 use crate::{
     analysis::{SweepRun, SweepTable},
-    results::{Standing, columns::DECISIONS},
+    results::{
+        Standing,
+        columns::{Action, DECISIONS, DecisionRow},
+        read,
+    },
 };
 
 #[derive(Args, Debug)]
@@ -47,13 +51,11 @@ fn read(args: &StatusArgs) -> Result<String, String> {
     let mut lines: Vec<Line> =
         table.runs.iter().map(|run| Line { run: run.clone(), standing: standing(run) }).collect();
     // Written only where arms can end early.
-    for decision in rows(&folder.join(DECISIONS.file)).unwrap_or_default() {
-        let cell = |name: &str| decision.get(name).map_or("", String::as_str);
-        if cell("action") == "stop" {
-            let reason = format!("{} at epoch {}: {}", cell("rule"), cell("epoch"), cell("reason"));
-            let of_arm = lines.iter_mut().filter(|l| l.run.arm == cell("arm") && !l.standing.is_over());
-            of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
-        }
+    let decisions: Vec<DecisionRow> = read::rows(&folder.join(DECISIONS.file)).map_err(|e| e.to_string())?;
+    for decision in decisions.iter().filter(|d| d.action == Action::Stop) {
+        let reason = format!("{} at epoch {}: {}", decision.rule, decision.epoch, decision.reason);
+        let of_arm = lines.iter_mut().filter(|l| l.run.arm == decision.arm && !l.standing.is_over());
+        of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
     }
     Ok(text(&folder, &lines, args.runs))
 }
@@ -79,14 +81,8 @@ fn runs_table(lines: &[Line]) -> String {
     let row = |l: &Line| {
         let steps = l.standing.status.as_ref().map_or(String::new(), |s| format!("{}/{}", s.step, s.steps));
         let [run, arm, seed] = [&l.run.id, &l.run.arm, &l.run.seed].map(String::clone);
-        [run, arm, seed, l.standing.word().to_owned(), steps, l.standing.reason()]
+        [run, arm, seed, l.standing.state().name().to_owned(), steps, l.standing.reason()]
     };
     let head = ["run", "arm", "seed", "state", "steps", "reason"].map(String::from);
     out::aligned(head, lines.iter().map(row).collect())
-}
-
-/// Rows of a CSV file by column name.
-fn rows(path: &Path) -> Result<Vec<std::collections::HashMap<String, String>>, String> {
-    let at = |e: csv::Error| format!("{}: {e}", path.display());
-    csv::Reader::from_path(path).map_err(at)?.deserialize().collect::<Result<_, _>>().map_err(at)
 }

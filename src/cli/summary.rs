@@ -5,7 +5,7 @@ use ijepa_registry::{metric::Direction, params::Rounding};
 use super::{Exit, RunOptions, out::aligned, why::Earlier};
 use crate::{
     bench,
-    results::{Standing, State},
+    results::{RunState, Standing},
     run::device::{self, Place},
     sinks::human_time,
     sweep::{At, Metric, Plan, PlannedRun},
@@ -16,9 +16,6 @@ const WORTH_MEASURING: f64 = 1e12;
 
 /// Settings that are named where a run is new because they changed.
 const FEW: usize = 2;
-
-/// States of a run in the order they are told.
-const WORDS: [&str; 7] = ["done", "diverged", "collapsed", "failed", "stopped", "running", "pending"];
 
 /// The planned runs with what would be done with each, what it costs, and counts.
 pub(crate) fn dry_run(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> String {
@@ -102,17 +99,20 @@ fn steps_left(steps: u64, standing: &Standing, options: &RunOptions) -> u64 {
 
 /// What would be done with a run, and why.
 fn reason(run: &PlannedRun, standing: &Standing, earlier: &Earlier, options: &RunOptions) -> String {
-    let Some(status) = &standing.status else { return new(run, earlier) };
-    let at = format!("step {} of {}", status.step, status.steps);
-    match status.state {
+    let status = standing.status.as_ref();
+    let at = status.map_or(String::new(), |s| format!(": continues at step {} of {}", s.step, s.steps));
+    match standing.state() {
         _ if options.force => "starts over (--force), earlier files are kept".into(),
         _ if standing.ended_early.is_some() => format!("ended early: {}", standing.reason()),
-        State::Done => "done: reused".into(),
-        State::Diverged => format!("diverged: kept ({})", status.reason),
-        State::Collapsed => format!("collapsed: kept ({})", status.reason),
-        State::Stopped => format!("stopped: continues at {at}"),
-        State::Running => format!("interrupted or running: continues at {at}"),
-        State::Failed => format!("failed ({}): continues at {at}", status.reason),
+        RunState::Pending => new(run, earlier),
+        RunState::Done => "done: reused".into(),
+        state @ (RunState::Diverged | RunState::Collapsed) => {
+            format!("{state}: kept ({})", standing.reason())
+        }
+        state @ (RunState::Stopped | RunState::Interrupted) => format!("{state}{at}"),
+        RunState::Running => "running in another process".into(),
+        RunState::Failed => format!("failed ({}){at}", standing.reason()),
+        RunState::Unreadable => format!("unreadable: {}", standing.reason()),
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn arms(plan: &Plan, standings: &[&Standing]) -> String {
     let rows = plan.arms().into_iter().map(|name| {
         let of_arm = plan.runs.iter().zip(standings).filter(|(r, _)| r.arm == name);
         let of_arm: Vec<&Standing> = of_arm.map(|(_, s)| *s).collect();
-        let done = of_arm.iter().filter(|s| s.word() == "done");
+        let done = of_arm.iter().filter(|s| s.state() == RunState::Done);
         let values: Vec<f64> = done.filter_map(|s| value(s, &metric)).collect();
         [name.to_owned(), counts(&of_arm, values.len()), mean(&values), deviation(&values)]
     });
@@ -156,7 +156,7 @@ fn metric(plan: &Plan, standings: &[&Standing]) -> Option<Metric> {
 
 fn value(standing: &Standing, metric: &Metric) -> Option<f64> {
     let series: Vec<(u64, f64)> =
-        standing.measurements(&metric.name).iter().map(|m| (m.step, m.value())).collect();
+        standing.measurements(&metric.name).iter().map(|m| (m.step, m.value)).collect();
     metric.pick(&series)
 }
 
@@ -165,7 +165,7 @@ fn counts(runs: &[&Standing], measured: usize) -> String {
     if measured == runs.len() {
         return measured.to_string();
     }
-    let missing: Vec<&Standing> = runs.iter().filter(|s| s.word() != "done").copied().collect();
+    let missing: Vec<&Standing> = runs.iter().filter(|s| s.state() != RunState::Done).copied().collect();
     let why = if missing.is_empty() { "not measured".to_owned() } else { states(&missing) };
     format!("{measured}/{} ({why})", runs.len())
 }
@@ -196,9 +196,9 @@ pub(crate) fn outcome(exit: Exit, standings: &[&Standing]) -> String {
 
 /// How many runs are in which state: `3 done, 1 failed`.
 pub(crate) fn states(standings: &[&Standing]) -> String {
-    let count = |word: &str| standings.iter().filter(|s| s.word() == word).count();
-    let counts = WORDS.map(|word| (word, count(word))).into_iter().filter(|(_, n)| *n > 0);
-    counts.map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+    let count = |state: RunState| standings.iter().filter(|s| s.state() == state).count();
+    let counts = RunState::ALL.map(|state| (state, count(state))).into_iter().filter(|(_, n)| *n > 0);
+    counts.map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, signals, summary};
 use crate::{
     launch::{Ended, Job, PoolEvent, run_all},
-    results::{FolderError, RunRow, Sizes, Standing, SweepFolder, write_atomic},
+    results::{FolderError, RunRow, SWEEP, Sizes, Standing, SweepFolder, write_atomic},
     sweep::{Decision, Plan, PlannedRun},
 };
 
@@ -180,7 +180,7 @@ fn pool(table: &mut Table, options: &RunOptions, stage: Stage, stop: &AtomicBool
 /// Writes everything that is known before the first run.
 fn prepare(table: &Table) -> io::Result<()> {
     let Table { plan, folder, runs } = table;
-    write_atomic(&folder.path().join("sweep.yaml"), plan.source.as_bytes())?;
+    write_atomic(&folder.path().join(SWEEP), plan.source.as_bytes())?;
     folder.write_plan(&runs.iter().map(|(row, _)| row.clone()).collect::<Vec<_>>())?;
     for run in &plan.runs {
         write_atomic(&folder.config(run.index), run.experiment.to_yaml().as_bytes())?;
@@ -243,12 +243,11 @@ fn standing_after(folder: &Path, ended: &Ended) -> Standing {
 }
 
 fn exit(standings: &[&Standing], stopped: bool) -> Exit {
-    let any = |word: &str| standings.iter().any(|s| s.word() == word);
     if stopped && standings.iter().any(|s| !s.is_over()) {
         Exit::Requeue
     } else if standings.iter().any(|s| !s.is_over()) {
         Exit::Failed
-    } else if any("diverged") || any("collapsed") {
+    } else if standings.iter().any(|s| s.state().is_broken()) {
         Exit::Diverged
     } else {
         Exit::Done

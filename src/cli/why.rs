@@ -19,7 +19,7 @@ use crate::{
     analysis::settings::{SettingDifference, Settings, decides, differences},
     bench::{CostMemory, Rates},
     config::Experiment,
-    results::Standing,
+    results::{EXPERIMENT, Standing},
 };
 
 /// Earlier runs that are read in search of the nearest one.
@@ -104,7 +104,7 @@ impl Earlier {
     /// The settings a run folder was made with.
     fn settings(&self, run_id: &str) -> Option<Rc<Settings>> {
         let read = || {
-            let text = std::fs::read_to_string(self.output.join(run_id).join("experiment.yaml")).ok()?;
+            let text = std::fs::read_to_string(self.output.join(run_id).join(EXPERIMENT)).ok()?;
             let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
             Some(Rc::new(Settings::all(&value)))
         };
@@ -117,8 +117,8 @@ fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
     let standing = Standing::read(&earlier.output.join(&own));
     let Some(status) = &standing.status else { return unknown(experiment, earlier) };
     let state = match standing.is_over() {
-        true => format!("{}: reused, a run of this identity is there", standing.word()),
-        false => format!("{}: continues at step {} of {}", standing.word(), status.step, status.steps),
+        true => format!("{}: reused, a run of this identity is there", standing.state()),
+        false => format!("{}: continues at step {} of {}", standing.state(), status.step, status.steps),
     };
     let planned = Settings::all(&experiment.resolved());
     let differences = earlier.settings(&own).map_or(Vec::new(), |stored| differences(&[&*stored, &planned]));

@@ -136,7 +136,7 @@ fn wait(
             drop(child.stdin.take());
             return child.wait();
         }
-        if let Some(status) = Status::read(&job.folder).filter(|s| s.step != last) {
+        if let Some(status) = Status::read(&job.folder).ok().flatten().filter(|s| s.step != last) {
             last = status.step;
             progress(status.step, status.steps);
         }

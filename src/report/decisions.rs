@@ -5,19 +5,19 @@ use std::path::Path;
 use maud::{Markup, html};
 
 use super::tables::name;
-use crate::results::columns::DECISIONS;
+use crate::results::{
+    FileError,
+    columns::{DECISIONS, DecisionRow, Row},
+    read,
+};
 
 /// The rows of `decisions.csv`; none where no arm can end early.
-pub(super) fn read(sweep: &Path) -> Vec<Vec<String>> {
-    let reader = csv::Reader::from_path(sweep.join(DECISIONS.file));
-    let rows = reader.into_iter().flat_map(|r| r.into_records().flatten());
-    rows.filter(|r| r.len() == DECISIONS.columns.len())
-        .map(|r| r.iter().map(str::to_owned).collect())
-        .collect()
+pub(super) fn read(sweep: &Path) -> Result<Vec<DecisionRow>, FileError> {
+    read::rows(&sweep.join(DECISIONS.file))
 }
 
 /// The section of the page.
-pub(super) fn section(rows: &[Vec<String>]) -> Markup {
+pub(super) fn section(rows: &[DecisionRow]) -> Markup {
     html! {
         @if !rows.is_empty() {
             section id="decisions" {
@@ -26,7 +26,7 @@ pub(super) fn section(rows: &[Vec<String>]) -> Markup {
                 table class="runs" {
                     thead { tr { @for column in DECISIONS.columns { th scope="col" title=(column.meaning) { (column.name) } } } }
                     tbody { @for row in rows { tr {
-                        @for (cell, column) in row.iter().zip(DECISIONS.columns) {
+                        @for (cell, column) in row.cells().iter().zip(DECISIONS.columns) {
                             @if column.name == "arm" { td { (name(cell)) } }
                             @else if !column.unit.is_empty() { td class="number" { (cell) } }
                             @else { td { (cell) } }
@@ -45,11 +45,11 @@ mod tests {
     #[test]
     fn a_sweep_that_ended_arms_early_shows_why() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(section(&read(folder.path())).into_string(), "");
+        assert_eq!(section(&read(folder.path()).unwrap()).into_string(), "");
         let head: Vec<&str> = DECISIONS.columns.iter().map(|c| c.name).collect();
         let row = "2,asha,m,\"a=1,b=2\",1.5,2.5,stop,\"rank 3 of 4, 2 go on\"";
         std::fs::write(folder.path().join(DECISIONS.file), format!("{}\n{row}\n", head.join(","))).unwrap();
-        let text = section(&read(folder.path())).into_string();
+        let text = section(&read(folder.path()).unwrap()).into_string();
         assert!(
             text.contains("rank 3 of 4, 2 go on") && text.contains("<code>a=1,<wbr>b=2</code>"),
             "{text}"

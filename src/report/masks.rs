@@ -12,6 +12,7 @@ use crate::{
     analysis::{Arm, SweepRun, SweepTable},
     config::{self, Experiment},
     data::{batch_indices, epoch_order},
+    results::EXPERIMENT,
 };
 
 /// Images whose masks are counted, from the start of the first epoch.
@@ -95,7 +96,7 @@ impl Masks {
 /// The experiment of a run. Nothing is ever downloaded for a report.
 fn experiment(table: &SweepTable, run: &SweepRun) -> Result<Experiment, String> {
     let in_sweep = table.config(run);
-    let file = if in_sweep.is_file() { in_sweep } else { table.run_folder(run).join("experiment.yaml") };
+    let file = if in_sweep.is_file() { in_sweep } else { table.run_folder(run).join(EXPERIMENT) };
     let name = file.display().to_string();
     let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
     let downloads = serde_yaml::from_str::<Value>(&text).is_ok_and(|v| v["dataset"]["download"] == true);

@@ -7,7 +7,10 @@ use super::{
     header::Header,
     masks::{Masks, masks},
 };
-use crate::analysis::{AnalysisError, Arm, ColumnMap, Report, Request, Series, Study, SweepRun, SweepTable};
+use crate::{
+    analysis::{AnalysisError, Arm, ColumnMap, Report, Request, Series, Study, SweepRun, SweepTable},
+    results::{RunState, columns::DecisionRow},
+};
 
 /// Training loss of an epoch, as `compare --metric loss` reads it.
 const LOSS: &str = "loss";
@@ -45,7 +48,7 @@ pub(super) struct Material {
     /// What the arms hide and show.
     pub masks: Masks,
     /// Rows of `decisions.csv`.
-    pub decisions: Vec<Vec<String>>,
+    pub decisions: Vec<DecisionRow>,
 }
 
 impl Material {
@@ -78,7 +81,7 @@ impl Material {
             report,
             labels,
             masks,
-            decisions: decisions::read(&request.sweep),
+            decisions: decisions::read(&request.sweep)?,
         })
     }
 
@@ -92,13 +95,13 @@ impl Material {
         self.study.arms.iter().position(|arm| arm.name == run.arm)
     }
 
-    /// How the run stands: the word of its own folder where that says more than the table.
-    pub fn state(&self, run: &SweepRun) -> String {
+    /// How the run stands: by its own folder where that says more than the table.
+    pub fn state(&self, run: &SweepRun) -> RunState {
         let own = self.arm_of(run).and_then(|arm| {
             let runs = &self.study.arms[arm].runs;
-            runs.iter().find(|r| r.seed.as_ref() == Some(&run.seed))?.state
+            runs.iter().find(|r| r.seed.as_ref() == Some(&run.seed)).map(|r| r.state)
         });
-        own.map_or_else(|| run.status.clone(), |state| state.name().into())
+        own.filter(|state| *state != RunState::Pending).unwrap_or(run.status)
     }
 }
 
@@ -109,7 +112,7 @@ fn name(folder: &Path) -> String {
 }
 
 fn refuse_unstarted(request: &ReportRequest, study: &Study) -> Result<(), AnalysisError> {
-    if study.arms.iter().flat_map(|arm| &arm.runs).any(|run| run.state.is_some()) {
+    if study.arms.iter().flat_map(|arm| &arm.runs).any(|run| run.state != RunState::Pending) {
         return Ok(());
     }
     let message = format!("{}: no run of this sweep has started", request.sweep.display());

@@ -8,6 +8,7 @@ use super::{
     material::Material,
     runs, tables, words,
 };
+use crate::results::RunState;
 
 const PAGE_STYLE: &str = include_str!("page.css");
 
@@ -89,8 +90,8 @@ fn what_ran(material: &Material) -> Markup {
             dt { "Runs" }
             dd {
                 (material.table.runs.len()) " in " (report.arms.len()) " arms: "
-                @for (i, (word, n)) in counts.iter().filter(|(w, n)| *n > 0 || is_outcome(w)).enumerate() {
-                    @if i > 0 { ", " } span data-count=(word) { (n) } " " (word)
+                @for (i, (state, n)) in counts.iter().filter(|(s, n)| *n > 0 || is_outcome(*s)).enumerate() {
+                    @if i > 0 { ", " } span data-count=(state) { (n) } " " (state)
                 }
             }
             @if !material.header.overrides.is_empty() {
@@ -107,8 +108,11 @@ fn what_ran(material: &Material) -> Markup {
 }
 
 /// Outcomes that are counted even if there are none.
-fn is_outcome(word: &str) -> bool {
-    matches!(word, "done" | "diverged" | "collapsed" | "failed" | "stopped")
+fn is_outcome(state: RunState) -> bool {
+    matches!(
+        state,
+        RunState::Done | RunState::Diverged | RunState::Collapsed | RunState::Failed | RunState::Stopped
+    )
 }
 
 fn results(material: &Material, figures: &Figures) -> Markup {

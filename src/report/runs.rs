@@ -7,7 +7,10 @@ use super::{
     numbers::plain,
     tables::{name, value},
 };
-use crate::analysis::{Arm, Reading, Run, SweepRun};
+use crate::{
+    analysis::{Arm, Reading, Run, SweepRun},
+    results::columns::RUNS,
+};
 
 /// All runs by arm. `#arm-INDEX` and `#RUN_ID` are the anchors that numbers link to.
 pub(super) fn list(material: &Material) -> Markup {
@@ -51,7 +54,7 @@ fn one(material: &Material, run: &SweepRun, reading: &Reading) -> Markup {
                     summary { "command and row" }
                     p { "Again from nothing, with the same bytes:" }
                     pre { code { (again(material, run)) } }
-                    p { "Line " (run.line) " of " code { (material.table.folder.join("runs.csv").display()) } ":" }
+                    p { "Line " (run.line) " of " code { (material.table.folder.join(RUNS.file).display()) } ":" }
                     pre { code { (run.row) } }
                 }
             } }

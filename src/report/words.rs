@@ -6,7 +6,10 @@ use super::{
     material::Material,
     numbers::{interval, plain, signed},
 };
-use crate::analysis::{At, Contrast, Report, Verdict};
+use crate::{
+    analysis::{At, Contrast, Report, Verdict},
+    results::RunState,
+};
 
 /// Arms named in a sentence; the others are counted.
 const NAMED: usize = 3;
@@ -92,19 +95,12 @@ fn with_interval(contrast: &Contrast) -> Markup {
     }
 }
 
-/// How many runs stand how, the usual words first.
-pub(super) fn counts(material: &Material) -> Vec<(String, usize)> {
-    let usual = ["done", "diverged", "collapsed", "failed", "stopped", "running", "pending"];
-    let mut counts: Vec<(String, usize)> = usual.map(|word| (word.to_owned(), 0)).into();
-    for run in &material.table.runs {
-        let word = material.state(run);
-        match counts.iter_mut().find(|(w, _)| *w == word) {
-            Some((_, n)) => *n += 1,
-            None => counts.push((word, 1)),
-        }
-    }
-    counts
+/// How many runs stand how.
+pub(super) fn counts(material: &Material) -> [(RunState, usize); RunState::ALL.len()] {
+    let states: Vec<RunState> = material.table.runs.iter().map(|run| material.state(run)).collect();
+    RunState::ALL.map(|state| (state, states.iter().filter(|s| **s == state).count()))
 }
+
 /// Which measurement of a run counts.
 pub(super) fn measurement(at: At) -> String {
     match at {

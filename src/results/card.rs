@@ -4,10 +4,7 @@ use std::{fs, io, path::Path, process::Command};
 
 use serde::{Deserialize, Serialize};
 
-use super::write_atomic;
-
-/// The cards of a run folder.
-const FILE: &str = "run.json";
+use super::{CARDS, write_atomic};
 
 /// What is known about one process that worked on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +50,7 @@ impl RunCard {
 
     /// The cards in `run.json` of `folder`, oldest first; none if there is no such file.
     pub fn read_all(folder: &Path) -> Vec<RunCard> {
-        let text = fs::read_to_string(folder.join(FILE)).ok();
+        let text = fs::read_to_string(folder.join(CARDS)).ok();
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
 
@@ -62,7 +59,7 @@ impl RunCard {
         let mut cards = RunCard::read_all(folder);
         cards.push(self.clone());
         let text = serde_json::to_string_pretty(&cards).map_err(io::Error::other)?;
-        write_atomic(&folder.join(FILE), (text + "\n").as_bytes())
+        write_atomic(&folder.join(CARDS), (text + "\n").as_bytes())
     }
 }
 

@@ -1,12 +1,14 @@
 //! The run folder: who may write it, and how files appear in it.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, Metadata, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use super::Status;
+use super::{CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, LOCK, STATUS, Status};
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,7 @@ impl RunFolder {
     /// Creates `path` if needed and locks it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let at = |e| FolderError::Io(path.to_path_buf(), e);
-        fs::create_dir_all(path.join("checkpoints")).map_err(at)?;
+        fs::create_dir_all(path.join(CHECKPOINTS)).map_err(at)?;
         Ok(RunFolder { path: path.to_path_buf(), _lock: lock(path)? })
     }
 
@@ -42,24 +44,23 @@ impl RunFolder {
 
     /// The checkpoint that a resume reads.
     pub fn checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoints/latest.safetensors")
+        self.path.join(CHECKPOINT)
     }
 
     /// Whether an earlier attempt left something to keep.
     pub fn is_used(&self) -> bool {
-        ["status.json", "experiment.yaml"].iter().any(|f| self.path.join(f).exists())
-            || self.checkpoint().exists()
+        [STATUS, EXPERIMENT].iter().any(|f| self.path.join(f).exists()) || self.checkpoint().exists()
     }
 
-    /// The last status written, if any can be read.
-    pub fn status(&self) -> Option<Status> {
+    /// The last status written, if there is one.
+    pub fn status(&self) -> Result<Option<Status>, FileError> {
         Status::read(&self.path)
     }
 
     /// Replaces `status.json`.
     pub fn set_status(&self, status: &Status) -> io::Result<()> {
         let text = serde_json::to_string_pretty(status).map_err(io::Error::other)?;
-        write_atomic(&self.path.join("status.json"), (text + "\n").as_bytes())
+        write_atomic(&self.path.join(STATUS), (text + "\n").as_bytes())
     }
 
     /// Moves everything of an earlier attempt into `attempt-N`: nothing is ever deleted.
@@ -70,25 +71,40 @@ impl RunFolder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let kept = name == "lock" || name.to_string_lossy().starts_with("attempt-");
+            let kept = name == LOCK || name.to_string_lossy().starts_with("attempt-");
             if !kept {
                 fs::rename(entry.path(), aside.join(name))?;
             }
         }
-        fs::create_dir_all(self.path.join("checkpoints"))?;
+        fs::create_dir_all(self.path.join(CHECKPOINTS))?;
         Ok(aside)
     }
 }
 
+/// How often a lock is tried, and the time between: [`is_held`] holds a lock for a moment.
+const TRIES: u32 = 20;
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
 /// Locks a folder for as long as the file is open.
 pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
     let at = |e| FolderError::Io(path.to_path_buf(), e);
-    let lock = File::create(path.join("lock")).map_err(at)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_path_buf())),
-        Err(TryLockError::Error(e)) => Err(at(e)),
+    let lock = File::create(path.join(LOCK)).map_err(at)?;
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => thread::sleep(TRY_AGAIN),
+            Err(TryLockError::Error(e)) => return Err(at(e)),
+        }
     }
+    Err(FolderError::InUse(path.to_path_buf()))
+}
+
+/// Whether a process works in a folder. Asks for a shared lock and gives it back at once.
+pub(super) fn is_held(folder: &Path) -> bool {
+    let path = folder.join(LOCK);
+    // Opening anything else may block.
+    let lock = path.symlink_metadata().ok().filter(Metadata::is_file).and_then(|_| File::open(&path).ok());
+    lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Writes `bytes` to a temporary file beside `path`, makes it durable and renames it: a reader

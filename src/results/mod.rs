@@ -5,7 +5,9 @@ pub mod columns;
 mod csv_file;
 mod folder;
 pub mod meanings;
+pub mod read;
 mod standing;
+mod state;
 mod status;
 mod sweep_folder;
 mod sweep_timing;
@@ -13,6 +15,25 @@ mod sweep_timing;
 pub use csv_file::CsvFile;
 pub use folder::{FolderError, RunFolder, write_atomic};
 pub use meanings::{MetricMeaning, MetricMeanings};
+pub use read::FileError;
 pub use standing::{Measured, Standing};
-pub use status::{State, Status};
-pub use sweep_folder::{RunRow, Sizes, SweepFolder};
+pub use state::RunState;
+pub use status::Status;
+pub use sweep_folder::{RunRow, Sizes, SweepFolder, table};
+
+/// The experiment of a run folder, with nothing left to default.
+pub const EXPERIMENT: &str = "experiment.yaml";
+/// How far a run is.
+pub const STATUS: &str = "status.json";
+/// The processes that worked on a run.
+pub const CARDS: &str = "run.json";
+/// Held while a process works on a folder.
+pub const LOCK: &str = "lock";
+/// Folder of the checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// The checkpoint that a resume reads.
+pub const CHECKPOINT: &str = "checkpoints/latest.safetensors";
+/// The parameters at the end of a run.
+pub const WEIGHTS: &str = "weights.safetensors";
+/// The file of a sweep folder that says what was asked for.
+pub const SWEEP: &str = "sweep.yaml";

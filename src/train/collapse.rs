@@ -3,7 +3,7 @@
 use super::Session;
 use crate::{
     config::CollapseRule,
-    events::{MetricsRow, ProbeRow, Watch},
+    events::{MetricsRow, ProbeRow, Row, Watch},
     model::BuildDevice,
 };
 
@@ -11,7 +11,7 @@ impl<D: BuildDevice> Session<D> {
     /// Judges the last step of an epoch. Every epoch counts, whatever is logged.
     pub(super) fn watch_step(&mut self, row: &MetricsRow) {
         let epoch = self.epoch();
-        observe(&self.plan.collapse, &mut self.progress.watches, epoch, |metric| row.value(metric));
+        observe(&self.plan.collapse, &mut self.progress.watches, epoch, |metric| row.number(metric));
     }
 
     /// Judges the probes of an epoch.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     analysis::settings::Settings,
-    results::{MetricMeanings, State},
+    results::{MetricMeanings, RunState},
 };
 
 /// Which column of a foreign file is what.
@@ -73,14 +73,14 @@ pub(super) fn read(
     map: &ColumnMap,
 ) -> Result<Vec<Run>, AnalysisError> {
     let missing = || AnalysisError::at(path, None, "there is no such file");
-    let sheet = Sheet::read(path, false)?.ok_or_else(missing)?;
+    let sheet = Sheet::read(path)?.ok_or_else(missing)?;
     let columns = find(&sheet, path, metric, map)?;
     let run = |(group, seed): (Option<String>, Option<String>), series: Series| Run {
         source: path.into(),
         input,
         name: group.unwrap_or_else(|| name.into()),
         seed,
-        state: Some(State::Done),
+        state: RunState::Done,
         settings: Settings::default(),
         data: String::new(),
         measured: Measured::Column(series),

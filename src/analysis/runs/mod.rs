@@ -9,7 +9,7 @@ mod walk;
 use std::path::PathBuf;
 
 use super::{error::AnalysisError, settings::Settings};
-use crate::results::{MetricMeaning, MetricMeanings, State};
+use crate::results::{MetricMeaning, MetricMeanings, RunState};
 
 pub use foreign::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
@@ -29,8 +29,8 @@ pub struct Run {
     pub name: String,
     /// Seed; none where the file does not tell.
     pub seed: Option<String>,
-    /// How it ended; none if that was never written.
-    pub state: Option<State>,
+    /// How it stands.
+    pub state: RunState,
     /// Configuration without name, seed and what cannot change a result.
     pub settings: Settings,
     /// Fingerprint of the data; empty where unknown.

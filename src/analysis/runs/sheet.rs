@@ -1,13 +1,14 @@
 //! A CSV file in memory whose every complaint names file and line.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use csv::StringRecord;
 
 use super::super::error::AnalysisError;
+use crate::results::{RunState, read::regular};
 
 /// Header and rows of a CSV file.
 pub(super) struct Sheet {
@@ -17,17 +18,13 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
-    /// Reads `path`; none if there is no such file. In an `append_only` file a last line without
-    /// its end was cut short and does not count.
-    pub fn read(path: &Path, append_only: bool) -> Result<Option<Sheet>, AnalysisError> {
-        let mut bytes = match fs::read(path) {
+    /// Reads `path`; none if there is no such file.
+    pub fn read(path: &Path) -> Result<Option<Sheet>, AnalysisError> {
+        let bytes = match regular(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(AnalysisError::at(path, None, e)),
         };
-        if append_only {
-            bytes.truncate(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1));
-        }
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header = reader.headers().map_err(|e| unreadable(path, &e))?;
         // A spreadsheet may have put a byte order mark in front.
@@ -67,6 +64,13 @@ impl Sheet {
         let rounded = || cell.parse().ok().filter(whole).map(|x| x as u64);
         let step = cell.parse().ok().or_else(rounded);
         step.ok_or_else(|| self.wrong(row, column, "a whole number of steps"))
+    }
+
+    /// The state of a run in a cell.
+    pub fn state(&self, row: &StringRecord, column: usize) -> Result<RunState, AnalysisError> {
+        let known = || RunState::ALL.map(RunState::name).join(", ");
+        let wrong = || self.wrong(row, column, "a state of a run").help(format!("there are: {}", known()));
+        RunState::of(row[column].trim()).ok_or_else(wrong)
     }
 
     fn wrong(&self, row: &StringRecord, column: usize, wanted: &str) -> AnalysisError {

@@ -14,7 +14,7 @@ use super::{super::error::AnalysisError, Measured, Run, folder, sheet::Sheet};
 use crate::{
     analysis::{metric::At, settings::Settings},
     results::{
-        MetricMeanings, State,
+        EXPERIMENT, MetricMeanings, RunState, SWEEP,
         columns::{PLAN, RUNS},
     },
 };
@@ -22,9 +22,6 @@ use crate::{
 /// What stands around the path of a setting and the name of a metric in the header of `runs.csv`.
 const PARAMETER: &str = "param.";
 const METRIC: (&str, &str) = ("metric.", ".last");
-
-/// The file of a sweep folder that says what was asked for.
-const SOURCE: &str = "sweep.yaml";
 
 /// A row of `runs.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +34,8 @@ pub struct SweepRun {
     pub arm: String,
     /// Seed.
     pub seed: String,
-    /// How it stood when the table was written, in a word.
-    pub status: String,
+    /// How it stood when the table was written.
+    pub status: RunState,
     /// Why it ended as it did.
     pub reason: String,
     /// Steps done.
@@ -81,7 +78,7 @@ pub struct Hints {
 
 /// Whether `path` is the folder of a sweep.
 pub fn is_sweep(path: &Path) -> bool {
-    path.join(RUNS.file).is_file() && !path.join(folder::CONFIGURATION).exists()
+    path.join(RUNS.file).is_file() && !path.join(EXPERIMENT).exists()
 }
 
 impl SweepTable {
@@ -93,7 +90,7 @@ impl SweepTable {
     /// Reads a table, wherever it lies.
     pub(super) fn of_file(path: &Path) -> Result<Self, AnalysisError> {
         let missing = || AnalysisError::at(path, None, "there is no such file");
-        let sheet = Sheet::read(path, false)?.ok_or_else(missing)?;
+        let sheet = Sheet::read(path)?.ok_or_else(missing)?;
         let part = |start: &'static str, end: &'static str| {
             let inner = move |h: &String| Some(h.strip_prefix(start)?.strip_suffix(end)?.to_owned());
             sheet.header.iter().enumerate().filter_map(|(i, h)| Some((i, inner(h)?))).collect::<Vec<_>>()
@@ -129,7 +126,7 @@ impl SweepTable {
 
     /// The text of the sweep file; empty if it is gone.
     pub fn source(&self) -> String {
-        fs::read_to_string(self.folder.join(SOURCE)).unwrap_or_default()
+        fs::read_to_string(self.folder.join(SWEEP)).unwrap_or_default()
     }
 }
 
@@ -158,7 +155,7 @@ impl Columns {
             id: cell(self.id),
             arm: cell(self.arm),
             seed: cell(self.seed),
-            status: cell(self.status),
+            status: sheet.state(row, self.status)?,
             reason: optional(self.reason),
             steps: optional(self.steps),
             parameters: self.parameters.iter().map(|(column, _)| cell(*column)).collect(),
@@ -178,14 +175,13 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Vec<Run>, AnalysisError>
 
 fn of_row(table: &SweepTable, row: &SweepRun, input: usize) -> Result<Run, AnalysisError> {
     let own = table.run_folder(row);
-    if !own.join(folder::CONFIGURATION).is_file() {
+    if !own.join(EXPERIMENT).is_file() {
         return Ok(Run { source: own, settings: configured(table, row)?, ..listed(table, row, input) });
     }
     let run = folder::read(&own, input)?;
-    let word = state(&row.status);
     // A process that died leaves `running` behind; the sweep has seen it end.
-    let left = matches!(run.state, None | Some(State::Running));
-    let state = if left && word == Some(State::Failed) { word } else { run.state };
+    let left = matches!(run.state, RunState::Pending | RunState::Running | RunState::Interrupted);
+    let state = if left && row.status == RunState::Failed { row.status } else { run.state };
     Ok(Run { name: row.arm.clone(), state, ..run })
 }
 
@@ -208,7 +204,7 @@ fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
         input,
         name: row.arm.clone(),
         seed: Some(row.seed.clone()),
-        state: state(&row.status),
+        state: row.status,
         settings: parameters(table, row),
         data: String::new(),
         measured: Measured::Last { step: row.steps.parse().unwrap_or(0), values: row.metrics.clone() },
@@ -216,14 +212,9 @@ fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
     }
 }
 
-/// The word of `status.json`; none for a run that has not begun.
-fn state(word: &str) -> Option<State> {
-    serde_json::from_value(Value::from(word)).ok()
-}
-
 /// Whether a CSV file is the table of a sweep.
 pub(super) fn is_table(path: &Path) -> bool {
-    let header = Sheet::read(path, false).ok().flatten().map_or(Vec::new(), |s| s.header);
+    let header = Sheet::read(path).ok().flatten().map_or(Vec::new(), |s| s.header);
     ["run_id", "arm", "seed", "status"].iter().all(|name| header.iter().any(|h| h == name))
 }
 
@@ -240,18 +231,18 @@ pub fn hints(inputs: &[PathBuf]) -> Hints {
     if !is_sweep(folder) {
         return Hints::default();
     }
-    let text = fs::read_to_string(folder.join(SOURCE)).unwrap_or_default();
+    let text = fs::read_to_string(folder.join(SWEEP)).unwrap_or_default();
     let file: Value = serde_yaml::from_str(&text).unwrap_or_default();
     let goal = file["metric"]["goal"].as_str().and_then(|word| word.parse().ok());
     let at = &file["metric"]["at"];
     let at = at.as_str().map_or_else(|| at.as_u64().map(At::Step), |word| word.parse().ok());
     let metric = file["metric"]["name"].as_str().map(Into::into);
-    Hints { metric, goal, at, baseline: unchanged(folder), source: Some(folder.join(SOURCE)) }
+    Hints { metric, goal, at, baseline: unchanged(folder), source: Some(folder.join(SWEEP)) }
 }
 
 /// The first arm of the plan that changes nothing in the base.
 fn unchanged(folder: &Path) -> Option<String> {
-    let sheet = Sheet::read(&folder.join(PLAN.file), false).ok().flatten()?;
+    let sheet = Sheet::read(&folder.join(PLAN.file)).ok().flatten()?;
     let (arm, changed) = (sheet.find("arm")?, sheet.find("changed")?);
     sheet.rows.iter().find(|row| row[changed].is_empty()).map(|row| row[arm].to_owned())
 }

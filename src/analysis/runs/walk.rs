@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use super::{
     super::error::AnalysisError,
-    Run,
-    folder::{self, CONFIGURATION},
+    Run, folder,
     foreign::{self, ColumnMap},
     sweep::{self, is_sweep},
 };
+use crate::results::EXPERIMENT;
 
 /// Reads every run that `inputs` name: run folders, folders of run folders, sweep folders, tables
 /// of sweeps, foreign CSV files.
@@ -54,7 +54,7 @@ fn collect(path: &Path, seen: &mut HashSet<PathBuf>, found: &mut Vec<PathBuf>) -
     if !seen.insert(path.canonicalize().map_err(at)?) {
         return Ok(());
     }
-    if path.join(CONFIGURATION).is_file() {
+    if path.join(EXPERIMENT).is_file() {
         // Earlier attempts inside a run folder are history, not runs.
         found.push(path.into());
         return Ok(());
@@ -83,5 +83,5 @@ fn arm_name(path: &Path, inputs: &[PathBuf]) -> String {
 fn nothing(inputs: &[PathBuf]) -> AnalysisError {
     let names: Vec<String> = inputs.iter().map(|p| p.display().to_string()).collect();
     AnalysisError::new(format!("{}: no runs", names.join(", ")))
-        .help(format!("a run folder holds `{CONFIGURATION}`; folders are searched for run folders"))
+        .help(format!("a run folder holds `{EXPERIMENT}`; folders are searched for run folders"))
 }

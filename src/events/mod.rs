@@ -1,7 +1,12 @@
 //! What a run tells the outside, as plain data. Training emits events; sinks turn them into CSV
 //! rows, progress bars and checkpoints.
 
-use crate::config::metric_name;
+mod row;
+mod tables;
+
+pub(crate) use row::row;
+pub use row::{Cell, Column, Direction, Row, RowError, number};
+pub use tables::{EpochRow, MetricsRow, ProbeRow};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -47,74 +52,6 @@ pub struct Tick {
     pub step: u64,
     /// Loss of the last one.
     pub loss: f64,
-}
-
-/// One row of `metrics.csv`; the columns are described in `results::columns`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct MetricsRow {
-    pub step: u64,
-    pub epoch: u64,
-    pub images: u64,
-    pub learning_rate: f64,
-    pub weight_decay: f64,
-    pub ema_momentum: f64,
-    pub loss: f64,
-    pub gradient_norm: f64,
-    pub explained_variance: f64,
-    pub explained_variance_constant: f64,
-    pub explained_variance_position: f64,
-    pub target_std: f64,
-    pub prediction_std: f64,
-    pub context_patches: f64,
-    pub target_patches: f64,
-    pub target_coverage: f64,
-    pub mask_redraws: u64,
-}
-
-/// One row of `epochs.csv`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct EpochRow {
-    pub epoch: u64,
-    pub step: u64,
-    pub images: u64,
-    pub loss: f64,
-}
-
-/// One row of `probes.csv`.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct ProbeRow {
-    pub epoch: u64,
-    pub step: u64,
-    pub probe: String,
-    pub encoder: String,
-    pub labels: String,
-    pub metric: String,
-    pub unit: String,
-    pub value: f64,
-}
-
-impl MetricsRow {
-    /// The value of a column that collapse rules can watch.
-    pub fn value(&self, column: &str) -> Option<f64> {
-        match column {
-            "loss" => Some(self.loss),
-            "gradient_norm" => Some(self.gradient_norm),
-            "explained_variance" => Some(self.explained_variance),
-            "target_std" => Some(self.target_std),
-            "prediction_std" => Some(self.prediction_std),
-            _ => None,
-        }
-    }
-}
-
-impl ProbeRow {
-    /// `probe/encoder/labels/metric`.
-    pub fn name(&self) -> String {
-        metric_name([&self.probe, &self.encoder, &self.labels, &self.metric])
-    }
 }
 
 /// Progress of feature extraction or of a probe.
@@ -203,16 +140,5 @@ impl Mean {
         let mean = self.sum / self.count.max(1) as f64;
         *self = Mean::default();
         mean
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::WATCHED_COLUMNS;
-
-    #[test]
-    fn every_watched_column_has_a_value() {
-        assert!(WATCHED_COLUMNS.iter().all(|column| MetricsRow::default().value(column).is_some()));
     }
 }

@@ -1,0 +1,80 @@
+//! The rows of a run's deterministic tables.
+
+use super::row;
+use crate::config::metric_name;
+
+row! {
+    /// One row of `metrics.csv`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    MetricsRow {
+        step: u64, "steps", "optimizer steps done";
+        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
+        images: u64, "images", "training images seen";
+        learning_rate: f64, "1", "learning rate of this step";
+        weight_decay: f64, "1", "weight decay of this step";
+        ema_momentum: f64, "1", "share of the old target encoder kept in this step";
+        loss: f64, "loss units", "training loss, mean over the steps since the last row", good Lower;
+        gradient_norm: f64, "1", "Euclidean norm of all gradients of this step, before clipping";
+        explained_variance: f64, "1",
+            "1 - squared error / variance of the targets, of this step: 1 is perfect, 0 is the mean",
+            good Higher;
+        explained_variance_constant: f64, "1",
+            "the same for a constant prediction (mean of the batch's other targets): about 0";
+        explained_variance_position: f64, "1",
+            "the same for the mean of the batch's other targets at the same position: what knowing only *where* explains";
+        target_std: f64, "1",
+            "standard deviation of the targets over the batch, mean over features: 0 is collapse";
+        prediction_std: f64, "1",
+            "standard deviation of the predictions over the batch, mean over features";
+        context_patches: f64, "patches", "patches per context, mean over the batch";
+        target_patches: f64, "patches", "patches per target block, mean over the batch";
+        target_coverage: f64, "patches", "distinct target patches per image, mean over the batch";
+        mask_redraws: u64, "draws", "mask draws thrown away since the start of the run";
+    }
+}
+
+row! {
+    /// One row of `epochs.csv`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    EpochRow {
+        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
+        step: u64, "steps", "optimizer steps done";
+        images: u64, "images", "training images seen";
+        loss: f64, "loss units", "training loss, mean over the epoch", good Lower;
+    }
+}
+
+row! {
+    /// One row of `probes.csv`.
+    #[derive(Clone, Debug, PartialEq)]
+    ProbeRow {
+        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
+        step: u64, "steps", "optimizer steps done";
+        probe: String, "", "name of the probe in the experiment file";
+        encoder: String, "",
+            "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder)";
+        labels: String, "",
+            "what is predicted: `class`, another factor of the data set, or empty if the probe uses no labels";
+        metric: String, "", "metric of the probe (`ijepa-run components probe NAME` describes it)";
+        unit: String, "", "unit of the value";
+        value: f64, "see unit", "the measured value";
+    }
+}
+
+impl ProbeRow {
+    /// `probe/encoder/labels/metric`.
+    pub fn name(&self) -> String {
+        metric_name([&self.probe, &self.encoder, &self.labels, &self.metric])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::WATCHED_COLUMNS, events::Row};
+
+    #[test]
+    fn every_watched_column_is_a_number() {
+        assert!(WATCHED_COLUMNS.iter().all(|column| MetricsRow::default().number(column).is_some()));
+    }
+}
