@@ -117,14 +117,14 @@ mod tests {
     /// With masks that a batch shares, one draw says little.
     #[test]
     fn a_plan_counts_what_a_run_says_at_its_start() {
-        let text = include_str!("../../experiments/quickstart.yaml");
+        let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
         let small = [
             "dataset={ kind: shapes, train: 64, test: 16 }",
             "masking=multiblock_seed",
             "train.batch_size=16",
         ];
         let experiment =
-            config::load("quickstart", text, &small.map(String::from), &|_| Err("extends nothing".into()));
+            config::load("base-shapes", text, &small.map(String::from), &|_| Err("extends nothing".into()));
         let experiment = experiment.unwrap();
         let cost = CostMemory::default().cost(&experiment).unwrap();
         let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();

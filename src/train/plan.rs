@@ -129,12 +129,12 @@ mod tests {
 
     #[test]
     fn every_parameter_of_the_model_rounds_as_the_experiment_says() {
-        let text = include_str!("../../experiments/quickstart.yaml");
+        let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
         for (setting, rounding) in [("f32", Rounding::F32), ("bf16", Rounding::Bf16)] {
             let changes =
                 ["dataset={ kind: shapes, train: 64, test: 16 }".into(), format!("train.matmul={setting}")];
             let experiment =
-                config::load("quickstart", text, &changes, &|_| Err("extends nothing".into())).unwrap();
+                config::load("base-shapes", text, &changes, &|_| Err("extends nothing".into())).unwrap();
             let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
             let (_, builder) = RunPlan::new(experiment, Arc::new(data));
             let jepa = builder.model(&Cpu::default()).unwrap();

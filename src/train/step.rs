@@ -152,7 +152,7 @@ mod tests {
     use crate::{config, train::RunPlan};
 
     fn session() -> Session<Cpu> {
-        let text = include_str!("../../experiments/quickstart.yaml");
+        let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
         let small = [
             "dataset={ kind: shapes, train: 64, test: 16 }",
             "encoder={ kind: vit, dim: 32, depth: 2, heads: 2 }",
@@ -160,7 +160,7 @@ mod tests {
             "train.batch_size=16",
         ];
         let experiment =
-            config::load("quickstart", text, &small.map(String::from), &|_| Err("extends nothing".into()));
+            config::load("base-shapes", text, &small.map(String::from), &|_| Err("extends nothing".into()));
         let experiment = experiment.unwrap();
         let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
         let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
