@@ -154,6 +154,7 @@ fn row_of(case: &Case) -> &'static str {
         Case::SweepDamage { .. } => "damaged file of a sweep",
         Case::Sweep { .. } => "signal to a sweep",
         Case::Crowd { .. } => "several processes",
+        Case::Stream { .. } => "unwritable stream",
     }
 }
 

@@ -47,6 +47,35 @@ pub enum Case {
     Sweep { child: bool, signal: i32, milliseconds: u64 },
     /// Several processes start one experiment together.
     Crowd { processes: u64 },
+    /// What the run says on one of its streams cannot be written.
+    Stream { stage: Stage, stream: Stream },
+}
+
+/// A stream that takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output to a full disk.
+    OutputFull,
+    /// Standard error to a full disk.
+    ErrorFull,
+    /// Standard output to a pipe that nobody reads.
+    OutputUnread,
+    /// Standard error to a pipe that nobody reads.
+    ErrorUnread,
+}
+
+impl Stream {
+    pub const ALL: [Stream; 4] =
+        [Stream::OutputFull, Stream::ErrorFull, Stream::OutputUnread, Stream::ErrorUnread];
+
+    fn word(self) -> &'static str {
+        match self {
+            Stream::OutputFull => "output-full",
+            Stream::ErrorFull => "error-full",
+            Stream::OutputUnread => "output-unread",
+            Stream::ErrorUnread => "error-unread",
+        }
+    }
 }
 
 impl fmt::Display for Case {
@@ -70,6 +99,7 @@ impl fmt::Display for Case {
                 write!(f, "sweep:{}:{signal}:{milliseconds}", if *child { "child" } else { "parent" })
             }
             Case::Crowd { processes } => write!(f, "crowd:{processes}"),
+            Case::Stream { stage, stream } => write!(f, "stream:{}:{}", stage.word(), stream.word()),
         }
     }
 }
@@ -114,6 +144,10 @@ fn read(words: &[&str]) -> Option<Case> {
             milliseconds: number(milliseconds)?,
         },
         ["crowd", processes] => Case::Crowd { processes: number(processes)? },
+        ["stream", from, stream] => {
+            let stream = Stream::ALL.into_iter().find(|s| s.word() == stream)?;
+            Case::Stream { stage: stage(from)?, stream }
+        }
         _ => return None,
     })
 }
@@ -133,6 +167,7 @@ mod tests {
             "sweep-damage:runs.csv:doubled-line:0",
             "sweep:child:9:120",
             "crowd:6",
+            "stream:done:error-unread",
         ] {
             assert_eq!(text.parse::<Case>().map(|c| c.to_string()).as_deref(), Ok(text));
         }

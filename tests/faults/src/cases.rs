@@ -12,7 +12,7 @@ use ijepa_fault_shim::Kind;
 use rustix::process::Signal;
 
 use super::{
-    case::{Case, Stage},
+    case::{Case, Stage, Stream},
     damage::Damage,
     judge::{self, Fault, Finding, finding},
     lab::{Desk, Lab},
@@ -44,6 +44,7 @@ pub fn carry_out(lab: &Lab, name: &str, case: &Case) -> io::Result<Outcome> {
             struck_sweep(lab, name, *child, *signal, *milliseconds)
         }
         Case::Crowd { processes } => crowd(lab, name, *processes),
+        Case::Stream { stage, stream } => unwritable(lab, name, *stage, *stream),
     }
 }
 
@@ -52,7 +53,9 @@ fn reading(lab: &Lab, reader: &str, ended: &Ended, file: &str) -> Vec<Finding> {
     let mut found = judge::manners(ended, reader);
     let usual = lab.readings.get(reader).map_or("", |r| r.stdout.as_str());
     let named = ended.stderr.contains(file) || ended.stderr.contains(&lab.folder);
-    let listed = ended.said().contains(file) || ended.said().contains(identity(&lab.folder));
+    let said = ended.said();
+    // The folder of all runs is a place too, if that is what cannot be read.
+    let listed = [file, identity(&lab.folder), "/out:"].iter().any(|place| said.contains(place));
     let same = numbers(reader, &ended.stdout) == numbers(reader, usual);
     match (reader, ended.code) {
         _ if ended.hung || ended.code.is_none() => {}
@@ -302,6 +305,34 @@ fn crowd(lab: &Lab, name: &str, processes: u64) -> io::Result<Outcome> {
         if !matches!(ended.code, Some(0 | 5)) {
             findings.push(finding(Fault::Stuck, ended.how()));
         }
+    }
+    findings.extend(trial::finish(lab, &desk)?);
+    Ok(Outcome { struck: true, findings })
+}
+
+/// A display never ends a run: whatever becomes of its words, the run is carried through.
+fn unwritable(lab: &Lab, name: &str, stage: Stage, stream: Stream) -> io::Result<Outcome> {
+    let desk = lab.desk_at(name, stage)?;
+    let output = desk.output().to_string_lossy().into_owned();
+    let mut command = lab.program.command(&desk.path, &["tiny.yaml", "--output", &output, "--threads", "1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match stream {
+        Stream::OutputFull => command.stdout(fs::File::create("/dev/full")?),
+        Stream::ErrorFull => command.stderr(fs::File::create("/dev/full")?),
+        Stream::OutputUnread => command.stdout(Stdio::piped()),
+        Stream::ErrorUnread => command.stderr(Stdio::piped()),
+    };
+    let mut process = command.spawn()?;
+    drop((process.stdout.take(), process.stderr.take()));
+    let ended = watch(process)?;
+    let mut findings = judge::manners(&ended, "run");
+    // A table that was asked for and could not be printed is a failure, and the run is done all the same.
+    if !matches!(ended.code, Some(0 | 1)) {
+        findings.push(finding(Fault::Wrong, ended.how()));
+    }
+    let state = run_folder::state(&desk.files()?);
+    if state.as_deref() != Some("done") {
+        findings.push(finding(Fault::Wrong, format!("the run is {}", state.unwrap_or_default())));
     }
     findings.extend(trial::finish(lab, &desk)?);
     Ok(Outcome { struck: true, findings })

@@ -35,6 +35,8 @@ pub enum Damage {
     Appended,
     /// The file of another run.
     Swapped,
+    /// A table with other columns.
+    Foreign,
     /// A folder has its name.
     Folder,
     /// A link to nowhere has its name.
@@ -48,7 +50,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    pub const ALL: [Damage; 18] = [
+    pub const ALL: [Damage; 19] = [
         Damage::Bit,
         Damage::Byte,
         Damage::Digit,
@@ -62,6 +64,7 @@ impl Damage {
         Damage::Comment,
         Damage::Appended,
         Damage::Swapped,
+        Damage::Foreign,
         Damage::Folder,
         Damage::DanglingLink,
         Damage::Pipe,
@@ -84,6 +87,7 @@ impl Damage {
             Damage::Comment => "comment",
             Damage::Appended => "appended",
             Damage::Swapped => "swapped",
+            Damage::Foreign => "foreign",
             Damage::Folder => "folder",
             Damage::DanglingLink => "dangling-link",
             Damage::Pipe => "pipe",
@@ -150,6 +154,7 @@ impl Damage {
             }
             Damage::Truncated => bytes.truncate(at),
             Damage::Emptied => bytes.clear(),
+            Damage::Foreign => bytes = b"a,b\n1,2\n".to_vec(),
             Damage::Appended => bytes.extend(b"\n1,2,3\n"),
             _ => return self.changed_lines(&bytes, random),
         }

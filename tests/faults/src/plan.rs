@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    case::{Case, Stage},
+    case::{Case, Stage, Stream},
     damage::Damage,
     lab::Lab,
     process::Traced,
@@ -73,6 +73,10 @@ pub fn cases(lab: &Lab, size: &Size, seed: u64) -> Vec<Case> {
     cases.extend(some(damages(lab, size.places), size.damages, &mut random));
     cases.extend(some(sweep_damages(lab), Some(size.sweep_damages), &mut random));
     cases.extend(sweeps(size.sweeps, &mut random));
+    let streams = [Stage::Fresh, Stage::Stopped, Stage::Done];
+    cases.extend(
+        streams.into_iter().flat_map(|stage| Stream::ALL.map(|stream| Case::Stream { stage, stream })),
+    );
     cases.extend((0..size.crowds).map(|i| Case::Crowd { processes: 3 + 3 * i as u64 }));
     cases
 }

@@ -52,7 +52,7 @@ pub const ALL: [Pretender; 9] = {
         },
         Pretender {
             name: "hangs",
-            script: "sleep 60",
+            script: r#"is_run "$@" && exec sleep 60; real "$@""#,
             case: "damage:done:probes.csv:digit:1",
             fault: Fault::Hang,
         },
