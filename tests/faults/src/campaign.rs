@@ -189,9 +189,15 @@ fn is_clean(rows: &BTreeMap<&str, Row>) -> bool {
 /// Carries out all cases on some threads; every finding is printed with the command that repeats it.
 fn work(lab: &Lab, all: &[Case], arguments: &Arguments) -> io::Result<BTreeMap<&'static str, Row>> {
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<_, Row>::new()));
+    let begun = Instant::now();
     let failed = Mutex::new(None);
     let worker = |id: usize| {
-        while let Some(case) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
+        loop {
+            let at = next.fetch_add(1, Ordering::SeqCst);
+            let Some(case) = all.get(at) else { return };
+            if at.is_multiple_of(200) {
+                eprintln!("{at} of {} cases, {} s", all.len(), begun.elapsed().as_secs());
+            }
             match cases::carry_out(lab, &format!("worker-{id}"), case) {
                 Ok(outcome) => {
                     tell(case, &outcome.findings, arguments);

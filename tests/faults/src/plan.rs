@@ -39,13 +39,13 @@ pub struct Size {
 
 /// What runs with every change.
 pub const SHORT: Size = Size {
-    kills: Some(40),
-    calls: Some(80),
-    readers: Some(60),
-    signals: 16,
-    damages: Some(110),
+    kills: Some(80),
+    calls: Some(150),
+    readers: Some(80),
+    signals: 24,
+    damages: Some(160),
     places: 2,
-    sweep_damages: 6,
+    sweep_damages: 8,
     sweeps: 2,
     crowds: 1,
 };

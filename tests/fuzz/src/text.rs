@@ -75,7 +75,7 @@ pub enum Edit {
     Lines(Index, String),
 }
 
-/// One to six edits with `words` as material and `blocks` of lines to put in.
+/// One to four edits with `words` as material and `blocks` of lines to put in.
 pub fn edits(words: Vec<String>, blocks: Vec<String>) -> impl Strategy<Value = Vec<Edit>> {
     let place = any::<Index>;
     let words = words.into_iter().chain(EDGES.map(str::to_owned)).collect::<Vec<_>>();
@@ -96,7 +96,7 @@ pub fn edits(words: Vec<String>, blocks: Vec<String>) -> impl Strategy<Value = V
         1 => place().prop_map(Edit::End),
         2 => (place(), proptest::sample::select(blocks)).prop_map(|(a, b)| Edit::Lines(a, b)),
     ];
-    prop::collection::vec(one, 1..6)
+    prop::collection::vec(one, 1..=4)
 }
 
 /// The text after all edits.
