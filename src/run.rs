@@ -1,10 +1,11 @@
 //! One experiment from its configuration to a finished run folder.
 
 pub(crate) mod device;
+pub(crate) mod memory;
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -21,7 +22,8 @@ use crate::{
     kernels,
     model::BuildDevice,
     results::{
-        EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, card::RunCard, write_atomic,
+        CHECKPOINT, EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status, WEIGHTS,
+        card::RunCard, seal, write_atomic,
     },
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
     train::{RunPlan, Session, TrainError, Until, run},
@@ -66,9 +68,12 @@ pub enum RunError {
     /// The run folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A file of the run folder cannot be read.
-    #[error("{0}")]
-    File(#[from] FileError),
+    /// A file of the run folder cannot be read, or is not what the run left there.
+    #[error(
+        "{0}\n  help: put the file back; or take what is there with `ijepa-run verify --accept {path}`; or start over with --force (earlier files are kept)",
+        path = .1.display()
+    )]
+    Damaged(FileError, PathBuf),
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -91,16 +96,25 @@ pub fn run_experiment(
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
     let place = device::choose(experiment.device)?;
-    let folder = RunFolder::open(&options.output.join(experiment.run_folder_name()))?;
-    if options.force && folder.is_used() {
-        folder.set_aside()?;
-    }
-    if let Some(finished) = already_finished(&folder)? {
+    let path = options.output.join(experiment.run_folder_name());
+    // Without a lock: a finished run needs no write, and may lie where nothing can be written.
+    if let Some(finished) = already_finished(&path, options)? {
         return Ok(finished);
     }
-    start_threads(options.threads);
+    let folder = RunFolder::open(&path)?;
+    if options.force && folder.is_used() {
+        folder.set_aside()?;
+    } else if let Some(finished) = already_finished(&path, options)? {
+        return Ok(finished);
+    }
     let mut progress = Progress::new(options.verbosity);
+    if let Some(note) = start_threads(options.threads) {
+        progress.note(&note);
+    }
     if let Some(warning) = device::warning(experiment.device) {
+        progress.note(&warning);
+    }
+    if let Some(warning) = memory::check_before(&experiment)? {
         progress.note(&warning);
     }
     let data = Arc::new(load(&experiment, &mut progress)?);
@@ -130,13 +144,27 @@ fn run_on<D: BuildDevice>(
     let meanings = MetricMeanings::of(&experiment, data.count(&data.test));
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, device)?;
-    let resumed = resume(&mut session, &folder, &identity, &print)?;
     let path = folder.path().to_path_buf();
+    let damaged = |error| RunError::Damaged(error, path.clone());
+    let threads = rayon::current_num_threads();
+    if let Some(warning) = memory::check_training(&session, threads)? {
+        progress.note(&warning);
+    }
+    let resumed = resume(&mut session, &folder, &identity, &print)?;
+    let steps = session.plan.horizon.steps;
+    let mut files = Files::open(folder, &identity, &print, steps, resumed.as_ref()).map_err(damaged)?;
     write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
     meanings.write(&path)?;
-    let threads = rayon::current_num_threads();
-    RunCard::of_this_process(device_name, threads, &print, session.progress.step).append_to(&path)?;
-    let mut files = Files::open(folder, &identity, &print, resumed.as_ref())?;
+    let card = RunCard::of_this_process(device_name, threads, &print, session.progress.step);
+    for note in resumed.iter().flat_map(|meta| continued(&path, meta, &card)) {
+        progress.note(&note);
+    }
+    if let Some(aside) = card.append_to(&path)? {
+        progress.note(&format!("note: run.json could not be read; it is kept as {}", aside.display()));
+    }
+    if files.need_checkpoint() {
+        files.take(&Event::Checkpoint(Box::new(session.snapshot())))?;
+    }
     let mut emit = |event: Event| {
         files.take(&event)?;
         // A display never ends a run.
@@ -160,10 +188,11 @@ fn resume<D: BuildDevice>(
     identity: &str,
     data: &str,
 ) -> Result<Option<CheckpointMeta>, RunError> {
-    let path = folder.checkpoint();
-    if !path.exists() {
+    let damaged = |error| RunError::Damaged(error, folder.path().into());
+    let Some(path) = folder.existing_checkpoint().map_err(damaged)? else {
+        folder.refuse_lost_checkpoint().map_err(damaged)?;
         return Ok(None);
-    }
+    };
     let (meta, snapshot) = read_checkpoint(&path)?;
     if meta.identity != identity || meta.data != data {
         let what = if meta.data == data { "another configuration" } else { "other data" };
@@ -172,20 +201,55 @@ fn resume<D: BuildDevice>(
             path.display()
         )));
     }
+    let (step, steps) = (meta.progress.step, session.plan.horizon.steps);
+    if step > steps {
+        return Err(RunError::OtherData(format!(
+            "{}: says step {step} of a run of {steps} steps; start over with --force (earlier files are kept)",
+            path.display()
+        )));
+    }
     session.restore(snapshot)?;
     Ok(Some(meta))
 }
 
-/// A run that an earlier process has brought to its end.
-fn already_finished(folder: &RunFolder) -> Result<Option<Finished>, RunError> {
-    let Some(status) = folder.status()? else { return Ok(None) };
+/// What a person should know of a run that goes on: who wrote it.
+fn continued(folder: &Path, meta: &CheckpointMeta, now: &RunCard) -> Vec<String> {
+    let mut notes = Vec::new();
+    if meta.is_unsealed() {
+        let what = "version 0.1.0 wrote this run: unsealed, its tables are known by their lengths only";
+        notes.push(format!("note: {what}; from here on everything is sealed"));
+    }
+    let cards = RunCard::read_all(folder).unwrap_or_default();
+    let program = |card: &RunCard| format!("version {} {}", card.version, card.git).trim_end().to_owned();
+    if let Some(last) = cards.last().filter(|last| program(last) != program(now)) {
+        notes.push(format!("note: {} worked on this run before, now {}", program(last), program(now)));
+    }
+    notes
+}
+
+/// A run that an earlier process has brought to its end, unless it is to start over. Its files must be
+/// what it left; weights that are gone are made again, which is not nothing.
+fn already_finished(folder: &Path, options: &RunOptions) -> Result<Option<Finished>, RunError> {
+    let damaged = |error| RunError::Damaged(error, folder.into());
+    if options.force {
+        return Ok(None);
+    }
+    let Some(status) = Status::read(folder).map_err(damaged)? else { return Ok(None) };
+    let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
+    let weights_to_make = status.state == RunState::Done && !there(WEIGHTS) && there(CHECKPOINT);
+    if !status.state.is_over() || weights_to_make {
+        return Ok(None);
+    }
+    if let Some(error) = seal::damages(folder, &status.files).into_iter().next() {
+        return Err(damaged(error));
+    }
     let outcome = match status.state {
         RunState::Done => Outcome::Done,
         RunState::Diverged => Outcome::Diverged { reason: status.reason },
         RunState::Collapsed => Outcome::Collapsed { reason: status.reason },
         _ => return Ok(None),
     };
-    Ok(Some(Finished { folder: folder.path().to_path_buf(), outcome, reused: true }))
+    Ok(Some(Finished { folder: folder.into(), outcome, reused: true }))
 }
 
 /// The name of the device that `wanted` leads to on this machine.
@@ -193,11 +257,42 @@ pub fn device_for(wanted: Device) -> Result<String, RunError> {
     device::choose(wanted).map(|place| place.to_string())
 }
 
-/// Sizes the compute pool. A second call in one process keeps the first size.
-pub(crate) fn start_threads(threads: Option<usize>) {
+/// Sizes the compute pool. A second call in one process keeps the first size. Where fewer threads can be
+/// had, says so and takes what there is: no number depends on it.
+pub(crate) fn start_threads(threads: Option<usize>) -> Option<String> {
     kernels::keep_memory();
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = threads.unwrap_or_else(cores);
+    let started = startable(wanted + OTHER_THREADS);
+    let possible = started.saturating_sub(OTHER_THREADS).clamp(1, wanted);
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(possible);
+    // The thread that asks computes along where there may be no room for another.
+    let builder = if started <= OTHER_THREADS { builder.use_current_thread() } else { builder };
     let _ = builder.build_global();
+    let line = "threads were wanted, the system allows";
+    let fewer = || format!("note: {wanted} {line} {possible} (see `ulimit -u`); no number depends on it");
+    (started < wanted + OTHER_THREADS).then(fewer)
+}
+
+/// Threads that a run needs besides those that compute: images, signals, the display.
+const OTHER_THREADS: usize = 8;
+
+/// How many threads can be started, at most `wanted`: tries it.
+fn startable(wanted: usize) -> usize {
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let wait = |gate: Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>| {
+        let _ = gate.lock().map(|gate| gate.recv());
+    };
+    let start = |_| {
+        let gate = gate.clone();
+        std::thread::Builder::new().spawn(move || wait(gate)).ok()
+    };
+    let started: Vec<_> = (0..wanted).map_while(start).collect();
+    drop(release);
+    let possible = started.len();
+    started.into_iter().for_each(|thread| drop(thread.join()));
+    possible
 }
 
 fn load(experiment: &Experiment, progress: &mut Progress) -> Result<ImageSet, RunError> {

@@ -562,3 +562,24 @@ fn run_states(folder: &Folder) -> Vec<String> {
     let entries = fs::read_dir(folder.path().join("results")).into_iter().flatten().flatten();
     entries.filter_map(|e| fs::read_to_string(e.path().join("status.json")).ok()).collect()
 }
+
+#[cfg(unix)]
+#[test]
+fn a_run_in_use_elsewhere_is_running_and_not_failed() {
+    let folder = Folder::new();
+    let mut elsewhere = folder.start(&["tiny.yaml", "train.epochs=3000"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let listed = || folder.run(&["ls"]).stdout;
+    while !listed().contains("running") {
+        assert!(std::time::Instant::now() < deadline, "{}", listed());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let sweep = folder.run(&["tiny.yaml", "-m", "seed=0", "train.epochs=3000"]);
+    assert_eq!(sweep.code, 5, "{}", sweep.stderr);
+    let table = fs::read_dir(folder.path().join("results/sweeps")).unwrap().flatten().next().unwrap().path();
+    let rows = fs::read_to_string(table.join("runs.csv")).unwrap();
+    assert!(rows.contains(",running,") && !rows.contains("failed"), "{rows}");
+    elsewhere.kill().unwrap();
+    elsewhere.wait().unwrap();
+    assert!(listed().contains("interrupted"), "{}", listed());
+}

@@ -37,6 +37,7 @@ pub fn group(runs: Vec<Run>, inputs: &[PathBuf]) -> Result<(Vec<Arm>, Vec<String
         refuse_mixed_data(arm)?;
     }
     notes.extend(different_data(&arms));
+    notes.extend(unsealed(&arms));
     Ok((arms, notes))
 }
 
@@ -156,6 +157,13 @@ fn different_data(arms: &[Arm]) -> Option<String> {
         "warning: the arms saw different data; a difference may come from the data alone ({})",
         list.join("; ")
     ))
+}
+
+/// A note where nothing vouches for tables.
+fn unsealed(arms: &[Arm]) -> Option<String> {
+    let count = arms.iter().flat_map(|arm| &arm.runs).filter(|run| run.is_unsealed()).count();
+    let what = "version 0.1.0 wrote them, and nothing vouches for their tables";
+    (count > 0).then(|| format!("unsealed runs: {count}; {what} (`ijepa-run verify --accept` seals them)"))
 }
 
 fn short(fingerprint: &str) -> &str {

@@ -11,6 +11,7 @@ use crate::{
         PART_TOKENS,
         flops::{ModelSize, StepFlop, typical_masks},
     },
+    run::memory,
     sweep::{Cost, Costs},
 };
 
@@ -69,6 +70,7 @@ fn decisive(experiment: &Experiment) -> String {
 /// Builds the model, untrained, and counts. Masks are those of first steps with seed 0, whatever the
 /// seed of the experiment, so that runs that differ only in their seed cost the same.
 fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
+    memory::check_weights(experiment).map_err(|e| ModelError(e.to_string()))?;
     let image = experiment.dataset.object.shape();
     let settings = &experiment.encoder.object;
     let (grid, device) = (experiment.grid(), Cpu::default());
@@ -127,9 +129,13 @@ mod tests {
             config::load("base-shapes", text, &small.map(String::from), &|_| Err("extends nothing".into()));
         let experiment = experiment.unwrap();
         let cost = CostMemory::default().cost(&experiment).unwrap();
+        let (encoder, predictor) = (&experiment.encoder.object, &experiment.predictor.object);
+        let told = encoder.parameters(experiment.dataset.object.shape()).unwrap()
+            + predictor.parameters(experiment.grid(), encoder.dim()).unwrap();
         let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
         let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
         let session = Session::new(plan, builder, &Cpu::default()).unwrap();
+        assert_eq!(told, cost.parameters, "counted without building anything");
         assert_eq!(cost.flop_per_step, session.typical_flop());
         let trained = session.jepa.trained_params().into_iter().map(|(_, p)| p.data.as_vec().len() as u64);
         assert_eq!(cost.parameters, trained.sum::<u64>());

@@ -30,14 +30,14 @@ const STEPS: usize = 20;
 
 /// The table of measured rates in an output folder.
 pub struct Rates {
-    path: PathBuf,
+    output: PathBuf,
     threads: usize,
 }
 
 impl Rates {
     /// Those of runs with so many threads.
     pub fn of(output: &Path, threads: usize) -> Self {
-        Rates { path: output.join(RATES.file), threads }
+        Rates { output: output.into(), threads }
     }
 
     /// Seconds per step of `experiment`, whose sizes are called `key`: read, else measured and kept.
@@ -48,7 +48,7 @@ impl Rates {
             #[cfg(feature = "cuda-base")]
             Place::Cuda(_, name) => name.clone(),
         };
-        let mut rows: Vec<RateRow> = read::rows(&self.path).map_err(|e| e.to_string())?;
+        let mut rows: Vec<RateRow> = read::rows(&self.output, &RATES).map_err(|e| e.to_string())?;
         let threads = self.threads as u64;
         let same = |row: &&RateRow| row.device == device && row.threads == threads && row.sizes == key;
         if let Some(row) = rows.iter().find(same) {
@@ -63,8 +63,9 @@ impl Rates {
     }
 
     fn write(&self, rows: Vec<RateRow>) -> io::Result<()> {
-        fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
-        write_atomic(&self.path, &table(rows.into_iter())?)
+        let path = self.output.join(RATES.file);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        write_atomic(&path, &table(rows.into_iter())?)
     }
 }
 

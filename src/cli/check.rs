@@ -24,7 +24,8 @@ pub(crate) fn check(args: &CheckArgs) -> Exit {
     for file in &args.files {
         match files::load(file, &[], false, &costs) {
             Ok(loaded) => {
-                out::stdout(&format!("{}: ok, {}\n", file.display(), describe(&loaded)));
+                let told = out::stdout(&format!("{}: ok, {}\n", file.display(), describe(&loaded)));
+                exit = exit.or(told);
             }
             Err(message) => {
                 out::stderr(&message);

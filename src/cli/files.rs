@@ -1,12 +1,16 @@
 //! Finding and reading experiment files.
 
-use std::path::Path;
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
 use ijepa_registry::problem::nearest;
 
 use crate::{
     bench::CostMemory,
     config::{self, Experiment},
+    results::read::regular_file,
     sweep::{self, Plan},
 };
 
@@ -25,8 +29,8 @@ pub(crate) fn load(
     multirun: bool,
     costs: &CostMemory,
 ) -> Result<Loaded, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
-    let read = |name: &str| std::fs::read_to_string(name).map_err(|e| reason(&e));
+    let text = user_text(file).map_err(|e| unreadable(file, &e))?;
+    let read = |name: &str| user_text(Path::new(name)).map_err(|e| reason(&e));
     let name = file.to_string_lossy();
     let loaded = match (sweep::is_sweep(&text), multirun) {
         (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),
@@ -39,6 +43,15 @@ pub(crate) fn load(
         (false, false) => config::load(&name, &text, overrides, &read).map(|e| Loaded::One(Box::new(e))),
     };
     loaded.map_err(|e| e.to_string())
+}
+
+/// The text of a file that a person wrote: a regular one, of a size that a person writes.
+fn user_text(file: &Path) -> io::Result<String> {
+    const LARGEST: u64 = 64 << 20;
+    let mut text = String::new();
+    let read = regular_file(file)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    let large = || io::Error::new(io::ErrorKind::FileTooLarge, "is larger than 64 MiB");
+    if read as u64 > LARGEST { Err(large()) } else { Ok(text) }
 }
 
 /// Loads a file that must hold a single experiment.

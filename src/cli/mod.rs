@@ -21,6 +21,7 @@ mod signals;
 mod status;
 mod summary;
 mod sweep;
+mod verify;
 mod why;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -47,6 +48,13 @@ pub enum Exit {
     Requeue = 75,
     /// Interrupted a second time, without a checkpoint.
     Interrupted = 130,
+}
+
+impl Exit {
+    /// This, or if it is success how something else ended: an answer that could not be printed, say.
+    fn or(self, other: Exit) -> Exit {
+        if self == Exit::Done { other } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -78,9 +86,11 @@ Exit codes:
     2  usage or configuration error, nothing was started
     3  a run diverged or collapsed
     4  compare --fail-on worse, and an arm is worse
-    5  the run folder is in use by another process
+    5  the run folder is in use by another process; a sweep: so are runs of it
    75  stopped with a checkpoint: run again to continue
-  130  interrupted without a checkpoint";
+  130  interrupted without a checkpoint
+  134  no memory was to be had (aborted by the system's allocator)
+  137  killed from outside, as systems do that run out of memory";
 
 /// Runs I-JEPA experiments that are described by a YAML file.
 #[derive(Parser, Debug)]
@@ -115,6 +125,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Say how far a sweep is, from its files only.
     Status(status::StatusArgs),
+    /// Check every byte of run folders against what their runs left; accept a deliberate change.
+    Verify(verify::VerifyArgs),
     /// Say why runs are reused or run, setting by setting.
     Why(why::WhyArgs),
 }
@@ -183,9 +195,12 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => {
-            // Fails only if nobody reads; help asked for is no error.
-            let _ = e.print();
-            return if e.use_stderr() { Exit::Config } else { Exit::Done }.into();
+            if e.use_stderr() {
+                // Nobody is left to tell if this fails.
+                let _ = e.print();
+                return Exit::Config.into();
+            }
+            return out::stdout(&e.render().to_string()).into();
         }
     };
     match cli.command {
@@ -199,6 +214,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Schema(args)) => schema::schema(&args).into(),
         Some(Command::Show(args)) => show::show(&args).into(),
         Some(Command::Status(args)) => status::status(&args).into(),
+        Some(Command::Verify(args)) => verify::verify(&args).into(),
         Some(Command::Why(args)) => why::why(&args).into(),
         None => run::from_file(&cli.run).into(),
     }

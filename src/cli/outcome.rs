@@ -7,7 +7,7 @@ use crate::{
     analysis::render::short,
     events::Outcome,
     results::{
-        FolderError,
+        FolderError, Status,
         columns::{PROBES, ProbeRow},
         read,
     },
@@ -27,11 +27,15 @@ pub(crate) fn report(finished: &Finished, verbosity: Verbosity) -> Exit {
         Outcome::Diverged { reason } => (format!("diverged: {reason}: {folder}"), Exit::Diverged),
         Outcome::Collapsed { reason } => (format!("collapsed: {reason}: {folder}"), Exit::Diverged),
     };
-    if exit == Exit::Done && verbosity > Verbosity::Quiet {
-        let _ = out::stdout(&last_probes(&finished.folder));
+    let shows = exit == Exit::Done && verbosity > Verbosity::Quiet;
+    let told = if shows { out::stdout(&last_probes(&finished.folder)) } else { Exit::Done };
+    if finished.reused && Status::read(&finished.folder).ok().flatten().is_some_and(|s| s.is_unsealed()) {
+        out::stderr(
+            "note: unsealed: version 0.1.0 wrote this run, and nothing vouches for its files; `ijepa-run verify --accept` seals them",
+        );
     }
     out::stderr(&line);
-    exit
+    exit.or(told)
 }
 
 /// The exit code of an error.
@@ -50,7 +54,7 @@ fn measured(value: f64) -> String {
 
 /// The rows of the last epoch of `probes.csv` as an aligned table, or what is wrong with it.
 pub(super) fn last_probes(folder: &Path) -> String {
-    let rows: Vec<ProbeRow> = match read::rows(&folder.join(PROBES.file)) {
+    let rows: Vec<ProbeRow> = match read::rows(folder, &PROBES) {
         Ok(rows) => rows,
         Err(error) => return format!("  damaged: {error}\n"),
     };

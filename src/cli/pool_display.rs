@@ -61,6 +61,12 @@ impl PoolDisplay {
                 bar.set_length(*steps);
                 bar.set_position(*step);
             }),
+            PoolEvent::Waiting { index, left } => {
+                let name = name(&runs[*index].0);
+                self.say(format!(
+                    "{name} has not stopped yet; it is killed in {left} s (once more: leave at once)"
+                ));
+            }
             PoolEvent::Ended { index, .. } => self.ended(&runs[*index]),
         }
     }
@@ -77,12 +83,16 @@ impl PoolDisplay {
         let word = if paused { "waits" } else { standing.state().name() };
         let why = standing.failure.as_ref().map_or(String::new(), |why| format!(": {why}"));
         let line = format!("[{}/{}] {word}{why}: {}", self.ended, self.jobs, name(row));
+        if let Some(bars) = &self.bars {
+            bars.total.set_position(self.ended as u64);
+        }
+        self.say(line);
+    }
+
+    fn say(&self, line: String) {
         match &self.bars {
-            Some(bars) => {
-                bars.total.set_position(self.ended as u64);
-                // A display never ends a sweep.
-                let _ = bars.all.println(line);
-            }
+            // A display never ends a sweep.
+            Some(bars) => drop(bars.all.println(line)),
             None if self.quiet => {}
             None => out::stderr(&line),
         }

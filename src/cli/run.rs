@@ -15,6 +15,8 @@ use crate::{
 /// Loads the file, then prints or runs what it describes.
 pub(crate) fn from_file(args: &RunArgs) -> Exit {
     let Some(file) = &args.file else { return Exit::Config };
+    // Before anything that takes time: a signal must find somebody.
+    signals::stop_flag();
     let rates =
         Rates::of(&args.options.output, sweep::threads_per_run(&args.options, args.options.jobs.into()));
     match files::load(file, &args.overrides, args.multirun, &CostMemory::with(rates)) {

@@ -12,10 +12,10 @@ use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
     results::{
-        EXPERIMENT, RunState, Standing,
+        EXPERIMENT, RunState, Standing, Status,
         card::RunCard,
-        columns::{METRICS, TIMING},
-        read::TableFile,
+        columns::{METRICS, TIMING, Table},
+        read,
     },
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn show(args: &ShowArgs) -> Exit {
 }
 
 /// The run folder that was meant.
-fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
+pub(super) fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
     if is_run(wanted) {
         return Ok(wanted.into());
     }
@@ -72,7 +72,7 @@ fn text(folder: &Path) -> String {
     if !probes.is_empty() {
         parts.push(format!("last measurements\n{probes}"));
     }
-    parts.extend([METRICS, TIMING].iter().filter_map(|table| last_row(folder, table.file)));
+    parts.extend([METRICS, TIMING].iter().filter_map(|table| last_row(folder, table)));
     parts.push(format!("files\n{}", files(folder)));
     parts.push(commands(folder, &standing));
     parts.join("\n")
@@ -94,7 +94,9 @@ fn state(standing: &Standing) -> String {
         let share = (100.0 * s.step as f64 / s.steps.max(1) as f64).floor();
         format!("; step {} of {} ({share} %)", s.step, s.steps)
     });
-    format!("{state}{why}{at}")
+    let unsealed = standing.status.as_ref().is_some_and(Status::is_unsealed);
+    let seal = if unsealed { ", unsealed" } else { "" };
+    format!("{state}{seal}{why}{at}")
 }
 
 /// The arms of sweeps beside the run that it belongs to.
@@ -111,7 +113,10 @@ fn arms(folder: &Path) -> Vec<String> {
 
 /// When, where and with what it ran, from `run.json`.
 fn processes(folder: &Path) -> Vec<(&'static str, String)> {
-    let cards = RunCard::read_all(folder);
+    let cards = match RunCard::read_all(folder) {
+        Ok(cards) => cards,
+        Err(error) => return vec![("started", format!("damaged: {error}"))],
+    };
     let Some(last) = cards.last() else { return Vec::new() };
     let RunCard { started_at, version, git, cpu, threads, device, data, first_step, .. } = last;
     let git = if git.is_empty() { String::new() } else { format!(", commit {git}") };
@@ -134,14 +139,15 @@ fn settings(folder: &Path) -> String {
 
 fn experiment(folder: &Path) -> Result<Experiment, String> {
     let file = folder.join(EXPERIMENT);
-    let text = fs::read_to_string(&file).map_err(|e| e.to_string())?;
+    let text = read::text(&file).map_err(|e| e.to_string())?.ok_or("there is no such file")?;
     let nothing = |name: &str| Err(format!("{name} is not read"));
     config::load(&file.to_string_lossy(), &text, &[], &nothing).map_err(|e| e.to_string())
 }
 
 /// The last whole row of a table, one column per line.
-fn last_row(folder: &Path, file: &str) -> Option<String> {
-    let table = match TableFile::read(&folder.join(file)) {
+fn last_row(folder: &Path, table: &Table) -> Option<String> {
+    let file = table.file;
+    let table = match read::table(folder, table) {
         Ok(table) => table?,
         Err(error) => return Some(format!("last row of {file}\n  damaged: {error}\n")),
     };

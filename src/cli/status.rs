@@ -51,7 +51,7 @@ fn read(args: &StatusArgs) -> Result<String, String> {
     let mut lines: Vec<Line> =
         table.runs.iter().map(|run| Line { run: run.clone(), standing: standing(run) }).collect();
     // Written only where arms can end early.
-    let decisions: Vec<DecisionRow> = read::rows(&folder.join(DECISIONS.file)).map_err(|e| e.to_string())?;
+    let decisions: Vec<DecisionRow> = read::rows(&folder, &DECISIONS).map_err(|e| e.to_string())?;
     for decision in decisions.iter().filter(|d| d.action == Action::Stop) {
         let reason = format!("{} at epoch {}: {}", decision.rule, decision.epoch, decision.reason);
         let of_arm = lines.iter_mut().filter(|l| l.run.arm == decision.arm && !l.standing.is_over());

@@ -9,7 +9,7 @@ use std::{
 use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, signals, summary};
 use crate::{
     launch::{Ended, Job, PoolEvent, run_all},
-    results::{FolderError, RunRow, SWEEP, Sizes, Standing, SweepFolder, write_atomic},
+    results::{FolderError, RunRow, RunState, SWEEP, Sizes, Standing, SweepFolder, write_atomic},
     sweep::{Decision, Plan, PlannedRun},
 };
 
@@ -118,12 +118,10 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     carry_out(&mut table, options, stop).map_err(at)?;
     folder.write_timing(&options.output, table.runs.iter().map(|(row, _)| row)).map_err(at)?;
     let standings = table.standings();
-    if !options.quiet {
-        let _ = out::stdout(&summary::arms(plan, &standings));
-    }
+    let told = if options.quiet { Exit::Done } else { out::stdout(&summary::arms(plan, &standings)) };
     let exit = exit(&standings, stop.load(Ordering::SeqCst));
     out::stderr(&format!("{}: {}", summary::outcome(exit, &standings), path.display()));
-    Ok(exit)
+    Ok(exit.or(told))
 }
 
 /// Trains all runs to the end, or from rung to rung where arms can end early.
@@ -135,6 +133,10 @@ fn carry_out(table: &mut Table, options: &RunOptions, stop: &AtomicBool) -> io::
             pool(table, options, Stage { until: Some(epoch), fresh }, stop)?;
             fresh = false;
             if stop.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            // Whoever works on a run elsewhere has not measured it yet: nothing can be decided.
+            if table.runs.iter().any(|(_, s)| s.state() == RunState::Running) {
                 return Ok(());
             }
             let mut standings: Vec<&mut Standing> = table.runs.iter_mut().map(|(_, s)| s).collect();
@@ -160,21 +162,40 @@ struct Stage {
     fresh: bool,
 }
 
+/// Carries out what is left to do in a stage; runs that another process works on are tried again at the end.
 fn pool(table: &mut Table, options: &RunOptions, stage: Stage, stop: &AtomicBool) -> io::Result<()> {
+    let in_use = pass(table, options, stage, stop, |_| true)?;
+    if !in_use.is_empty() && !stop.load(Ordering::SeqCst) {
+        pass(table, options, stage, stop, |index| in_use.contains(&index))?;
+    }
+    Ok(())
+}
+
+/// One pass through the pool over those that `wanted` takes; returns the runs that were in use.
+fn pass(
+    table: &mut Table,
+    options: &RunOptions,
+    stage: Stage,
+    stop: &AtomicBool,
+    wanted: impl Fn(usize) -> bool,
+) -> io::Result<Vec<usize>> {
     let plan = table.plan;
     let workers = workers(plan, options);
-    let jobs = jobs(table, options, stage, threads_per_run(options, workers.len()))?;
+    let mut jobs = jobs(table, options, stage, threads_per_run(options, workers.len()))?;
+    jobs.retain(|job| wanted(job.index));
+    let mut in_use = Vec::new();
     let mut display = PoolDisplay::new(plan.runs.len(), jobs.len(), stage.until, workers.len(), options);
     let mut written = Ok(());
     run_all(&jobs, &workers, stop, |event| {
         if let PoolEvent::Ended { index, ended, .. } = &event {
+            in_use.extend((*ended == Ended::InUse).then_some(*index));
             table.runs[*index].1 = standing_after(&run_folder(&plan.runs[*index], options), ended);
             written = std::mem::replace(&mut written, Ok(())).and_then(|()| table.write());
         }
         display.take(&event, plan, &table.runs);
     });
     display.close();
-    written
+    written.map(|()| in_use)
 }
 
 /// Writes everything that is known before the first run.
@@ -245,8 +266,10 @@ fn standing_after(folder: &Path, ended: &Ended) -> Standing {
 fn exit(standings: &[&Standing], stopped: bool) -> Exit {
     if stopped && standings.iter().any(|s| !s.is_over()) {
         Exit::Requeue
-    } else if standings.iter().any(|s| !s.is_over()) {
+    } else if standings.iter().any(|s| !s.is_over() && s.state() != RunState::Running) {
         Exit::Failed
+    } else if standings.iter().any(|s| !s.is_over()) {
+        Exit::Locked
     } else if standings.iter().any(|s| s.state().is_broken()) {
         Exit::Diverged
     } else {

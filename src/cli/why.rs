@@ -19,7 +19,7 @@ use crate::{
     analysis::settings::{SettingDifference, Settings, decides, differences},
     bench::{CostMemory, Rates},
     config::Experiment,
-    results::{EXPERIMENT, Standing},
+    results::{EXPERIMENT, RunState, Standing, read},
 };
 
 /// Earlier runs that are read in search of the nearest one.
@@ -104,7 +104,7 @@ impl Earlier {
     /// The settings a run folder was made with.
     fn settings(&self, run_id: &str) -> Option<Rc<Settings>> {
         let read = || {
-            let text = std::fs::read_to_string(self.output.join(run_id).join(EXPERIMENT)).ok()?;
+            let text = read::text(&self.output.join(run_id).join(EXPERIMENT)).ok()??;
             let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
             Some(Rc::new(Settings::all(&value)))
         };
@@ -115,6 +115,9 @@ impl Earlier {
 fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
     let own = experiment.run_folder_name();
     let standing = Standing::read(&earlier.output.join(&own));
+    if standing.state() == RunState::Unreadable {
+        return format!("{own}\n  unreadable: {}\n", standing.reason());
+    }
     let Some(status) = &standing.status else { return unknown(experiment, earlier) };
     let state = match standing.is_over() {
         true => format!("{}: reused, a run of this identity is there", standing.state()),

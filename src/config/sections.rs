@@ -91,7 +91,7 @@ fn auto() -> String {
 #[serde(deny_unknown_fields)]
 pub struct TrainSettings {
     /// Passes over the training images.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u64,
     /// Images per optimizer step. What is left over at the end of an epoch is dropped.
     #[schemars(range(min = 1))]

@@ -13,13 +13,18 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::results::Status;
 
 /// Time between two looks at a process.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
+
+/// When a process that was asked to stop and has not is spoken of, and when it is killed: it may be stopped
+/// itself, or hang on a disk. Its last checkpoint stands.
+const SPEAK_AFTER: Duration = Duration::from_secs(5);
+const KILL_AFTER: Duration = Duration::from_secs(60);
 
 /// One process to be.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub enum Ended {
     Itself,
     /// It stopped on request.
     Stopped,
+    /// Another process works on the run.
+    InUse,
     /// It failed, and why.
     Failed(String),
 }
@@ -65,6 +72,13 @@ pub enum PoolEvent {
         step: u64,
         /// Steps in all.
         steps: u64,
+    },
+    /// The process was asked to stop some time ago, and goes on.
+    Waiting {
+        /// The job's index.
+        index: usize,
+        /// Seconds until it is killed.
+        left: u64,
     },
     /// The process has ended.
     Ended {
@@ -92,8 +106,11 @@ pub fn run_all(jobs: &[Job], workers: &[Vec<String>], stop: &AtomicBool, tell: i
                     let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
                     let index = job.index;
                     say(PoolEvent::Started { worker, index });
-                    let ended = carry_out(job, own, stop, &|step, steps| {
-                        say(PoolEvent::Progress { worker, step, steps });
+                    let ended = carry_out(job, own, stop, &|news| {
+                        say(match news {
+                            News::Progress(step, steps) => PoolEvent::Progress { worker, step, steps },
+                            News::Waiting(left) => PoolEvent::Waiting { index, left },
+                        });
                     });
                     say(PoolEvent::Ended { worker, index, ended });
                 }
@@ -102,8 +119,16 @@ pub fn run_all(jobs: &[Job], workers: &[Vec<String>], stop: &AtomicBool, tell: i
     });
 }
 
-fn carry_out(job: &Job, own: &[String], stop: &AtomicBool, progress: &dyn Fn(u64, u64)) -> Ended {
-    match start(job, own).and_then(|child| wait(child, job, stop, progress)) {
+/// What is heard of a process before its end.
+enum News {
+    /// Steps done, and in all.
+    Progress(u64, u64),
+    /// It does not stop; so many seconds are left to it.
+    Waiting(u64),
+}
+
+fn carry_out(job: &Job, own: &[String], stop: &AtomicBool, tell: &dyn Fn(News)) -> Ended {
+    match start(job, own).and_then(|child| wait(child, job, stop, tell)) {
         Ok(status) => judge(status, &job.log),
         Err(e) => Ended::Failed(format!("cannot run {}: {e}", job.program.display())),
     }
@@ -120,12 +145,7 @@ fn start(job: &Job, own: &[String]) -> io::Result<Child> {
         .spawn()
 }
 
-fn wait(
-    mut child: Child,
-    job: &Job,
-    stop: &AtomicBool,
-    progress: &dyn Fn(u64, u64),
-) -> io::Result<ExitStatus> {
+fn wait(mut child: Child, job: &Job, stop: &AtomicBool, tell: &dyn Fn(News)) -> io::Result<ExitStatus> {
     let mut last = 0;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -134,11 +154,31 @@ fn wait(
         if stop.load(Ordering::SeqCst) {
             // Closing its stdin asks it to stop.
             drop(child.stdin.take());
-            return child.wait();
+            return wait_for_end(child, tell);
         }
         if let Some(status) = Status::read(&job.folder).ok().flatten().filter(|s| s.step != last) {
             last = status.step;
-            progress(status.step, status.steps);
+            tell(News::Progress(status.step, status.steps));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Waits for a process that was asked to stop, and kills it if it does not.
+fn wait_for_end(mut child: Child, tell: &dyn Fn(News)) -> io::Result<ExitStatus> {
+    let asked = Instant::now();
+    let mut spoken = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if asked.elapsed() >= SPEAK_AFTER && !spoken {
+            spoken = true;
+            tell(News::Waiting((KILL_AFTER - SPEAK_AFTER).as_secs()));
+        }
+        if asked.elapsed() >= KILL_AFTER {
+            child.kill()?;
+            return child.wait();
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -149,6 +189,7 @@ fn judge(status: ExitStatus, log: &Path) -> Ended {
     match status.code() {
         Some(0 | 3) => Ended::Itself,
         Some(75) => Ended::Stopped,
+        Some(5) => Ended::InUse,
         Some(code) => Ended::Failed(last_words(log).unwrap_or_else(|| format!("exit code {code}"))),
         // "signal: 9 (SIGKILL)" on Unix.
         None => Ended::Failed(format!("killed: {status}")),
@@ -190,9 +231,13 @@ mod tests {
 
     #[test]
     fn no_process_affects_another() {
-        let ends = ends(&["exit 0", "echo why >&2; exit 1", "kill -9 $$", "exit 3"], &AtomicBool::new(false));
+        let ends = ends(
+            &["exit 0", "echo why >&2; exit 1", "kill -9 $$", "exit 3", "exit 5"],
+            &AtomicBool::new(false),
+        );
         assert_eq!([&ends[0].1, &ends[3].1], [&Ended::Itself; 2]);
         assert_eq!(ends[1].1, Ended::Failed("why".into()));
+        assert_eq!(ends[4].1, Ended::InUse);
         assert!(matches!(&ends[2].1, Ended::Failed(why) if why.contains("killed")), "{:?}", ends[2]);
     }
 

@@ -60,6 +60,15 @@ pub struct BlockSize {
     pub eps: f64,
 }
 
+impl BlockSize {
+    /// Number of values that a block learns.
+    pub fn parameters(&self) -> u64 {
+        let (dim, hidden) = (self.dim as u64, self.hidden as u64);
+        let (norms, attention) = (4 * dim, 4 * dim * (dim + 1));
+        norms + attention + 2 * dim * hidden + hidden + dim
+    }
+}
+
 /// Place of the packed query, key and value weight among the parameters of a block.
 const QKV: usize = 2;
 

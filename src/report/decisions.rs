@@ -13,7 +13,7 @@ use crate::results::{
 
 /// The rows of `decisions.csv`; none where no arm can end early.
 pub(super) fn read(sweep: &Path) -> Result<Vec<DecisionRow>, FileError> {
-    read::rows(&sweep.join(DECISIONS.file))
+    read::rows(sweep, &DECISIONS)
 }
 
 /// The section of the page.

@@ -12,7 +12,7 @@ use crate::{
     analysis::{Arm, SweepRun, SweepTable},
     config::{self, Experiment},
     data::{batch_indices, epoch_order},
-    results::EXPERIMENT,
+    results::{EXPERIMENT, read},
 };
 
 /// Images whose masks are counted, from the start of the first epoch.
@@ -98,7 +98,8 @@ fn experiment(table: &SweepTable, run: &SweepRun) -> Result<Experiment, String> 
     let in_sweep = table.config(run);
     let file = if in_sweep.is_file() { in_sweep } else { table.run_folder(run).join(EXPERIMENT) };
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
+    let missing = || format!("{name}: there is no such file");
+    let text = read::text(&file).map_err(|e| e.to_string())?.ok_or_else(missing)?;
     let downloads = serde_yaml::from_str::<Value>(&text).is_ok_and(|v| v["dataset"]["download"] == true);
     let overrides: Vec<String> = downloads.then(|| "dataset.download=false".into()).into_iter().collect();
     let nothing = |name: &str| Err(format!("{name} is not read"));

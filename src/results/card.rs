@@ -1,10 +1,15 @@
 //! `run.json`: the birth certificate of a run, one entry per process that worked on it.
 
-use std::{fs, io, path::Path, process::Command};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{CARDS, write_atomic};
+use super::{CARDS, FileError, read, write_atomic};
 
 /// What is known about one process that worked on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +41,7 @@ impl RunCard {
     pub fn of_this_process(device: &str, threads: usize, data: &str, first_step: u64) -> Self {
         RunCard {
             started_at: jiff::Timestamp::now().to_string(),
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             version: env!("CARGO_PKG_VERSION").into(),
             git: git_state(),
             cpu: cpu_name(),
@@ -48,19 +53,47 @@ impl RunCard {
         }
     }
 
-    /// The cards in `run.json` of `folder`, oldest first; none if there is no such file.
-    pub fn read_all(folder: &Path) -> Vec<RunCard> {
-        let text = fs::read_to_string(folder.join(CARDS)).ok();
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    /// The cards in `run.json` of `folder`, oldest first; entries of other forms are left out.
+    pub fn read_all(folder: &Path) -> Result<Vec<RunCard>, FileError> {
+        let path = folder.join(CARDS);
+        let Some(text) = read::text(&path)? else { return Ok(Vec::new()) };
+        let entries: Vec<Value> = serde_json::from_str(&text)
+            .map_err(|e| FileError::at(&path, Some(e.line() as u64), format!("is no list of cards: {e}")))?;
+        Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
     }
 
     /// Adds the card to `run.json` in `folder`.
-    pub fn append_to(&self, folder: &Path) -> io::Result<()> {
-        let mut cards = RunCard::read_all(folder);
-        cards.push(self.clone());
-        let text = serde_json::to_string_pretty(&cards).map_err(io::Error::other)?;
-        write_atomic(&folder.join(CARDS), (text + "\n").as_bytes())
+    pub fn append_to(&self, folder: &Path) -> io::Result<Option<PathBuf>> {
+        append(folder, serde_json::to_value(self).map_err(io::Error::other)?)
     }
+}
+
+/// Adds an entry to `run.json` in `folder`; those of other versions stay as they are. A file that is no
+/// list of entries is kept under another name, which is returned.
+pub fn append(folder: &Path, entry: Value) -> io::Result<Option<PathBuf>> {
+    let path = folder.join(CARDS);
+    let bytes = match read::regular(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => b"[]".to_vec(),
+        Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+    };
+    let entries: Option<Vec<Value>> = serde_json::from_slice(&bytes).ok();
+    let aside = if entries.is_none() { Some(keep_aside(&path)?) } else { None };
+    let entries = entries.unwrap_or_default().into_iter().chain([entry]).collect::<Vec<Value>>();
+    let text = serde_json::to_string_pretty(&entries).map_err(io::Error::other)?;
+    write_atomic(&path, (text + "\n").as_bytes())?;
+    Ok(aside)
+}
+
+/// Renames a damaged file, to `NAME.damaged` or with a number behind it.
+pub fn keep_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let numbered = (2..).map(|n| format!("{name}.damaged-{n}"));
+    let names = std::iter::once(format!("{name}.damaged")).chain(numbered);
+    let free = names.map(|name| path.with_file_name(name)).find(|p| p.symlink_metadata().is_err());
+    let aside = free.expect("some number is free");
+    fs::rename(path, &aside)?;
+    Ok(aside)
 }
 
 fn git_state() -> String {
@@ -86,4 +119,32 @@ pub fn peak_memory() -> Option<f64> {
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().ok()?;
     Some(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_history_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CARDS);
+        let card = RunCard::of_this_process("cpu", 2, "abc", 0);
+        fs::write(&path, r#"[{"of": "another version"}]"#).unwrap();
+        assert_eq!(card.append_to(folder.path()).unwrap(), None);
+        assert_eq!(RunCard::read_all(folder.path()).unwrap(), std::slice::from_ref(&card));
+        assert!(fs::read_to_string(&path).unwrap().contains("another version"));
+        for (damaged, name) in [("[{", "run.json.damaged"), ("7", "run.json.damaged-2")] {
+            fs::write(&path, damaged).unwrap();
+            let error = RunCard::read_all(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("run.json:1: is no list of cards"), "{error}");
+            let aside = card.append_to(folder.path()).unwrap().unwrap();
+            assert_eq!(aside, folder.path().join(name));
+            assert_eq!(fs::read_to_string(aside).unwrap(), damaged);
+        }
+        // What cannot be read is no reason to forget it.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(card.append_to(folder.path()).unwrap_err().to_string().contains("run.json: is a folder"));
+    }
 }

@@ -1,14 +1,18 @@
 //! The run folder: who may write it, and how files appear in it.
 
 use std::{
-    fs::{self, File, Metadata, TryLockError},
-    io::{self, Write},
+    fs::{self, File, Metadata, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
-use super::{CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, LOCK, STATUS, Status};
+use super::{
+    CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, LOCK, STATUS, Status, columns,
+    durable::{sweep_away, sync_folder},
+    read,
+};
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +38,11 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let at = |e| FolderError::Io(path.to_path_buf(), e);
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(at)?;
-        Ok(RunFolder { path: path.to_path_buf(), _lock: lock(path)? })
+        let folder = RunFolder { path: path.to_path_buf(), _lock: lock(path)? };
+        sweep_away(path).and_then(|()| sweep_away(&path.join(CHECKPOINTS))).map_err(at)?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_folder(path).and_then(|()| sync_folder(parent)).map_err(at)?;
+        Ok(folder)
     }
 
     /// Where it is.
@@ -47,20 +55,53 @@ impl RunFolder {
         self.path.join(CHECKPOINT)
     }
 
+    /// The same, if it is there. Anything but its absence is an error: a checkpoint that cannot be seen
+    /// must not look like a run that has not begun.
+    pub fn existing_checkpoint(&self) -> Result<Option<PathBuf>, FileError> {
+        RunFolder::checkpoint_in(&self.path)
+    }
+
+    /// The checkpoint in a folder that is not locked, if it is there.
+    pub fn checkpoint_in(folder: &Path) -> Result<Option<PathBuf>, FileError> {
+        let path = folder.join(CHECKPOINT);
+        match path.symlink_metadata() {
+            Ok(_) => Ok(Some(path)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(FileError::at(&path, None, e)),
+        }
+    }
+
+    /// Without a checkpoint, a run starts from nothing: an error if its files say that there was one.
+    pub fn refuse_lost_checkpoint(&self) -> Result<(), FileError> {
+        let lost = |path: PathBuf, what: String| {
+            Err(FileError::at(&path, None, format!("{what}, but {CHECKPOINT} is gone")))
+        };
+        if let Some(status) = self.status()? {
+            let Status { state, step, steps, .. } = status;
+            if step > 0 || state.is_over() {
+                return lost(self.path.join(STATUS), format!("says step {step} of {steps}, {state}"));
+            }
+            return Ok(());
+        }
+        for table in columns::TABLES {
+            let rows = read::table(&self.path, &table)?.map_or(0, |table| table.rows.len());
+            if rows > 0 {
+                return lost(self.path.join(table.file), format!("holds {rows} rows"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an earlier attempt left something to keep.
     pub fn is_used(&self) -> bool {
-        [STATUS, EXPERIMENT].iter().any(|f| self.path.join(f).exists()) || self.checkpoint().exists()
+        let there = |name: &str| self.path.join(name).symlink_metadata().is_ok();
+        let tables = columns::TABLES.map(|table| table.file);
+        [STATUS, EXPERIMENT, CHECKPOINT].into_iter().chain(tables).any(there)
     }
 
     /// The last status written, if there is one.
     pub fn status(&self) -> Result<Option<Status>, FileError> {
         Status::read(&self.path)
-    }
-
-    /// Replaces `status.json`.
-    pub fn set_status(&self, status: &Status) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(status).map_err(io::Error::other)?;
-        write_atomic(&self.path.join(STATUS), (text + "\n").as_bytes())
     }
 
     /// Moves everything of an earlier attempt into `attempt-N`: nothing is ever deleted.
@@ -87,8 +128,13 @@ const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// Locks a folder for as long as the file is open.
 pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
-    let at = |e| FolderError::Io(path.to_path_buf(), e);
-    let lock = File::create(path.join(LOCK)).map_err(at)?;
+    let file = path.join(LOCK);
+    let at = |e| FolderError::Io(file.clone(), e);
+    // A link may lead to somebody's file, and a pipe blocks.
+    if file.symlink_metadata().is_ok_and(|m| !m.is_file()) {
+        return Err(at(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file")));
+    }
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(at)?;
     for _ in 0..TRIES {
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
@@ -107,22 +153,6 @@ pub(super) fn is_held(folder: &Path) -> bool {
     lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Writes `bytes` to a temporary file beside `path`, makes it durable and renames it: a reader
-/// sees the old file or the new one, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let describe = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
-    let mut builder = tempfile::Builder::new();
-    // Readable like any other file (the process mask still applies), not private like a secret.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(describe)?;
-    file.write_all(bytes).map_err(describe)?;
-    file.as_file().sync_all().map_err(describe)?;
-    file.persist(path).map_err(|e| describe(e.error))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +162,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::open(root.path()).unwrap();
         assert!(matches!(RunFolder::open(root.path()), Err(FolderError::InUse(_))));
-        write_atomic(&root.path().join("metrics.csv"), b"x").unwrap();
+        fs::write(root.path().join("metrics.csv"), b"x").unwrap();
         let aside = folder.set_aside().unwrap();
         assert_eq!(fs::read(aside.join("metrics.csv")).unwrap(), b"x");
         assert!(!root.path().join("metrics.csv").exists());

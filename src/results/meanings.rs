@@ -1,6 +1,6 @@
 //! `metrics.json`: what every number of a run means, written before the first of them.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use ijepa_registry::{
     catalogue,
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    FileError,
     columns::{Column, EPOCHS, METRICS},
-    write_atomic,
+    read, write_atomic,
 };
 use crate::config::{Experiment, ProbeSpec, stored_probes};
 
@@ -72,12 +73,11 @@ impl MetricMeanings {
     }
 
     /// Reads the file of a run folder; none if there is no such file.
-    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
-        match fs::read_to_string(folder.join(FILE)) {
-            Ok(text) => serde_json::from_str(&text).map(Some).map_err(io::Error::other),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+    pub fn read(folder: &Path) -> Result<Option<Self>, FileError> {
+        let path = folder.join(FILE);
+        let Some(text) = read::text(&path)? else { return Ok(None) };
+        let wrong = |e: serde_json::Error| FileError::at(&path, Some(e.line() as u64), e);
+        serde_json::from_str(&text).map(Some).map_err(wrong)
     }
 
     /// Writes the file into a run folder.

@@ -3,19 +3,23 @@
 pub mod card;
 pub mod columns;
 mod csv_file;
+mod durable;
 mod folder;
 pub mod meanings;
 pub mod read;
+pub mod seal;
 mod standing;
 mod state;
 mod status;
 mod sweep_folder;
 mod sweep_timing;
 
-pub use csv_file::CsvFile;
-pub use folder::{FolderError, RunFolder, write_atomic};
+pub use csv_file::{CsvFile, Vouched};
+pub use durable::write_atomic;
+pub use folder::{FolderError, RunFolder};
 pub use meanings::{MetricMeaning, MetricMeanings};
 pub use read::FileError;
+pub use seal::{Seal, Seals};
 pub use standing::{Measured, Standing};
 pub use state::RunState;
 pub use status::Status;

@@ -1,13 +1,16 @@
 //! Reading the files of run folders: every complaint names the file and the line.
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use csv::StringRecord;
 
-use crate::events::Row;
+use super::{Status, columns::Table};
+use crate::events::{Cell, Row};
 
 /// Largest file that is read as a whole: tables of long runs stay far below.
 const LARGEST: u64 = 4 << 30;
@@ -39,18 +42,27 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// The bytes of a regular file; a pipe would block for ever, a device never end.
-pub fn regular(path: &Path) -> io::Result<Vec<u8>> {
+/// A regular file, opened; a pipe would block for ever, a device never end.
+pub fn regular_file(path: &Path) -> io::Result<File> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { "is a folder" } else { "is no regular file" };
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    if metadata.len() > LARGEST {
-        let gib = metadata.len() >> 30;
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is too large ({gib} GiB)")));
+    File::open(path)
+}
+
+/// The bytes of a regular file of a size that fits into memory.
+pub fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = regular_file(path)?;
+    let length = file.metadata()?.len();
+    if length > LARGEST {
+        let message = format!("is too large: {:.1} GiB", length as f64 / (1u64 << 30) as f64);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    fs::read(path)
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The bytes of a file; none if there is no such file.
@@ -78,17 +90,14 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// Reads `path`; none if there is no such file. A last line without its end was cut short while it
-    /// was written, and does not count.
-    pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
-        bytes(path)?.map(|bytes| TableFile::parse(path, bytes)).transpose()
-    }
-
-    /// The table in `bytes`, which were read from `path`.
+    /// The table in `bytes`, which were read from `path`. A last line without its end was cut short while
+    /// it was written, and does not count.
     pub fn parse(path: &Path, mut bytes: Vec<u8>) -> Result<Self, FileError> {
         bytes.truncate(bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1));
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
-        let header = reader.headers().map_err(|e| unreadable(path, &e))?.iter().map(str::to_owned).collect();
+        let header = reader.headers().map_err(|e| unreadable(path, &e))?;
+        // A spreadsheet may have put a byte order mark in front.
+        let header = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(|e| unreadable(path, &e))?;
         Ok(TableFile { path: path.into(), header, rows })
     }
@@ -106,7 +115,7 @@ impl TableFile {
         measured.map(|row| Ok((self.cell(row, first)?, self.cell(row, second)?))).collect()
     }
 
-    fn cell<C: crate::events::Cell>(&self, row: &StringRecord, column: usize) -> Result<C, FileError> {
+    fn cell<C: Cell>(&self, row: &StringRecord, column: usize) -> Result<C, FileError> {
         C::read(&row[column]).ok_or_else(|| {
             let message =
                 format!("column `{}`: `{}` is not {}", self.header[column], &row[column], C::WANTED);
@@ -124,9 +133,29 @@ impl TableFile {
     }
 }
 
-/// The rows of the table `path`; none if there is no such file.
-pub fn rows<R: Row>(path: &Path) -> Result<Vec<R>, FileError> {
-    TableFile::read(path)?.map_or(Ok(Vec::new()), |table| table.typed())
+/// A table of a folder; none if there is no such file. That of a run which is over must be what the run
+/// left.
+pub fn table(folder: &Path, table: &Table) -> Result<Option<TableFile>, FileError> {
+    known_table(folder, table, Status::read(folder)?.as_ref())
+}
+
+/// The rows of a table; none if there is no such file.
+pub fn rows<R: Row>(folder: &Path, file: &Table) -> Result<Vec<R>, FileError> {
+    table(folder, file)?.map_or(Ok(Vec::new()), |table| table.typed())
+}
+
+/// The same for a folder whose status is known.
+pub(super) fn known_table(
+    folder: &Path,
+    table: &Table,
+    status: Option<&Status>,
+) -> Result<Option<TableFile>, FileError> {
+    let path = folder.join(table.file);
+    let bytes = bytes(&path)?;
+    if let Some(seal) = status.filter(|s| s.state.is_over()).and_then(|s| s.files.get(table.file)) {
+        seal.check(&path, bytes.as_deref())?;
+    }
+    bytes.map(|bytes| TableFile::parse(&path, bytes)).transpose()
 }
 
 fn line_of(row: &StringRecord) -> Option<u64> {

@@ -44,7 +44,8 @@ impl Standing {
         if standing.status.is_none() {
             return standing;
         }
-        match read::rows(&folder.join(PROBES.file)) {
+        let table = read::known_table(folder, &PROBES, standing.status.as_ref());
+        match table.and_then(|table| table.map_or(Ok(Vec::new()), |table| table.typed())) {
             Ok(rows) => Standing { metrics: metrics(rows), ..standing },
             Err(error) => Standing { status: standing.status, ..unreadable(&error) },
         }
@@ -56,6 +57,9 @@ impl Standing {
             Ok(status) => status,
             Err(error) => return unreadable(&error),
         };
+        if let Some(Err(error)) = status.as_ref().map(|status| status.look(folder)) {
+            return Standing { status, ..unreadable(&error) };
+        }
         let found = match status.as_ref().map_or(RunState::Pending, |s| s.state) {
             RunState::Pending if is_held(folder) => RunState::Running,
             RunState::Running if !is_held(folder) => RunState::Interrupted,
@@ -83,7 +87,8 @@ impl Standing {
 
     /// Whether it has been trained for `epoch` of its `epochs`.
     pub fn has_reached(&self, epoch: u64, epochs: u64) -> bool {
-        let reached = |s: &Status| s.steps > 0 && s.step * epochs >= epoch * s.steps;
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        let reached = |s: &Status| s.steps > 0 && product(s.step, epochs) >= product(epoch, s.steps);
         self.failure.is_none() && self.problem.is_none() && self.status.as_ref().is_some_and(reached)
     }
 
@@ -116,7 +121,7 @@ pub(super) mod tests {
 
     /// A standing that was not read from files.
     pub fn standing(state: RunState, step: u64, metrics: Vec<(String, Vec<Measured>)>) -> Standing {
-        let status = Status { state, reason: String::new(), step, steps: step, data: String::new() };
+        let status = Status::new(state, "", [step, step], "");
         Standing { found: state, status: Some(status), metrics, ..Standing::default() }
     }
 

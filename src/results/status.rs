@@ -1,14 +1,28 @@
-//! `status.json`: how far a run is and how it ended.
+//! `status.json`: how far a run is, how it ended, and what its files held then.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{FileError, RunState, STATUS, read};
+use super::{
+    FileError, RunState, STATUS, read,
+    seal::{self, Seals},
+    write_atomic,
+};
+
+/// The form of this file; 0.1.0 did not say, and had no seals.
+const FORMAT: u64 = 2;
+
+/// Key of the hash over everything else in the file.
+const SEAL: &str = "seal";
 
 /// Content of `status.json`, replaced atomically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
+    /// Form of the file; 0: that of version 0.1.0.
+    #[serde(default)]
+    format: u64,
     /// State of the run when this was written.
     pub state: RunState,
     /// Why it ended as it did; empty for `running` and `done`.
@@ -21,15 +35,82 @@ pub struct Status {
     /// Fingerprint of the data it was trained on.
     #[serde(default)]
     pub data: String,
+    /// Seals of the files that a run leaves at its end; empty before that.
+    #[serde(default, skip_serializing_if = "Seals::is_empty")]
+    pub files: Seals,
 }
 
 impl Status {
+    /// A status of a run that goes on.
+    pub fn new(state: RunState, reason: &str, [step, steps]: [u64; 2], data: &str) -> Self {
+        let (reason, data) = (reason.into(), data.into());
+        Status { format: FORMAT, state, reason, step, steps, data, files: Seals::new() }
+    }
+
     /// The last status written in a run folder; none if there never was one.
     pub fn read(folder: &Path) -> Result<Option<Self>, FileError> {
         let path = folder.join(STATUS);
         let Some(text) = read::text(&path)? else { return Ok(None) };
         let wrong =
             |e: serde_json::Error| FileError::at(&path, Some(e.line() as u64), format!("is no status: {e}"));
-        serde_json::from_str(&text).map(Some).map_err(wrong)
+        let status: Status = serde_json::from_str(&text).map_err(wrong)?;
+        let mut value: Value = serde_json::from_str(&text).map_err(wrong)?;
+        let written = value.as_object_mut().and_then(|object| object.shift_remove(SEAL));
+        let fits = written.as_ref().is_some_and(|seal| *seal == hash(&value));
+        let unsealed = written.is_none() && status.format == 0;
+        if fits || unsealed {
+            return Ok(Some(status));
+        }
+        Err(FileError::at(&path, None, "was changed after the run wrote it"))
+    }
+
+    /// The same in the form of this version, with the seals of its files.
+    pub fn sealing(self, files: Seals) -> Self {
+        Status { format: FORMAT, files, ..self }
+    }
+
+    /// Replaces the status of a run folder.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let mut value = serde_json::to_value(self).map_err(io::Error::other)?;
+        value[SEAL] = hash(&value).into();
+        let text = serde_json::to_string_pretty(&value).map_err(io::Error::other)?;
+        write_atomic(&folder.join(STATUS), (text + "\n").as_bytes())
+    }
+
+    /// Whether this run came to its end without seals, as version 0.1.0 left it.
+    pub fn is_unsealed(&self) -> bool {
+        self.state.is_over() && self.files.is_empty()
+    }
+
+    /// Whether the files of a run that is over are there and as long as they were.
+    pub fn look(&self, folder: &Path) -> Result<(), FileError> {
+        if self.state.is_over() { seal::look(folder, &self.files) } else { Ok(()) }
+    }
+}
+
+fn hash(value: &Value) -> String {
+    blake3::hash(value.to_string().as_bytes()).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_status_is_refused_and_an_old_one_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Status::read(folder.path()), Ok(None));
+        let status = Status::new(RunState::Stopped, "asked to stop", [8, 12], "abc");
+        status.write(folder.path()).unwrap();
+        assert_eq!(Status::read(folder.path()), Ok(Some(status)));
+        let path = folder.path().join(STATUS);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to) in [("8", "9"), ("\"seal\"", "\"sael\""), ("stopped", "running")] {
+            std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            let error = Status::read(folder.path()).unwrap_err().to_string();
+            assert!(error.ends_with("was changed after the run wrote it"), "{error}");
+        }
+        std::fs::write(&path, r#"{"state": "done", "step": 8, "steps": 8}"#).unwrap();
+        assert!(Status::read(folder.path()).unwrap().unwrap().is_unsealed());
     }
 }

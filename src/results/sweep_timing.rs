@@ -22,9 +22,9 @@ struct Clock {
 
 impl Clock {
     fn read(folder: &Path) -> Self {
-        let mut clock = Clock { cards: RunCard::read_all(folder), ..Clock::default() };
+        let mut clock = Clock { cards: RunCard::read_all(folder).unwrap_or_default(), ..Clock::default() };
         // What the clock said is told as far as it can be read; no result depends on it.
-        let rows: Vec<TimingRow> = read::rows(&folder.join(TIMING.file)).unwrap_or_default();
+        let rows: Vec<TimingRow> = read::rows(folder, &TIMING).unwrap_or_default();
         for row in rows {
             clock.seconds += row.seconds;
             clock.images += row.seconds * row.images_per_second;

@@ -1,17 +1,18 @@
 //! The run folder's files: three deterministic tables, timing, status and checkpoints.
 
-use std::{collections::BTreeMap, io, time::Instant};
+use std::{io, time::Instant};
 
 use super::{
     CheckpointMeta, Sink,
-    checkpoint::{write_checkpoint, write_weights},
+    checkpoint::{read_checkpoint, write_checkpoint, write_weights},
 };
 use crate::{
     events::{EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
     results::{
-        CsvFile, RunFolder, RunState, Status, WEIGHTS,
+        CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
         card::peak_memory,
-        columns::{EPOCHS, METRICS, PROBES, TIMING, Table, TimingRow},
+        columns::{EPOCHS, METRICS, PROBES, Row, TIMING, Table, TimingRow},
+        seal,
     },
 };
 
@@ -24,6 +25,8 @@ pub struct Files {
     epochs: CsvFile<EpochRow>,
     probes: CsvFile<ProbeRow>,
     timing: CsvFile<TimingRow>,
+    /// Whether a table was brought into the form of this version.
+    outdated: bool,
     steps: u64,
     /// Step of the last status.
     step: u64,
@@ -41,33 +44,59 @@ struct Clock {
 }
 
 impl Files {
-    /// Opens the tables of `folder` at the state a checkpoint vouches for (none: from the start).
+    /// Opens the tables of `folder` at the state a checkpoint vouches for (none: from the start), for a
+    /// run of so many steps.
     pub fn open(
         folder: RunFolder,
         identity: &str,
         data: &str,
+        steps: u64,
         resumed: Option<&CheckpointMeta>,
-    ) -> io::Result<Self> {
-        let keep =
-            |table: &Table| resumed.and_then(|meta| meta.csv_bytes.get(table.file)).copied().unwrap_or(0);
+    ) -> Result<Self, FileError> {
+        let mut outdated = false;
         Ok(Files {
-            metrics: CsvFile::open(folder.path(), &METRICS, keep(&METRICS))?,
-            epochs: CsvFile::open(folder.path(), &EPOCHS, keep(&EPOCHS))?,
-            probes: CsvFile::open(folder.path(), &PROBES, keep(&PROBES))?,
-            timing: CsvFile::open(folder.path(), &TIMING, keep(&TIMING))?,
+            metrics: table(&folder, &METRICS, resumed, &mut outdated)?,
+            epochs: table(&folder, &EPOCHS, resumed, &mut outdated)?,
+            probes: table(&folder, &PROBES, resumed, &mut outdated)?,
+            timing: table(&folder, &TIMING, resumed, &mut outdated)?,
+            outdated,
             identity: identity.into(),
             data: data.into(),
-            steps: 0,
+            steps,
             step: resumed.map_or(0, |meta| meta.progress.step),
             clock: Clock { since: Instant::now(), seconds: 0.0, images: 0, step: 0, batch_size: 0 },
             folder,
         })
     }
 
+    /// Whether tables took the columns of this version, which no checkpoint vouches for yet.
+    pub fn need_checkpoint(&self) -> bool {
+        self.outdated
+    }
+
     fn status(&mut self, state: RunState, reason: &str, step: u64) -> io::Result<()> {
         self.step = step;
-        let (reason, data) = (reason.into(), self.data.clone());
-        self.folder.set_status(&Status { state, reason, step, steps: self.steps, data })
+        let files = if state.is_over() { self.seals()? } else { Seals::new() };
+        Status::new(state, reason, [step, self.steps], &self.data).sealing(files).write(self.folder.path())
+    }
+
+    /// Seals of everything a run leaves at its end: of the tables what was written, whatever may have
+    /// become of it since.
+    fn seals(&mut self) -> io::Result<Seals> {
+        let mut seals = seal::of_folder(self.folder.path()).map_err(io::Error::other)?;
+        seals.extend(self.tables()?);
+        Ok(seals)
+    }
+
+    /// What every table holds, made durable.
+    fn tables(&mut self) -> io::Result<Seals> {
+        let seals = [
+            (METRICS.file, self.metrics.sync()?),
+            (EPOCHS.file, self.epochs.sync()?),
+            (PROBES.file, self.probes.sync()?),
+            (TIMING.file, self.timing.sync()?),
+        ];
+        Ok(seals.map(|(file, seal)| (file.to_owned(), seal)).into())
     }
 
     fn epoch(&mut self, row: &EpochRow) -> io::Result<()> {
@@ -86,34 +115,48 @@ impl Files {
     }
 
     fn checkpoint(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        let mut csv_bytes = BTreeMap::new();
-        csv_bytes.insert(METRICS.file.to_string(), self.metrics.sync()?);
-        csv_bytes.insert(EPOCHS.file.to_string(), self.epochs.sync()?);
-        csv_bytes.insert(PROBES.file.to_string(), self.probes.sync()?);
-        csv_bytes.insert(TIMING.file.to_string(), self.timing.sync()?);
-        let meta = CheckpointMeta {
-            identity: self.identity.clone(),
-            data: self.data.clone(),
-            progress: snapshot.progress.clone(),
-            optimizer_steps: snapshot.optimizer_steps,
-            csv_bytes,
-        };
-        write_checkpoint(&self.folder.checkpoint(), &meta, snapshot)?;
+        let tables = self.tables()?;
         let Progress { step, epoch_closed, .. } = snapshot.progress;
         if step == self.steps && epoch_closed {
+            // Before the checkpoint: a run that needs nothing more has its weights.
             write_weights(&self.folder.path().join(WEIGHTS), &self.identity, snapshot)?;
         }
+        let meta = CheckpointMeta::new(&self.identity, &self.data, self.steps, tables, snapshot);
+        write_checkpoint(&self.folder.checkpoint(), &meta, snapshot)?;
+        self.vouched()?;
         self.status(RunState::Running, "", step)
+    }
+
+    /// Takes away tables that were kept aside: something vouches for the present ones.
+    fn vouched(&self) -> io::Result<()> {
+        self.metrics.vouched()?;
+        self.epochs.vouched()?;
+        self.probes.vouched()?;
+        self.timing.vouched()
+    }
+
+    /// Writes the weights of a finished run again if they are gone.
+    fn restore_weights(&self) -> io::Result<()> {
+        let path = self.folder.path().join(WEIGHTS);
+        if Seal::of_file(&path).map_err(io::Error::other)?.is_some() {
+            return Ok(());
+        }
+        let (meta, snapshot) = read_checkpoint(&self.folder.checkpoint()).map_err(io::Error::other)?;
+        write_weights(&path, &meta.identity, &snapshot)
     }
 
     fn ended(&mut self, outcome: &Outcome) -> io::Result<()> {
         let step = self.step;
         match outcome {
-            Outcome::Done => self.status(RunState::Done, "", self.steps),
+            Outcome::Done => {
+                self.restore_weights()?;
+                self.status(RunState::Done, "", self.steps)
+            }
             Outcome::Stopped => self.status(RunState::Stopped, "asked to stop", step),
             Outcome::Diverged { reason } => self.status(RunState::Diverged, reason, step),
             Outcome::Collapsed { reason } => self.status(RunState::Collapsed, reason, step),
-        }
+        }?;
+        if *outcome == Outcome::Stopped { Ok(()) } else { self.vouched() }
     }
 
     /// Records an error that ended the run from outside.
@@ -123,11 +166,26 @@ impl Files {
     }
 }
 
+/// A table at what the checkpoint vouches for, or a new one.
+fn table<R: Row>(
+    folder: &RunFolder,
+    table: &Table,
+    resumed: Option<&CheckpointMeta>,
+    outdated: &mut bool,
+) -> Result<CsvFile<R>, FileError> {
+    let path = folder.path().join(table.file);
+    let Some(vouched) = resumed.and_then(|meta| meta.vouches(table.file)) else {
+        return CsvFile::create(folder.path(), table).map_err(|e| FileError::at(&path, None, e));
+    };
+    let (file, converted) = CsvFile::resume(folder.path(), table, &vouched)?;
+    *outdated |= converted;
+    Ok(file)
+}
+
 impl Sink for Files {
     fn take(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Started(started) => {
-                self.steps = started.steps;
                 (self.clock.step, self.clock.batch_size) = (started.first_step, started.batch_size);
                 self.clock.since = Instant::now();
                 self.status(RunState::Running, "", started.first_step)

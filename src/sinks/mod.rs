@@ -3,10 +3,14 @@
 mod checkpoint;
 mod files;
 mod progress;
+mod verify;
 
-pub use checkpoint::{CheckpointError, CheckpointMeta, read_checkpoint, write_weights};
+pub use checkpoint::{
+    CheckpointError, CheckpointMeta, check_weights, read_checkpoint, write_checkpoint, write_weights,
+};
 pub use files::Files;
 pub use progress::{Progress, Verbosity, human_time, shows_bars};
+pub use verify::{AcceptError, Findings, accept, verify};
 
 use crate::events::Event;
 

@@ -1,7 +1,7 @@
 //! What a person watches: bars on a terminal, plain lines elsewhere. Never fails a run.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,11 @@ pub fn shows_bars() -> bool {
     let plain = ["CI", "NO_COLOR"].iter().any(|v| std::env::var_os(v).is_some())
         || std::env::var("TERM").is_ok_and(|t| t == "dumb");
     io::stderr().is_terminal() && !plain
+}
+
+/// One line on stderr. Whatever becomes of it (a full disk, a closed terminal), no run ends for it.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Progress of one run on stderr.
@@ -78,7 +83,7 @@ impl Progress {
         }
         self.bar.set_position(phase.done);
         if !self.terminal && self.line_due() {
-            eprintln!("{}: {}/{}", phase.what, phase.done, phase.total);
+            tell(&format!("{}: {}/{}", phase.what, phase.done, phase.total));
         }
         if phase.done >= phase.total {
             self.bar.finish_and_clear();
@@ -114,7 +119,7 @@ impl Progress {
         if self.terminal && !self.bar.is_finished() {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 
@@ -122,7 +127,7 @@ impl Progress {
         let flop =
             started.flop_per_step.map_or(String::new(), |f| format!(", about {:.3} GFLOP per step", f / 1e9));
         self.bar.finish_and_clear();
-        eprintln!("{} steps of {} images{flop}", started.steps, started.batch_size);
+        tell(&format!("{} steps of {} images{flop}", started.steps, started.batch_size));
         self.started = Some((started.clone(), Instant::now()));
     }
 
@@ -159,7 +164,7 @@ impl Progress {
         self.bar.set_message(text.clone());
         if !self.terminal && self.line_due() {
             let left = seconds / (step - started.first_step) as f64 * (started.steps - step) as f64;
-            eprintln!("step {step}/{} {text}, about {} left", started.steps, human_time(left));
+            tell(&format!("step {step}/{} {text}, about {} left", started.steps, human_time(left)));
         }
     }
 }

@@ -29,6 +29,13 @@ pub struct PlannedProbe {
     pub probe: Box<dyn Probe>,
 }
 
+impl PlannedProbe {
+    /// Whether it is measured at the end of `epoch`; all are at the last one.
+    pub fn is_due(&self, epoch: u64, last: bool) -> bool {
+        last || (self.every > 0 && epoch.is_multiple_of(self.every))
+    }
+}
+
 /// What the training loop needs besides the model.
 pub struct RunPlan {
     /// Data, pipeline, masking and the seed of every stream.

@@ -61,6 +61,11 @@ struct Stamp {
 }
 
 impl<D: BuildDevice> Session<D> {
+    /// Whether any probe is due at the end of `epoch`.
+    pub(super) fn probes_are_due(&self, epoch: u64, last: bool) -> bool {
+        self.plan.probes.iter().any(|p| p.is_due(epoch, last))
+    }
+
     /// Rows of every probe that is due at the end of `epoch`; controls join at the last one. None
     /// if `stop` was set meanwhile.
     pub(super) fn probe(
@@ -70,8 +75,7 @@ impl<D: BuildDevice> Session<D> {
         emit: &mut Emit,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<ProbeRow>>, TrainError> {
-        let due = |p: &&PlannedProbe| last || (p.every > 0 && epoch.is_multiple_of(p.every));
-        let due: Vec<&PlannedProbe> = self.plan.probes.iter().filter(due).collect();
+        let due: Vec<&PlannedProbe> = self.plan.probes.iter().filter(|p| p.is_due(epoch, last)).collect();
         let stamp = Stamp { epoch, step: self.progress.step };
         let mut rows = Vec::new();
         for subject in SUBJECTS {

@@ -143,8 +143,8 @@ fn epoch_is_open<D: BuildDevice>(session: &Session<D>) -> bool {
         && !progress.epoch_closed
 }
 
-/// Probes, the epoch's row, a checkpoint. Returns false, having written nothing, if asked to stop
-/// while probing: a resume does it all again.
+/// Probes, the epoch's row, a checkpoint. Returns false if asked to stop while probing: a resume does it
+/// all again. A checkpoint before the probes keeps the training of the epoch whatever becomes of them.
 fn close_epoch<D: BuildDevice>(
     session: &mut Session<D>,
     emit: &mut Emit,
@@ -153,6 +153,9 @@ fn close_epoch<D: BuildDevice>(
     let step = session.progress.step;
     let epoch = step / session.plan.horizon.steps_per_epoch;
     let last = step == session.plan.horizon.steps;
+    if session.probes_are_due(epoch, last) {
+        emit(Event::Checkpoint(Box::new(session.snapshot())))?;
+    }
     let Some(rows) = session.probe(epoch, last, emit, stop)? else { return Ok(false) };
     let loss = session.progress.epoch.take();
     session.progress.epoch_closed = true;
@@ -190,4 +193,65 @@ fn loader<D: BuildDevice>(session: &Session<D>) -> Loader {
     let step = session.progress.step;
     let start = (step / per_epoch, (step % per_epoch) as usize);
     Loader::start(&plan.source, &LoaderPlan { start, ..session.loader_plan(plan.epochs) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ijepa_registry::{kinds::LoadContext, tensor::Cpu};
+
+    use super::*;
+    use crate::{config, events::Snapshot, train::RunPlan};
+
+    /// Two epochs of four steps with a probe after each.
+    fn session() -> Session<Cpu> {
+        let text = include_str!("../../experiments/quickstart.yaml");
+        let changes = [
+            "dataset={ kind: shapes, image_size: 16, train: 64, test: 16 }",
+            "encoder={ kind: vit, dim: 8, depth: 1, heads: 2 }",
+            "predictor={ kind: vit, dim: 4, depth: 1, heads: 2 }",
+            "masking=random",
+            "learning_rate={ kind: constant, value: 1.0e-3 }",
+            "train={ epochs: 2, batch_size: 16, log_every: 3, checkpoint_every: 2 }",
+            "probes=[{ kind: knn, k: 3, every: 1 }]",
+            "collapse=[]",
+        ];
+        let changes = changes.map(String::from);
+        let experiment = config::load("quickstart", text, &changes, &|_| Err("extends nothing".into()));
+        let experiment = experiment.unwrap();
+        let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
+        let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
+        Session::new(plan, builder, &Cpu::default()).unwrap()
+    }
+
+    /// Rows in order, as text, and the snapshots with the number of rows before them.
+    fn run_all(session: &mut Session<Cpu>) -> (Vec<String>, Vec<(usize, Snapshot)>) {
+        let (mut rows, mut snapshots) = (Vec::new(), Vec::new());
+        let mut emit = |event| {
+            match event {
+                Event::Metrics(row) => rows.push(format!("{row:?}")),
+                Event::Epoch(row) => rows.push(format!("{row:?}")),
+                Event::Probe(row) => rows.push(format!("{row:?}")),
+                Event::Checkpoint(snapshot) => snapshots.push((rows.len(), *snapshot)),
+                _ => {}
+            }
+            Ok(())
+        };
+        let stop = AtomicBool::new(false);
+        assert_eq!(run(session, &mut emit, Until { stop: &stop, epoch: None }).unwrap(), Outcome::Done);
+        (rows, snapshots)
+    }
+
+    #[test]
+    fn a_checkpoint_before_the_probes_continues_to_the_same_rows() {
+        let (rows, snapshots) = run_all(&mut session());
+        let open: Vec<_> = snapshots.iter().filter(|(_, s)| !s.progress.epoch_closed).collect();
+        assert_eq!(open.iter().map(|(_, s)| s.progress.step).collect::<Vec<_>>(), [4, 8]);
+        for (before, snapshot) in open {
+            let mut session = session();
+            session.restore(snapshot.clone()).unwrap();
+            assert_eq!(run_all(&mut session).0, rows[*before..], "step {}", snapshot.progress.step);
+        }
+    }
 }

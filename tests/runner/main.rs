@@ -1,8 +1,11 @@
 //! The program as a user meets it: runs, resumes, refuses. One temporary folder per test.
 
+mod damage;
+mod old;
 mod program;
 mod refusals;
 mod resume;
+mod signals;
 
 use program::Folder;
 

@@ -105,3 +105,31 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
     assert_eq!(folder.run(&["tiny.yaml"]).code, 0);
     assert_eq!(folder.read("metrics.csv"), expected);
 }
+
+/// What cannot fit is refused with its numbers before it is allocated, instead of an abort.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_does_not_fit_into_memory_is_refused() {
+    for settings in [
+        "dataset.train=2000000",
+        "encoder.dim=4096 encoder.depth=64",
+        "dataset.image_size=256 encoder.patch=1 dataset.train=32 train.batch_size=8 masking=random",
+    ] {
+        let folder = Folder::new();
+        let script = format!(r#"ulimit -v 1200000; exec "$0" tiny.yaml --threads 2 {settings}"#);
+        let mut limited = std::process::Command::new("sh");
+        limited.args(["-c", &script, env!("CARGO_BIN_EXE_ijepa-run")]).current_dir(folder.path());
+        let run = finish(limited.output().unwrap());
+        assert_eq!(run.code, 2, "{settings}: {}", run.stderr);
+        assert!(run.stderr.contains("MiB") && run.stderr.contains("ulimit -v"), "{settings}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_length_of_a_run_is_bounded() {
+    let folder = Folder::new();
+    for epochs in ["2305843009213693952", "18446744073709551615", "1000001"] {
+        let run = folder.run(&["tiny.yaml", &format!("train.epochs={epochs}")]);
+        assert!(run.code == 2 && run.stderr.contains("1000000"), "{}", run.stderr);
+    }
+}

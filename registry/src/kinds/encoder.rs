@@ -58,6 +58,11 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     fn patch(&self) -> usize;
     /// Width of the output tokens.
     fn dim(&self) -> usize;
+    /// Number of values it learns for images of this shape, told without building it; none if not known.
+    fn parameters(&self, image: ImageShape) -> Option<u64> {
+        let _ = image;
+        None
+    }
     /// Builds it on the CPU.
     fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError>;
     /// Builds it on a GPU.

@@ -1,6 +1,6 @@
 //! A run folder.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ use crate::{
     results::{
         EXPERIMENT, MetricMeanings, Standing,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
-        meanings::{self, PROGRESS},
-        read::{self, TableFile},
+        meanings::PROGRESS,
+        read,
     },
 };
 
@@ -55,8 +55,7 @@ fn standing(path: &Path) -> Result<Standing, AnalysisError> {
 
 /// What the numbers of the folder mean: as it says itself, else as its configuration declares.
 fn meanings(path: &Path, configuration: &Value) -> Result<MetricMeanings, AnalysisError> {
-    let wrong = |e| AnalysisError::at(&path.join(meanings::FILE), None, e);
-    let stored = MetricMeanings::read(path).map_err(wrong)?;
+    let stored = MetricMeanings::read(path)?;
     Ok(stored.unwrap_or_else(|| MetricMeanings::of_configuration(configuration)))
 }
 
@@ -70,7 +69,7 @@ fn linear_probes(configuration: &Value) -> Vec<String> {
 fn probes(folder: &Path, linear: &[String]) -> Result<Vec<ProbeSeries>, AnalysisError> {
     let mut all: Vec<ProbeSeries> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for row in read::rows::<ProbeRow>(&folder.join(PROBES.file))? {
+    for row in read::rows::<ProbeRow>(folder, &PROBES)? {
         let place = *places.entry(row.name()).or_insert_with_key(|name| {
             let headline = row.metric == "top1" && row.encoder == "target" && linear.contains(&row.probe);
             all.push(ProbeSeries {
@@ -95,7 +94,7 @@ pub(super) fn column(folder: &Path, metric: &str) -> Result<Option<Series>, Anal
         if name.contains('/') || PROGRESS.contains(&name) {
             continue;
         }
-        let Some(file) = TableFile::read(&folder.join(table.file))? else { continue };
+        let Some(file) = read::table(folder, &table)? else { continue };
         if let Some(value) = file.find(name) {
             return Ok(Some(file.pairs("step", value)?));
         }
@@ -107,7 +106,7 @@ pub(super) fn column(folder: &Path, metric: &str) -> Result<Option<Series>, Anal
 pub(super) fn columns(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for table in WIDE {
-        let file = TableFile::read(&folder.join(table.file)).ok().flatten();
+        let file = read::table(folder, &table).ok().flatten();
         let header = file.map_or(Vec::new(), |file| file.header);
         for name in header.into_iter().filter(|name| !PROGRESS.contains(&name.as_str())) {
             let taken = names.contains(&name);
@@ -123,6 +122,6 @@ fn stem(table: &Table) -> &'static str {
 
 /// Whether the tables of two folders are equal byte for byte.
 pub(super) fn same_tables(a: &Path, b: &Path) -> bool {
-    let bytes = |folder: &Path, table: &Table| fs::read(folder.join(table.file)).ok();
+    let bytes = |folder: &Path, table: &Table| read::bytes(&folder.join(table.file)).ok().flatten();
     [METRICS, EPOCHS, PROBES].iter().all(|table| bytes(a, table) == bytes(b, table))
 }

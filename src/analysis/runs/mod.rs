@@ -9,7 +9,7 @@ mod walk;
 use std::path::PathBuf;
 
 use super::{error::AnalysisError, settings::Settings};
-use crate::results::{MetricMeaning, MetricMeanings, RunState};
+use crate::results::{MetricMeaning, MetricMeanings, RunState, Status};
 
 pub use foreign::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
@@ -116,6 +116,12 @@ impl Run {
     /// What a metric means, where the run says.
     pub fn meaning(&self, metric: &str) -> Option<MetricMeaning> {
         self.meanings.find(metric)
+    }
+
+    /// Whether it came to its end without seals, as version 0.1.0 left it: nothing vouches for its tables.
+    pub fn is_unsealed(&self) -> bool {
+        let status = || Status::read(&self.source).ok().flatten();
+        matches!(self.measured, Measured::Folder(_)) && status().is_some_and(|s| s.is_unsealed())
     }
 
     /// Whether all that is known is what stands in the table of a sweep.

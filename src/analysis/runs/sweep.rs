@@ -1,9 +1,6 @@
 //! The folder of a sweep: which runs belong to it, by arm, and what its file asks for.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use csv::StringRecord;
 use ijepa_registry::metric::Direction;
@@ -16,6 +13,7 @@ use crate::{
     results::{
         EXPERIMENT, MetricMeanings, RunState, SWEEP,
         columns::{PLAN, RUNS},
+        read,
     },
 };
 
@@ -126,7 +124,7 @@ impl SweepTable {
 
     /// The text of the sweep file; empty if it is gone.
     pub fn source(&self) -> String {
-        fs::read_to_string(self.folder.join(SWEEP)).unwrap_or_default()
+        read::text(&self.folder.join(SWEEP)).ok().flatten().unwrap_or_default()
     }
 }
 
@@ -188,7 +186,7 @@ fn of_row(table: &SweepTable, row: &SweepRun, input: usize) -> Result<Run, Analy
 /// Settings of a run that has no folder yet.
 fn configured(table: &SweepTable, row: &SweepRun) -> Result<Settings, AnalysisError> {
     let file = table.config(row);
-    let Ok(text) = fs::read_to_string(&file) else { return Ok(parameters(table, row)) };
+    let Some(text) = read::text(&file)? else { return Ok(parameters(table, row)) };
     folder::yaml(&file, &text).map(|value| Settings::of(&value))
 }
 
@@ -231,7 +229,7 @@ pub fn hints(inputs: &[PathBuf]) -> Hints {
     if !is_sweep(folder) {
         return Hints::default();
     }
-    let text = fs::read_to_string(folder.join(SWEEP)).unwrap_or_default();
+    let text = read::text(&folder.join(SWEEP)).ok().flatten().unwrap_or_default();
     let file: Value = serde_yaml::from_str(&text).unwrap_or_default();
     let goal = file["metric"]["goal"].as_str().and_then(|word| word.parse().ok());
     let at = &file["metric"]["at"];

@@ -120,22 +120,25 @@ impl From<VitSettings> for Vit {
 }
 
 impl Vit {
-    fn build<D: Backend>(&self, context: &EncoderContext<D>) -> Box<dyn Encoder<D>> {
-        let init = Init::new(context.device, context.seed, "encoder", self.init);
-        let grid = context.image.grid(self.patch);
-        let size = BlockSize {
+    fn block(&self) -> BlockSize {
+        BlockSize {
             dim: self.dim,
             heads: self.heads,
             hidden: (self.dim as f64 * self.mlp_ratio) as usize,
             eps: self.norm_eps,
-        };
+        }
+    }
+
+    fn build<D: Backend>(&self, context: &EncoderContext<D>) -> Box<dyn Encoder<D>> {
+        let init = Init::new(context.device, context.seed, "encoder", self.init);
+        let grid = context.image.grid(self.patch);
         let patch = [self.dim, context.image.channels, self.patch, self.patch];
         Box::new(VitEncoder {
             patch_embed: Linear::new(&init, "patch_embed.proj", &patch),
             positions: position_table(&init, self.positions, "pos_embed", grid, self.dim),
             registers: (self.registers > 0)
                 .then(|| init.tokens("register_tokens", &[1, self.registers, self.dim])),
-            blocks: Stack::new(&init, "blocks", self.depth, size),
+            blocks: Stack::new(&init, "blocks", self.depth, self.block()),
             norm: LayerNorm::new(&init, "norm", self.dim, self.norm_eps),
         })
     }
@@ -155,6 +158,11 @@ impl EncoderSettings for Vit {
     }
     fn dim(&self) -> usize {
         self.dim
+    }
+    fn parameters(&self, image: ImageShape) -> Option<u64> {
+        let learned = if self.positions == PositionKind::Learned { image.grid(self.patch).len() } else { 0 };
+        let embedded = image.channels * self.patch * self.patch + 1 + learned + self.registers + 2;
+        Some(self.depth as u64 * self.block().parameters() + (self.dim * embedded) as u64)
     }
     fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError> {
         Ok(self.build(context))

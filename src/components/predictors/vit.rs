@@ -60,19 +60,22 @@ impl Default for VitPredictorSettings {
 }
 
 impl VitPredictorSettings {
-    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
-        let init = Init::new(context.device, context.seed, "predictor", self.init);
-        let size = BlockSize {
+    fn block(&self) -> BlockSize {
+        BlockSize {
             dim: self.dim,
             heads: self.heads,
             hidden: (self.dim as f64 * self.mlp_ratio) as usize,
             eps: self.norm_eps,
-        };
+        }
+    }
+
+    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
+        let init = Init::new(context.device, context.seed, "predictor", self.init);
         Box::new(VitPredictor {
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
             positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
-            blocks: Stack::new(&init, "predictor_blocks", self.depth, size),
+            blocks: Stack::new(&init, "predictor_blocks", self.depth, self.block()),
             norm: LayerNorm::new(&init, "predictor_norm", self.dim, self.norm_eps),
             project: Linear::new(&init, "predictor_proj", &[context.encoder_dim, self.dim]),
         })
@@ -82,6 +85,11 @@ impl VitPredictorSettings {
 impl PredictorSettings for VitPredictorSettings {
     fn check(&self, _encoder_dim: usize) -> Vec<Problem> {
         check_attention(self.dim, self.heads, self.positions)
+    }
+    fn parameters(&self, grid: Grid, encoder_dim: usize) -> Option<u64> {
+        let learned = if self.positions == PositionKind::Learned { grid.len() } else { 0 };
+        let around = self.dim * (encoder_dim + 4 + learned) + encoder_dim * (self.dim + 1);
+        Some(self.depth as u64 * self.block().parameters() + around as u64)
     }
     fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError> {
         Ok(self.build(context))
