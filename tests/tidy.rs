@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("results", &["config", "events", "sweep"]),
     ("sinks", &["events", "results"]),
     ("train", &["kernels", "config", "data", "events", "model"]),
-    ("analysis", &["results", "sweep"]),
+    ("analysis", &["config", "results", "sweep"]),
     ("report", &["analysis", "config", "data", "results"]),
     ("launch", &["results"]),
     ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),

@@ -21,6 +21,13 @@ pub struct Arm {
     pub runs: Vec<Run>,
 }
 
+impl Arm {
+    /// Fingerprint of the data that its runs are judged on; empty where unknown.
+    pub fn data(&self) -> String {
+        self.runs.iter().map(|r| r.data.clone()).find(|d| !d.is_empty()).unwrap_or_default()
+    }
+}
+
 /// Setting that tells arms apart whose files say the same: which argument they came from.
 const INPUT: &str = "input";
 
@@ -144,17 +151,20 @@ fn refuse_mixed_data(arm: &Arm) -> Result<(), AnalysisError> {
     Err(AnalysisError::new(message).help("give the experiments different names to compare data sets"))
 }
 
-/// A warning where arms saw different data.
+/// A warning where arms are judged on different data.
 fn different_data(arms: &[Arm]) -> Option<String> {
-    let data = |arm: &Arm| arm.runs.iter().map(|r| r.data.clone()).find(|d| !d.is_empty());
-    let known: Vec<(&str, String)> =
-        arms.iter().filter_map(|arm| Some((arm.label.as_str(), data(arm)?))).collect();
+    let known: Vec<(&str, String)> = arms
+        .iter()
+        .map(|arm| (arm.label.as_str(), arm.data()))
+        .filter(|(_, data)| !data.is_empty())
+        .collect();
     if known.iter().all(|(_, data)| *data == known[0].1) {
         return None;
     }
     let list: Vec<String> = known.iter().map(|(label, data)| format!("{label}: {}", short(data))).collect();
     Some(format!(
-        "warning: the arms saw different data; a difference may come from the data alone ({})",
+        "warning: the arms are judged on different data, so those are not judged against each other; \
+         a difference may come from the data alone ({})",
         list.join("; ")
     ))
 }
@@ -188,6 +198,10 @@ mod tests {
             data: String::new(),
             measured: Measured::Column(vec![(0, value)]),
             meanings: Default::default(),
+            linear: Vec::new(),
+            damage: None,
+            end: None,
+            version: String::new(),
         }
     }
 

@@ -7,14 +7,17 @@ use rayon::prelude::*;
 
 use super::{
     arms::{self, Arm},
-    contrast::{Contrast, caveats, contrasts, survivors},
+    contrast::{Contrast, Question, caveats, contrasts, survivors},
     direction::{Judged, direction},
     error::AnalysisError,
-    metric::{At, default_metric, unknown_metric, unknown_step, value},
-    runs::{ColumnMap, Hints, Run, Series, hints, read_all},
+    metric::{Absence, At, default_metric, held_out_choice, unknown_metric, unknown_step, value},
+    notes::{accuracy_error, damaged, general_notes, sampling_error},
+    runs::{ColumnMap, Found, Hints, Run, Series, hints, read_all},
     settings::{SettingDifference, Settings, differences},
+    stats,
     summary::{Reading, Summary},
 };
+use crate::results::meanings::VALIDATION;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -50,6 +53,12 @@ pub struct Report {
     pub at: At,
     /// Largest difference that does not matter.
     pub margin: Option<f64>,
+    /// The metric that this one stands beside: verdicts on it are explorations.
+    pub primary: Option<String>,
+    /// Step of the grid on which the values lie.
+    pub step: Option<f64>,
+    /// Images that an accuracy is a share of.
+    pub test_images: Option<f64>,
     /// Settings that differ between arms.
     pub differences: Vec<SettingDifference>,
     /// One per arm.
@@ -60,6 +69,18 @@ pub struct Report {
     pub contrasts: Vec<Contrast>,
     /// What a reader must know.
     pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Whether the runs were planned for this metric.
+    pub fn role(&self) -> &'static str {
+        if self.primary.is_some() { "exploratory" } else { "primary" }
+    }
+
+    /// Binomial standard error of an arm's mean accuracy from sampling the test images; NaN for others.
+    pub fn sampling_error(&self, arm: &Summary) -> f64 {
+        self.test_images.and_then(|images| accuracy_error(arm.mean, images)).unwrap_or(f64::NAN)
+    }
 }
 
 /// Compares the arms found in the inputs.
@@ -80,6 +101,10 @@ pub struct Study {
     pub at: At,
     /// Index of the baseline.
     pub baseline: usize,
+    /// The metric that the runs were planned for, if it is another one.
+    pub primary: Option<String>,
+    /// The metric whose best measurement says which step counts.
+    pub(super) chooser: Option<String>,
     notes: Vec<String>,
 }
 
@@ -90,47 +115,129 @@ impl Study {
         if !margin_ok {
             return Err(AnalysisError::new("--margin must be a positive number"));
         }
-        let hints = hints(&request.inputs);
+        let hints = hints(&request.inputs)?;
         let wanted = request.metric.as_deref().or(hints.metric.as_deref());
-        let runs = read_all(&request.inputs, wanted, &request.map)?;
+        let Found { runs, mut notes } = read_all(&request.inputs, wanted, &request.map)?;
         let metric = metric(request, &hints, &runs)?;
         let own = hints.metric.as_ref() == Some(&metric);
         let at = request.at.or(hints.at.filter(|_| own)).unwrap_or(At::Last);
         let hinted = Hints { goal: hints.goal.filter(|_| own), ..hints.clone() };
         let judged = direction(&metric, &runs, request.goal, &hinted)?;
         refuse_best_without_direction(at, &judged)?;
-        let (arms, notes) = arms::group(runs, &request.inputs)?;
+        let primary = hints.metric.clone().or_else(|| default_metric(&runs).ok()).filter(|p| *p != metric);
+        let (metric, chooser) = held_out_choice(metric, at, &runs)?;
+        let (arms, more) = arms::group(runs, &request.inputs)?;
+        notes.extend(more);
         let baseline = baseline(&arms, request.baseline.as_deref(), &hints)?;
-        Ok(Study { arms, metric, judged, at, baseline, notes })
+        Ok(Study { arms, metric, judged, at, baseline, primary, chooser, notes })
     }
 
     /// Measures, tests and judges the arms.
     pub fn report(&self, request: &Request) -> Result<Report, AnalysisError> {
-        let Study { arms, metric, judged: Judged { goal, why_not }, at, baseline, notes } = self;
+        let Study { arms, metric, judged: Judged { goal, why_not }, at, baseline, .. } = self;
         let (goal, at, baseline) = (*goal, *at, *baseline);
         self.refuse_best_of_last(at)?;
-        let summaries = summaries(arms, metric, at, goal)?;
-        let contrasts = contrasts(&summaries, baseline, goal, request.margin);
-        let mut notes = notes.clone();
+        let (summaries, damages) = self.summaries()?;
+        let (step, test_images) = self.grid(&summaries);
+        let unjudged = if why_not.is_empty() { self.hindsight() } else { why_not.clone() };
+        let question = Question { goal, margin: request.margin, step, unjudged: unjudged.clone() };
+        let contrasts = contrasts(&summaries, baseline, &question);
+        let mut notes = Vec::new();
+        if !unjudged.is_empty() {
+            let help = if why_not.is_empty() { "" } else { SAY_GOAL };
+            notes.push(format!("no verdicts: {unjudged}; {help}").trim_end_matches([' ', ';']).into());
+        }
+        notes.extend(damages);
+        notes.extend(self.notes.iter().cloned());
         notes.extend(summaries.iter().filter_map(survivors));
         notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
-        notes.extend(general_notes(&summaries, at));
-        if !why_not.is_empty() {
-            notes.insert(0, format!("no verdicts: {why_not}; {SAY_GOAL}"));
-        }
+        notes.extend(general_notes(self));
+        notes.extend(sampling_error(&summaries[baseline], test_images));
         let settings: Vec<&Settings> = arms.iter().map(|arm| &arm.settings).collect();
         Ok(Report {
             metric: metric.clone(),
             goal,
-            unjudged: why_not.clone(),
+            unjudged,
             at,
             margin: request.margin,
+            primary: self.primary.clone(),
+            step,
+            test_images,
             differences: differences(&settings),
             arms: summaries,
             baseline,
             contrasts,
             notes,
         })
+    }
+
+    /// Why a maximum over the measurements of a run is not judged: it flatters noisy arms, unless the
+    /// step was chosen on other images.
+    fn hindsight(&self) -> String {
+        if self.at != At::Best || self.chooser.is_some() {
+            return String::new();
+        }
+        format!(
+            "the best measurement of a run is chosen by its own value, which flatters noisy arms; \
+             --at last, or `{}{VALIDATION}` in the runs (dataset.validation) to choose by",
+            self.metric
+        )
+    }
+
+    /// The step of the values, as the runs declare it or as the values show; and the images of an accuracy.
+    fn grid(&self, summaries: &[Summary]) -> (Option<f64>, Option<f64>) {
+        let runs = self.arms.iter().flat_map(|arm| &arm.runs);
+        let meanings: Vec<_> = runs.filter_map(|run| run.meaning(&self.metric)).collect();
+        let declared = meanings.iter().filter_map(|m| m.step).reduce(f64::max);
+        let in_percent = meanings.iter().all(|m| m.unit == "%");
+        let images = declared.filter(|_| in_percent).map(|step| (100.0 / step).round());
+        let values = || summaries.iter().flat_map(|arm| arm.values.iter().copied()).collect::<Vec<_>>();
+        (declared.or_else(|| stats::common_step(&values())), images)
+    }
+
+    /// Reads the metric of every run and summarises every arm; and the runs that cannot be read.
+    fn summaries(&self) -> Result<(Vec<Summary>, Vec<String>), AnalysisError> {
+        let Study { arms, metric, judged: Judged { goal, .. }, at, chooser, .. } = self;
+        let runs: Vec<&Run> = arms.iter().flat_map(|arm| &arm.runs).collect();
+        // A table that cannot be read is the damage of its run alone.
+        let read = |name: &str| -> Vec<Result<Option<Series>, AnalysisError>> {
+            runs.par_iter().map(|run| run.series(name)).collect()
+        };
+        let read_series = read(metric);
+        let mut damages = damaged(&runs, &read_series);
+        let series: Vec<Option<Series>> = read_series.iter().map(|s| s.clone().ok().flatten()).collect();
+        let nowhere = series.iter().all(Option::is_none);
+        if nowhere && runs.iter().all(|run| run.meaning(metric).is_none()) {
+            return Err(unknown_metric(&runs.into_iter().cloned().collect::<Vec<_>>(), metric));
+        }
+        if let At::Step(step) = *at
+            && !series.iter().flatten().flatten().any(|(s, _)| *s == step)
+        {
+            return Err(unknown_step(metric, step, &series));
+        }
+        let choosers: Vec<Option<Series>> = match chooser {
+            Some(name) => read(name).into_iter().map(|s| s.ok().flatten()).collect(),
+            None => vec![None; runs.len()],
+        };
+        let mut rest = read_series.iter().zip(&choosers);
+        let summary = |arm: &Arm| {
+            let reading = |run: &Run| {
+                let (series, chooser) = rest.next().expect("one per run");
+                let value = match series {
+                    Err(_) => Err(Absence::Unreadable),
+                    Ok(series) => value(run, series.as_ref(), chooser.as_ref(), *at, *goal),
+                };
+                Reading { seed: run.seed.clone(), value }
+            };
+            let readings = arm.runs.iter().map(reading).collect();
+            Summary { data: arm.data(), ..Summary::new(&arm.label, &arm.name, readings) }
+        };
+        let summaries = arms.iter().map(summary).collect();
+        if damages.len() == runs.len() {
+            let first = damages.swap_remove(0);
+            return Err(AnalysisError::new(first).help("no run can be read"));
+        }
+        Ok((summaries, damages))
     }
 
     fn refuse_best_of_last(&self, at: At) -> Result<(), AnalysisError> {
@@ -188,45 +295,4 @@ fn baseline(arms: &[Arm], wanted: Option<&str>, hints: &Hints) -> Result<usize, 
             Err(AnalysisError::new(message).help(format!("write one of: {}", list.join(", "))))
         }
     }
-}
-
-/// Reads the metric of every run and summarises every arm.
-fn summaries(arms: &[Arm], metric: &str, at: At, goal: Direction) -> Result<Vec<Summary>, AnalysisError> {
-    let runs: Vec<&Run> = arms.iter().flat_map(|arm| &arm.runs).collect();
-    let read: Result<Vec<Option<Series>>, _> = runs.par_iter().map(|run| run.series(metric)).collect();
-    let mut series = read?;
-    if series.iter().all(Option::is_none) {
-        let runs: Vec<Run> = runs.into_iter().cloned().collect();
-        return Err(unknown_metric(&runs, metric));
-    }
-    if let At::Step(step) = at
-        && !series.iter().flatten().flatten().any(|(s, _)| *s == step)
-    {
-        return Err(unknown_step(metric, step, &series));
-    }
-    let mut rest = series.drain(..);
-    let readings: Vec<Vec<Reading>> = arms
-        .iter()
-        .map(|arm| {
-            arm.runs.iter().zip(&mut rest).map(|(run, s)| reading(run, s.as_ref(), at, goal)).collect()
-        })
-        .collect();
-    Ok(arms.par_iter().zip(readings).map(|(arm, readings)| Summary::new(arm, readings)).collect())
-}
-
-fn reading(run: &Run, series: Option<&Series>, at: At, goal: Direction) -> Reading {
-    Reading { seed: run.seed.clone(), value: value(run, series, at, goal) }
-}
-
-fn general_notes(arms: &[Summary], at: At) -> Vec<String> {
-    let mut notes = Vec::new();
-    if arms.len() == 1 {
-        notes.push("there is one arm only: nothing to compare it with".into());
-    }
-    if at == At::Best {
-        notes.push(
-            "the best measurement of a run is chosen by its own value, which flatters noisy arms".into(),
-        );
-    }
-    notes
 }

@@ -6,7 +6,7 @@ use super::{
     error::AnalysisError,
     runs::{Run, Series},
 };
-use crate::results::RunState;
+use crate::results::{RunState, meanings::VALIDATION};
 pub use crate::sweep::At;
 
 /// Why a run adds no value to its arm.
@@ -20,14 +20,22 @@ pub enum Absence {
     Failed,
     /// Stopped or still running.
     Unfinished,
+    /// Its files are damaged.
+    Unreadable,
     /// It lacks the metric, or the step, or the value is not finite.
     NoValue,
 }
 
 impl Absence {
     /// All of them.
-    pub const ALL: [Absence; 5] =
-        [Absence::Diverged, Absence::Collapsed, Absence::Failed, Absence::Unfinished, Absence::NoValue];
+    pub const ALL: [Absence; 6] = [
+        Absence::Diverged,
+        Absence::Collapsed,
+        Absence::Failed,
+        Absence::Unfinished,
+        Absence::Unreadable,
+        Absence::NoValue,
+    ];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -36,28 +44,49 @@ impl Absence {
             Absence::Collapsed => "collapsed",
             Absence::Failed => "failed",
             Absence::Unfinished => "unfinished",
+            Absence::Unreadable => "unreadable",
             Absence::NoValue => "without a value",
         }
+    }
+
+    /// Whether the run broke down: an outcome, worse than any value. Others are missing.
+    pub fn is_breakdown(self) -> bool {
+        matches!(self, Absence::Diverged | Absence::Collapsed)
     }
 }
 
 /// The value of one run, or why it has none. A run that did not end well has no last and no best
-/// value; what it measured at a step that it did reach stands.
-pub fn value(run: &Run, series: Option<&Series>, at: At, goal: Direction) -> Result<f64, Absence> {
+/// value; what it measured at a step that it did reach stands. The best measurement is that of `chooser`,
+/// where there is one: another series that says which step counts.
+pub fn value(
+    run: &Run,
+    series: Option<&Series>,
+    chooser: Option<&Series>,
+    at: At,
+    goal: Direction,
+) -> Result<f64, Absence> {
     let absence = match run.state {
+        _ if run.damage.is_some() => return Err(Absence::Unreadable),
         RunState::Done => None,
         RunState::Diverged => Some(Absence::Diverged),
         RunState::Collapsed => Some(Absence::Collapsed),
         RunState::Failed => Some(Absence::Failed),
+        RunState::Unreadable => Some(Absence::Unreadable),
         _ => Some(Absence::Unfinished),
     };
     match (absence, at) {
         (Some(absence), At::Last | At::Best) => Err(absence),
         (absence, at) => series
-            .and_then(|series| pick(series, at, goal))
+            .and_then(|series| pick(series, chooser_step(chooser, at, goal).unwrap_or(at), goal))
             .filter(|value| value.is_finite())
             .ok_or(absence.unwrap_or(Absence::NoValue)),
     }
+}
+
+/// The step at which the chooser is best.
+fn chooser_step(chooser: Option<&Series>, at: At, goal: Direction) -> Option<At> {
+    let finite = chooser.filter(|_| at == At::Best)?.iter().filter(|(_, value)| value.is_finite());
+    finite.min_by(|a, b| goal.better_first(a.1, b.1)).map(|(step, _)| At::Step(*step))
 }
 
 fn pick(series: &Series, at: At, goal: Direction) -> Option<f64> {
@@ -65,15 +94,39 @@ fn pick(series: &Series, at: At, goal: Direction) -> Option<f64> {
 }
 
 /// The metric to compare when none is named: the first top-1 accuracy of a linear probe on the
-/// target encoder that every finished run has.
+/// target encoder that every finished run has; what the runs declare, where none has finished.
 pub fn default_metric(runs: &[Run]) -> Result<String, AnalysisError> {
-    let finished: Vec<&Run> = runs.iter().filter(|r| r.state == RunState::Done).collect();
+    let finished: Vec<&Run> =
+        runs.iter().filter(|r| r.state == RunState::Done && r.damage.is_none()).collect();
     let candidates = finished.first().map_or(Vec::new(), |run| run.headlines());
     let common = candidates.into_iter().find(|name| finished.iter().all(|r| r.headlines().contains(name)));
-    common.map(String::from).ok_or_else(|| {
+    let declared = || runs.iter().filter(|_| finished.is_empty()).find_map(Run::declared_headline);
+    common.map(String::from).or_else(declared).ok_or_else(|| {
         let message = "no linear probe `top1` on `target` is in all finished runs; say --metric";
         AnalysisError::new(message).help(format!("there are: {}", available(runs).join(", ")))
     })
+}
+
+/// The metric whose values count and, if the step of the best measurement can be chosen on held-out images,
+/// the metric that chooses it.
+pub fn held_out_choice(
+    metric: String,
+    at: At,
+    runs: &[Run],
+) -> Result<(String, Option<String>), AnalysisError> {
+    if at != At::Best {
+        return Ok((metric, None));
+    }
+    let plain = metric.strip_suffix(VALIDATION).unwrap_or(&metric).to_owned();
+    let chooser = format!("{plain}{VALIDATION}");
+    let finished: Vec<&Run> =
+        runs.iter().filter(|r| r.state == RunState::Done && r.damage.is_none()).collect();
+    let has_both = |run: &&Run| -> Result<bool, AnalysisError> {
+        Ok(run.has_named_metrics() && run.series(&plain)?.is_some() && run.series(&chooser)?.is_some())
+    };
+    let both: Vec<bool> = finished.iter().map(has_both).collect::<Result<_, _>>()?;
+    let chosen = !both.is_empty() && both.into_iter().all(|b| b);
+    Ok(if chosen { (plain, Some(chooser)) } else { (metric, None) })
 }
 
 /// No run has the metric that was asked for.

@@ -1,5 +1,6 @@
 //! Comparison of finished runs: which arm is better, how sure is that, and what would make it
-//! surer. Imports `results` and words of `sweep` only: no tensors, no printing.
+//! surer. Imports `results`, words of `sweep`, and what `config` knows of settings:
+//! no tensors, no printing.
 //!
 //! ```text
 //! folders, CSV files -> runs -> arms (one configuration, many seeds) -> summaries -> contrasts -> report
@@ -11,20 +12,24 @@ mod contrast;
 mod direction;
 mod error;
 mod metric;
+mod notes;
+mod pairing;
 pub mod render;
 mod runs;
 pub mod settings;
 pub mod stats;
 mod summary;
+mod tested;
 mod verdict;
 
 pub use arms::Arm;
 pub use compare::{Report, Request, Study, compare};
-pub use contrast::Contrast;
+pub use contrast::{Contrast, Question, judged};
 pub use direction::Judged;
 pub use error::AnalysisError;
 pub use metric::{Absence, At};
 pub use runs::{ColumnMap, Run, Series, SweepRun, SweepTable, is_sweep};
 pub use settings::SettingDifference;
 pub use summary::{Reading, Summary};
+pub use tested::Test;
 pub use verdict::Verdict;

@@ -4,17 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-/// Settings that cannot change a result, or that name a run: no part of an arm's identity.
-const NO_PART_OF_AN_ARM: [&str; 8] = [
-    "version",
-    "name",
-    "seed",
-    "device",
-    "train.log_every",
-    "train.checkpoint_every",
-    "dataset.path",
-    "dataset.download",
-];
+use crate::config::cosmetic_paths;
+
+/// Settings that name a run or its file: no part of an arm's identity.
+const NAMES: [&str; 3] = ["version", "name", "seed"];
 
 /// What a table shows for a setting that an arm does not have.
 pub const ABSENT: &str = "-";
@@ -31,17 +24,34 @@ impl Settings {
         Settings(all)
     }
 
-    /// The settings of a configuration that make its arm.
+    /// The settings of a configuration that make its arm: those that can change a result.
     pub fn of(configuration: &Value) -> Self {
-        let Settings(mut all) = Settings::all(configuration);
-        all.retain(|(path, _)| !NO_PART_OF_AN_ARM.contains(&path.as_str()));
+        let Settings(mut all) = Settings::all(&decisive(configuration));
+        all.retain(|(path, _)| !NAMES.contains(&path.as_str()));
         Settings(all)
     }
 }
 
-/// Whether a setting can change a result.
-pub fn decides(path: &str) -> bool {
-    path == "seed" || !NO_PART_OF_AN_ARM.contains(&path)
+/// A configuration without the settings that cannot change a result.
+fn decisive(configuration: &Value) -> Value {
+    let mut decisive = configuration.clone();
+    for path in cosmetic_paths(configuration) {
+        let (owner, name) = path.rsplit_once('.').unwrap_or(("", &path));
+        let pointer = if owner.is_empty() { String::new() } else { format!("/{}", owner.replace('.', "/")) };
+        if let Some(Value::Object(section)) = decisive.pointer_mut(&pointer) {
+            section.shift_remove(name);
+        }
+    }
+    decisive
+}
+
+/// Paths of the settings, as [`Settings::all`] names them, that can change a result.
+pub fn deciding(configuration: &Value) -> HashSet<String> {
+    let Settings(all) = Settings::all(&decisive(configuration));
+    all.into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| path == "seed" || !NAMES.contains(&path.as_str()))
+        .collect()
 }
 
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {

@@ -1,7 +1,6 @@
 //! One arm in numbers.
 
 use super::{
-    arms::Arm,
     metric::Absence,
     stats::{self, Interval},
 };
@@ -22,6 +21,8 @@ pub struct Summary {
     pub label: String,
     /// Name of the experiment.
     pub name: String,
+    /// Fingerprint of the data that its runs are judged on; empty where unknown.
+    pub data: String,
     /// One per run.
     pub readings: Vec<Reading>,
     /// Values of the runs that have one.
@@ -36,8 +37,6 @@ pub struct Summary {
     pub median: f64,
     /// Interquartile mean.
     pub iqm: f64,
-    /// 95 % interval of the mean.
-    pub interval: Option<Interval>,
     /// Smallest value.
     pub min: f64,
     /// Largest value.
@@ -45,23 +44,29 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Summarises the readings of `arm`.
-    pub fn new(arm: &Arm, readings: Vec<Reading>) -> Self {
+    /// Summarises the readings of an arm.
+    pub fn new(label: &str, name: &str, readings: Vec<Reading>) -> Self {
         let x: Vec<f64> = readings.iter().filter_map(|r| r.value.ok()).collect();
         Summary {
-            label: arm.label.clone(),
-            name: arm.name.clone(),
+            label: label.into(),
+            name: name.into(),
+            data: String::new(),
             readings,
             mean: stats::mean(&x),
             std: stats::std_dev(&x),
             standard_error: stats::standard_error(&x),
             median: stats::median(&x),
             iqm: stats::iqm(&x),
-            interval: stats::mean_interval(&x),
             min: x.iter().copied().fold(f64::NAN, f64::min),
             max: x.iter().copied().fold(f64::NAN, f64::max),
             values: x,
         }
+    }
+
+    /// 95 % interval of the mean; none for fewer than two values, and none where runs broke down: the
+    /// survivors are no sample of the arm. `step` is that of the grid of the values.
+    pub fn interval(&self, step: Option<f64>) -> Option<Interval> {
+        if self.broken() > 0 { None } else { stats::mean_interval(&self.values, stats::grid_variance(step)) }
     }
 
     /// How many runs have no value for this reason.
@@ -71,28 +76,37 @@ impl Summary {
 
     /// How many runs broke down: diverged or collapsed.
     pub fn broken(&self) -> usize {
-        self.absent(Absence::Diverged) + self.absent(Absence::Collapsed)
+        self.readings.iter().filter(|r| r.value.is_err_and(Absence::is_breakdown)).count()
+    }
+
+    /// Runs with an outcome: a value, or a breakdown.
+    pub fn judged(&self) -> usize {
+        self.values.len() + self.broken()
     }
 
     /// `4/5 (1 diverged)`, or the plain count if every run has a value.
     pub fn count(&self) -> String {
         let (n, all) = (self.values.len(), self.readings.len());
-        let whys = Absence::ALL;
-        let missing = whys.map(|why| (self.absent(why), why.name()));
-        let words: Vec<String> =
-            missing.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
+        let words = self.absences(|_| true);
         if words.is_empty() { n.to_string() } else { format!("{n}/{all} ({})", words.join(", ")) }
     }
 
-    /// The value of a seed.
-    pub fn of_seed(&self, seed: &str) -> Option<f64> {
-        self.readings.iter().find(|r| r.seed.as_deref() == Some(seed))?.value.ok()
+    /// `incomplete: 2 of 8 failed, run them again`; empty if every run has an outcome.
+    pub fn incomplete(&self) -> String {
+        let words = self.absences(|why| !why.is_breakdown());
+        let again = if self.absent(Absence::Failed) > 0 { ", run them again" } else { "" };
+        if words.is_empty() {
+            return String::new();
+        }
+        let (first, rest) = words[0].split_once(' ').unwrap_or((&words[0], ""));
+        let more: String = words[1..].iter().map(|w| format!(", {w}")).collect();
+        format!("incomplete: {first} of {} {rest}{more}{again}", self.readings.len())
     }
 
-    /// Seeds of all its runs, sorted; none if a run does not tell.
-    pub fn seeds(&self) -> Option<Vec<&str>> {
-        let mut seeds: Vec<&str> = self.readings.iter().map(|r| r.seed.as_deref()).collect::<Option<_>>()?;
-        seeds.sort_unstable();
-        Some(seeds)
+    /// How many runs have no value, by reason: `1 diverged`.
+    fn absences(&self, counts: impl Fn(Absence) -> bool) -> Vec<String> {
+        let missing =
+            Absence::ALL.into_iter().filter(|why| counts(*why)).map(|why| (self.absent(why), why.name()));
+        missing.filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect()
     }
 }

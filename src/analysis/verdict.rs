@@ -1,11 +1,10 @@
 //! What a comparison comes to.
 
-use ijepa_registry::metric::Direction;
-
 use super::{
-    contrast::Contrast,
+    contrast::{Contrast, FEWEST, Question},
     stats::{self, ALPHA},
     summary::Summary,
+    tested::Test,
 };
 
 /// The verdict on an arm.
@@ -13,7 +12,7 @@ use super::{
 pub enum Verdict {
     /// Different from the baseline, in the good direction.
     Better,
-    /// Different from the baseline, in the bad direction; or every run diverged or collapsed.
+    /// Different from the baseline, in the bad direction.
     Worse,
     /// Within the margin of the baseline.
     Equivalent,
@@ -21,7 +20,7 @@ pub enum Verdict {
     Inconclusive,
     /// Too few runs for any answer.
     Underpowered,
-    /// No answer is asked for: nothing says what would be better.
+    /// No answer is asked for, or none is fair.
     Unjudged,
 }
 
@@ -41,73 +40,114 @@ impl Verdict {
 
 /// Judges a contrast by its adjusted p-values. Equivalence comes first: a difference shown to be
 /// smaller than the margin does not matter, however certain it is.
-pub(super) fn judge(c: &Contrast, arm: &Summary, goal: Direction, margin: Option<f64>) -> (Verdict, String) {
-    if !goal.decides() {
-        return (Verdict::Unjudged, "no direction is good".into());
+pub(super) fn judge(c: &Contrast, baseline: &Summary, arm: &Summary, question: &Question) -> Verdict {
+    if !question.goal.decides() || !question.unjudged.is_empty() || other_data(baseline, arm) {
+        return Verdict::Unjudged;
     }
-    if all_broken(c, arm) {
-        let why = format!("every run diverged or collapsed ({} of {0})", arm.readings.len());
-        return (Verdict::Worse, why);
+    if c.p.is_nan() || !c.enough() {
+        return Verdict::Underpowered;
     }
-    if let Some((margin, p)) = margin.zip(c.p_equivalence).filter(|(_, p)| *p <= ALPHA) {
-        return (Verdict::Equivalent, format!("the difference is within ±{margin} (TOST p {})", digits(p)));
+    if c.p_equivalence.is_some_and(|p| p <= ALPHA) {
+        return Verdict::Equivalent;
     }
     if c.p_holm <= ALPHA {
-        let better = goal.oriented(c.difference.estimate) > 0.0;
-        return (if better { Verdict::Better } else { Verdict::Worse }, grounds(c));
+        return if c.lean > 0.0 { Verdict::Better } else { Verdict::Worse };
     }
-    if c.p.is_nan() || c.too_few() {
-        return (Verdict::Underpowered, limits(c));
-    }
-    (Verdict::Inconclusive, lack(c, margin))
+    if c.too_few() { Verdict::Underpowered } else { Verdict::Inconclusive }
 }
 
-/// A run that broke down is worse than any value; this needs no spread.
-fn all_broken(c: &Contrast, arm: &Summary) -> bool {
-    arm.broken() == arm.readings.len() && !c.baseline_values.is_empty()
+/// Whether both arms are known to be judged on different data.
+fn other_data(baseline: &Summary, arm: &Summary) -> bool {
+    let known = !baseline.data.is_empty() && !arm.data.is_empty();
+    known && baseline.data != arm.data
+}
+
+/// The verdict in a sentence.
+pub(super) fn explain(c: &Contrast, baseline: &Summary, arm: &Summary, question: &Question) -> String {
+    match c.verdict {
+        Verdict::Unjudged if other_data(baseline, arm) => {
+            "it is judged on other data than the baseline".into()
+        }
+        Verdict::Unjudged => question.unjudged.clone(),
+        Verdict::Equivalent => {
+            let (margin, p) = (question.margin.unwrap_or_default(), c.p_equivalence.unwrap_or(f64::NAN));
+            format!("the difference is within ±{margin} (TOST, p {})", digits(p))
+        }
+        Verdict::Better | Verdict::Worse => grounds(c),
+        Verdict::Underpowered => limits(c),
+        Verdict::Inconclusive => lack(c, question.margin),
+    }
 }
 
 fn grounds(c: &Contrast) -> String {
-    let test = if c.paired() { "paired t" } else { "Welch t" };
-    let p = digits(c.p_holm);
+    let p = format!("{}, p {} after Holm", test(c), digits(c.p_holm));
+    let (low, high) = c.interval();
     if c.too_few() {
-        format!("{test}, p {p}; rests on normal values: {}", limits(c))
+        format!("{p}; rests on normal values: {}", limits(c))
+    } else if low <= 0.0 && high >= 0.0 {
+        format!(
+            "{p}; its interval holds 0, because Holm counts fewer comparisons once the clearer ones are decided"
+        )
     } else {
-        format!("{test}, p {p} after Holm")
+        p
     }
+}
+
+/// The test and what it was applied to.
+fn test(c: &Contrast) -> String {
+    let name = match c.test {
+        Test::PairedT => return "paired t".into(),
+        Test::WelchT => return "Welch t".into(),
+        Test::SignedRank => "exact signed ranks",
+        Test::RankSum => "exact rank sum",
+    };
+    format!("{name}, {}", if c.broken() { "broken runs are worst" } else { "equal values have no t test" })
 }
 
 /// What this many runs cannot show.
 fn limits(c: &Contrast) -> String {
-    let (n, m) = (c.baseline_values.len(), c.values.len());
+    let (n, m) = c.judged;
     if n == 0 || m == 0 {
-        return format!("no values to compare ({n} of the baseline, {m} of the arm)");
-    }
-    if c.paired() {
-        let needed = stats::pairs_for_exact();
-        let floor = digits(c.floor());
-        return format!(
-            "with {m} paired seeds an exact sign-flip test cannot go below p {floor}; {needed} seeds are needed"
-        );
+        return format!("no outcome to compare ({n} of the baseline, {m} of the arm)");
     }
     if n == 1 && m == 1 {
         return "one run per arm shows no spread; 6 paired seeds are needed".into();
     }
+    if !c.enough() {
+        let there = if c.paired() { format!("{m} pairs are") } else { format!("{n} and {m} runs are") };
+        let wanted = if c.paired() { "pairs" } else { "runs in either arm" };
+        return format!("{there} too few: no verdict below {FEWEST} {wanted}");
+    }
+    let tests = if c.test.is_exact() { c.tests } else { 1 };
+    let among = if tests > 1 { format!(" in {tests} comparisons") } else { String::new() };
+    let floor = digits(c.floor() * tests as f64);
+    if c.paired() {
+        let needed = stats::pairs_for_exact(tests);
+        return format!(
+            "with {m} paired seeds an exact sign-flip test{among} cannot go below p {floor}; {needed} seeds are needed"
+        );
+    }
+    let needed = stats::runs_for_exact(tests);
     format!(
-        "with {n} and {m} runs an exact permutation test cannot go below p {}; 4 runs per arm are needed",
-        digits(c.floor())
+        "with {n} and {m} runs an exact permutation test{among} cannot go below p {floor}; {needed} runs per arm are needed"
     )
 }
 
 /// What is missing for an answer.
 fn lack(c: &Contrast, margin: Option<f64>) -> String {
-    let unit = if c.paired() { "paired seeds" } else { "runs per arm" };
-    let needed = match c.seeds_needed {
-        Some(n) => format!("if the effect is real, {n} {unit} give 80 % power"),
-        None => "no effect to plan for".into(),
+    let runs = if c.paired() {
+        format!("these {} pairs", c.judged.1)
+    } else {
+        format!("these {} and {} runs", c.judged.0, c.judged.1)
     };
-    let margin = if margin.is_none() { "; --margin would allow `equivalent`" } else { "" };
-    format!("p {} after Holm; {needed}{margin}", digits(c.p_holm))
+    let detectable = c.detectable();
+    let power = if detectable.is_finite() {
+        format!("; {runs} find a difference of {} or more with 80 % power", super::render::short(detectable))
+    } else {
+        String::new()
+    };
+    let margin = if margin.is_none() && !c.broken() { "; --margin would allow `equivalent`" } else { "" };
+    format!("{}, p {} after Holm{power}{margin}", test(c), digits(c.p_holm))
 }
 
 /// `= 0.031`: two significant digits, or an upper bound.
@@ -115,6 +155,6 @@ fn digits(p: f64) -> String {
     if p < 1e-4 {
         return "< 0.0001".into();
     }
-    let rounded: f64 = format!("{p:.1e}").parse().unwrap_or(p);
+    let rounded: f64 = format!("{:.1e}", p.min(1.0)).parse().unwrap_or(p);
     format!("= {rounded}")
 }

@@ -7,7 +7,7 @@ use ijepa_registry::metric::Direction;
 
 use super::{Exit, judging::Judging, out};
 use crate::{
-    analysis::{self, AnalysisError, ColumnMap, Report, Request, Verdict, render},
+    analysis::{self, AnalysisError, ColumnMap, Contrast, Report, Request, Verdict, render},
     results::{
         columns::{ARMS, COMPARISONS},
         write_atomic,
@@ -15,20 +15,26 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Runs that differ only in their seed are one arm. The first arm is the baseline.
+Runs that differ only in their seed are one arm. The first arm is the baseline. A run that diverged or
+collapsed is worse than any value. docs/statistics.md describes tests, columns and verdicts.
+
+CSV files of other programs: one row per run (seed=), one per step (seed= step=), one file per run (names
+such as base_seed0.csv tell arm and seed), or a chart with a column per run. A column `state` tells how runs
+ended; semicolons, tabs and decimal commas are understood.
 
 Examples:
   ijepa-run compare results                                   every run in the folder
   ijepa-run compare results --baseline baseline --margin 0.5  what is within half a point?
   ijepa-run compare results/sweeps/mask-count-50b96436e11e    the arms of a sweep, by its metric
   ijepa-run compare before after --fail-on worse              same experiments, two programs
-  ijepa-run compare results --metric loss --at best           losses should fall
-  ijepa-run compare a.csv b.csv --map metric=acc seed=seed    files of other programs
+  ijepa-run compare results --metric loss                     which loss is lowest?
+  ijepa-run compare a.csv b.csv --map metric=acc seed=seed --goal higher
+                                                              files of other programs
 
 Exit codes:
   0  compared
   2  usage error: no runs, unknown metric, a file that cannot be read
-  4  --fail-on worse, and an arm is worse";
+  4  --fail-on worse, and an arm is worse, or more of its runs broke down than of the baseline's";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -41,7 +47,7 @@ pub(crate) struct CompareArgs {
     /// Which direction is good, where the runs do not say: needed for verdicts on columns of other programs.
     #[arg(long, value_name = "higher|lower")]
     goal: Option<Direction>,
-    /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=.
+    /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=, state= (finished, crashed ...).
     #[arg(long, value_name = "KEY=COLUMN", num_args = 1..)]
     map: Vec<String>,
     /// Form of the output.
@@ -50,7 +56,7 @@ pub(crate) struct CompareArgs {
     /// Also write arms.csv and comparisons.csv into this folder.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Exit with code 4 if any arm gets this verdict.
+    /// Exit with code 4 if any arm is worse, or breaks down more often than the baseline.
     #[arg(long, value_enum, value_name = "worse")]
     fail_on: Option<FailOn>,
 }
@@ -89,8 +95,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Exit {
         ));
         return Exit::Config;
     }
-    let printed = out::stdout(&text(&report, args.format));
-    if args.fail_on.is_some() && report.contrasts.iter().any(|c| c.verdict == Verdict::Worse) {
+    let text = text(&report, args.format);
+    let printed = if matches!(args.format, Format::Csv) { out::data(&text) } else { out::stdout(&text) };
+    let fails = |c: &Contrast| c.verdict == Verdict::Worse || c.unstable.is_some();
+    if args.fail_on.is_some() && report.contrasts.iter().any(fails) {
         return Exit::Worse;
     }
     printed

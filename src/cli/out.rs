@@ -1,13 +1,24 @@
 //! Printing that survives a closed pipe: `ijepa-run components | head -1` is no error.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use super::Exit;
+use crate::results::escape::lines;
 
-/// Prints results on standard output.
+/// Prints results on standard output, with control characters spelled out.
 pub(crate) fn stdout(text: &str) -> Exit {
+    bytes(lines(text).as_bytes())
+}
+
+/// Prints text that a program reads as it is; a person at a terminal gets it with control characters spelled
+/// out.
+pub(crate) fn data(text: &str) -> Exit {
+    if std::io::stdout().is_terminal() { stdout(text) } else { bytes(text.as_bytes()) }
+}
+
+fn bytes(bytes: &[u8]) -> Exit {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Exit::Done,
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
         Err(_) => Exit::Failed,
@@ -17,7 +28,7 @@ pub(crate) fn stdout(text: &str) -> Exit {
 /// Prints one message for the user on standard error.
 pub(crate) fn stderr(text: &str) {
     // Nobody is left to tell if this fails.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines(text));
 }
 
 /// Rows under their heads, columns aligned, two spaces in front of each.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     results::{RunState, Standing},
-    sweep::{ArmSeries, Decision, EarlyTermination, Plan},
+    sweep::{ArmSeries, Decision, EarlyTermination, Plan, PlannedRun},
 };
 
 /// The arms still in the race, and what has been decided so far.
@@ -58,14 +58,20 @@ impl<'a> Race<'a> {
         ended
     }
 
-    /// Means over seeds up to `epoch`. None if a run of the arm has failed and will be tried again: the
-    /// arm is neither judged nor counted, because another attempt must not change a decision.
+    /// Means over the sound seeds up to `epoch`, and how many have broken down. None if a run of the arm has
+    /// failed and will be tried again: the arm is neither judged nor counted, because another attempt must
+    /// not change a decision.
     fn series(&self, arm: &str, epoch: u64, standings: &[&mut Standing]) -> Option<ArmSeries> {
         let of_arm = || self.plan.runs.iter().zip(standings).filter(|(run, _)| run.arm == arm);
         if of_arm().any(|(_, standing)| standing.state() == RunState::Failed) {
             return None;
         }
-        let sound = of_arm().filter(|(_, standing)| !standing.state().is_broken());
+        // What breaks after the rung must not change a decision that was taken there.
+        let broke = |(run, standing): &(&PlannedRun, &&mut Standing)| {
+            standing.state().is_broken() && !standing.has_reached(epoch, run.experiment.train.epochs)
+        };
+        let broken = of_arm().filter(|pair| broke(pair)).count();
+        let sound = of_arm().filter(|pair| !broke(pair));
         let measured = sound.flat_map(|(_, standing)| standing.measurements(&self.rule.metric.name));
         let mut by_epoch: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for (at, value) in measured.map(|m| (m.epoch, m.value)) {
@@ -74,7 +80,7 @@ impl<'a> Race<'a> {
             }
         }
         let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-        let kept = of_arm().any(|(run, _)| run.is_baseline());
-        Some(ArmSeries { arm: arm.to_owned(), values: by_epoch.values().map(mean).collect(), kept })
+        let kept = self.plan.baseline() == Some(arm);
+        Some(ArmSeries { arm: arm.to_owned(), values: by_epoch.values().map(mean).collect(), broken, kept })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -16,7 +16,7 @@ use super::{
     sweep::cores,
 };
 use crate::{
-    analysis::settings::{SettingDifference, Settings, decides, differences},
+    analysis::settings::{SettingDifference, Settings, deciding, differences},
     bench::{CostMemory, Rates},
     config::Experiment,
     results::{EXPERIMENT, RunState, Standing, read},
@@ -59,12 +59,26 @@ pub(crate) struct Neighbour {
     pub run_id: String,
     /// All settings that differ, also those that cannot change a result.
     pub differences: Vec<SettingDifference>,
+    /// Those that can.
+    deciding: HashSet<String>,
 }
 
 impl Neighbour {
     /// Settings in which it differs and that can change a result.
     pub fn decisive(&self) -> impl Iterator<Item = &SettingDifference> {
-        self.differences.iter().filter(|d| decides(&d.path))
+        self.differences.iter().filter(|d| self.deciding.contains(&d.path))
+    }
+}
+
+/// The settings of a configuration, and which of them can change a result.
+struct Stored {
+    settings: Settings,
+    deciding: HashSet<String>,
+}
+
+impl Stored {
+    fn of(configuration: &serde_json::Value) -> Self {
+        Stored { settings: Settings::all(configuration), deciding: deciding(configuration) }
     }
 }
 
@@ -72,7 +86,7 @@ impl Neighbour {
 pub(crate) struct Earlier {
     output: PathBuf,
     names: Vec<String>,
-    read: RefCell<HashMap<String, Option<Rc<Settings>>>>,
+    read: RefCell<HashMap<String, Option<Rc<Stored>>>>,
 }
 
 impl Earlier {
@@ -93,20 +107,22 @@ impl Earlier {
         let mut candidates: Vec<(_, &String)> = others.filter_map(|n| Some((distance(n)?, n))).collect();
         candidates.sort();
         candidates.truncate(MOST_READ);
-        let planned = Settings::all(&experiment.resolved());
+        let planned = Stored::of(&experiment.resolved());
         let compared = candidates.into_iter().filter_map(|(_, run_id)| {
             let earlier = self.settings(run_id)?;
-            Some(Neighbour { run_id: run_id.clone(), differences: differences(&[&*earlier, &planned]) })
+            let deciding = earlier.deciding.union(&planned.deciding).cloned().collect();
+            let differences = differences(&[&earlier.settings, &planned.settings]);
+            Some(Neighbour { run_id: run_id.clone(), differences, deciding })
         });
         compared.min_by_key(|n| n.decisive().count())
     }
 
     /// The settings a run folder was made with.
-    fn settings(&self, run_id: &str) -> Option<Rc<Settings>> {
+    fn settings(&self, run_id: &str) -> Option<Rc<Stored>> {
         let read = || {
             let text = read::text(&self.output.join(run_id).join(EXPERIMENT)).ok()??;
             let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-            Some(Rc::new(Settings::all(&value)))
+            Some(Rc::new(Stored::of(&value)))
         };
         self.read.borrow_mut().entry(run_id.to_owned()).or_insert_with(read).clone()
     }
@@ -123,9 +139,10 @@ fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
         true => format!("{}: reused, a run of this identity is there", standing.state()),
         false => format!("{}: continues at step {} of {}", standing.state(), status.step, status.steps),
     };
-    let planned = Settings::all(&experiment.resolved());
-    let differences = earlier.settings(&own).map_or(Vec::new(), |stored| differences(&[&*stored, &planned]));
-    format!("{own}\n  {state}\n{}", table(&differences))
+    let planned = Stored::of(&experiment.resolved());
+    let stored = earlier.settings(&own);
+    let differences = stored.map_or(Vec::new(), |stored| differences(&[&stored.settings, &planned.settings]));
+    format!("{own}\n  {state}\n{}", table(&differences, &planned.deciding))
 }
 
 fn unknown(experiment: &Experiment, earlier: &Earlier) -> String {
@@ -135,14 +152,14 @@ fn unknown(experiment: &Experiment, earlier: &Earlier) -> String {
         Some(neighbour) => format!(
             "{own}\n  new: no run of this identity; the nearest is {}\n{}",
             neighbour.run_id,
-            table(&neighbour.differences)
+            table(&neighbour.differences, &neighbour.deciding)
         ),
     }
 }
 
-fn table(differences: &[SettingDifference]) -> String {
+fn table(differences: &[SettingDifference], deciding: &HashSet<String>) -> String {
     let row = |d: &SettingDifference| {
-        let effect = if decides(&d.path) { "decides results" } else { "does not matter" };
+        let effect = if deciding.contains(&d.path) { "decides results" } else { "does not matter" };
         format!("    {}: {} -> {} ({effect})\n", d.path, d.values[0], d.values[1])
     };
     differences.iter().map(row).collect()

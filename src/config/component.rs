@@ -57,10 +57,17 @@ impl Part for TrainSettings {
     }
 }
 
+/// Names of the settings that a schema marks `x-cosmetic`: folders, threads, logging.
+pub(crate) fn cosmetic_names(schema: &Value) -> Vec<String> {
+    let settings = schema["properties"].as_object().into_iter().flatten();
+    settings.filter(|(_, s)| s["x-cosmetic"] == Value::Bool(true)).map(|(name, _)| name.clone()).collect()
+}
+
 /// Leaves out what the schema marks `x-cosmetic`: folders, threads, logging.
 fn without_cosmetics(mut section: Value, schema: &Value) -> Value {
+    let cosmetic = cosmetic_names(schema);
     if let Value::Object(map) = &mut section {
-        map.retain(|key, _| schema["properties"][key]["x-cosmetic"] != Value::Bool(true));
+        map.retain(|key, _| !cosmetic.contains(key));
     }
     section
 }

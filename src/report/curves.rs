@@ -12,7 +12,7 @@ use super::{
 };
 use crate::analysis::{
     Series, Summary,
-    stats::{mean, t_interval},
+    stats::{mean, mean_interval},
 };
 
 /// Panels of a figure at most; the arms that differ most come first.
@@ -122,7 +122,8 @@ fn points(done: &[&Series]) -> Vec<Point> {
     let at = |step: u64| {
         let found = |s: &&Series| s.binary_search_by_key(&step, |(step, _)| *step).ok().map(|i| s[i].1);
         let values: Vec<f64> = done.iter().filter_map(found).filter(|v| v.is_finite()).collect();
-        let interval = (values.len() > 1).then(|| t_interval(&values)).map(|i| (i.low, i.high));
+        let interval =
+            (values.len() > 1).then(|| mean_interval(&values, 0.0)).flatten().map(|i| (i.low, i.high));
         (!values.is_empty()).then(|| Point { step, mean: mean(&values), interval })
     };
     steps.into_iter().filter_map(at).collect()

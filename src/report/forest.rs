@@ -26,7 +26,7 @@ pub(super) fn forest(material: &Material) -> Option<Figure> {
     let report = &material.report;
     let shown: Vec<&Contrast> =
         report.contrasts.iter().filter(|c| c.difference.estimate.is_finite()).collect();
-    let intervals: Vec<(f64, f64)> = shown.iter().map(|c| c.difference.interval()).collect();
+    let intervals: Vec<(f64, f64)> = shown.iter().map(|c| c.interval()).collect();
     let mut values: Vec<f64> = shown.iter().map(|c| c.difference.estimate).collect();
     values.push(0.0);
     values.extend(report.margin.iter().flat_map(|m| [-m, *m]));
@@ -81,7 +81,7 @@ fn directions(report: &Report) -> [&'static str; 2] {
 }
 
 fn row(material: &Material, contrast: &Contrast, x: &Axis, y: f64, left: f64) -> Markup {
-    let (estimate, (low, high)) = (contrast.difference.estimate, contrast.difference.interval());
+    let (estimate, (low, high)) = (contrast.difference.estimate, contrast.interval());
     let label = fitted(&material.labels[contrast.arm], left - 12.0, 12.0);
     let numbers = format!("{} ({})", signed(estimate), interval(low, high));
     let whole = low.is_finite() && high.is_finite();
@@ -125,7 +125,7 @@ pub(super) fn class(verdict: Verdict) -> &'static str {
 }
 
 fn sentence(report: &Report, contrast: &Contrast) -> String {
-    let (low, high) = contrast.difference.interval();
+    let (low, high) = contrast.interval();
     format!(
         "{}: {}, 95 % interval {}, {}.",
         report.arms[contrast.arm].label,
@@ -142,7 +142,7 @@ fn caption(report: &Report) -> String {
     let missing = report.contrasts.iter().filter(|c| !c.difference.estimate.is_finite()).count();
     let missing = if missing == 0 { String::new() } else { format!(" {missing} arms have no value.") };
     format!(
-        "Dots are differences of means, lines their 95 % t intervals; an arrow head means that the \
+        "Dots are differences of means, lines their simultaneous 95 % intervals; an arrow head means that the \
          interval goes on. Verdicts hold for all arms together (Holm).{margin}{missing}"
     )
 }

@@ -87,7 +87,7 @@ fn mean_cell(
     let share = if high > low { (summary.mean - low) / (high - low) } else { 0.5 };
     let shade = PALE + (1.0 - PALE) * share;
     let class = if shade > DARK { " on-dark" } else { "" };
-    let half = summary.interval.map(|i| format!("±{}", plain((i.high - i.low) / 2.0)));
+    let half = summary.interval(material.report.step).map(|i| format!("±{}", plain((i.high - i.low) / 2.0)));
     html! {
         a href=(format!("#arm-{arm}")) {
             title { (format!("{}: {}", summary.label, plain(summary.mean))) }

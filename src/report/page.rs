@@ -77,7 +77,7 @@ fn what_ran(material: &Material) -> Markup {
     html! {
         dl class="facts" {
             dt { "Metric" }
-            dd { code { (report.metric) } (material.unit_suffix()) ", " (words::measurement(report.at)) "; " (report.goal.clause()) }
+            dd { code { (report.metric) } (material.unit_suffix()) ", " (words::measurement(report.at)) "; " (report.goal.clause()) @if report.primary.is_some() { "; exploratory" } }
             dt { "Baseline" }
             dd { code { (report.arms[report.baseline].label) } }
             dt { "Varied" }
@@ -191,17 +191,24 @@ fn all_runs(material: &Material) -> Markup {
 fn explanations() -> Markup {
     let terms = [
         ("arm", "runs that differ in the seed only"),
-        ("95 % interval of a mean", "Student's t below 8 runs, a bootstrap over runs (BCa) from 8 on"),
+        ("95 % interval of a mean", "Student's t; none where runs broke down"),
         (
             "difference",
-            "mean of the arm minus mean of the baseline, with a t interval: paired by seed, else Welch",
+            "mean of the arm minus mean of the baseline: paired by seed, else Welch; its interval holds \
+             together with those of all other arms (Bonferroni-t)",
         ),
         (
             "p Holm",
-            "p of the t test, adjusted so that all verdicts together are wrong about equal arms in at most 5 % of sweeps",
+            "p of the test, adjusted so that all verdicts together are wrong about equal arms in at most 5 % of sweeps",
         ),
-        ("better, worse", "p Holm is at most 0.05; or every run diverged"),
+        (
+            "better, worse",
+            "p Holm is at most 0.05, with at least 3 pairs or 3 runs in either arm; a run that diverged or \
+             collapsed counts as worse than any value, and exact rank tests judge then",
+        ),
+        ("unstable, incomplete", "runs that broke down more often than the baseline's; runs to be run again"),
         ("equivalent", "within the margin, by two one-sided tests"),
+        ("detectable", "smallest true difference that as many runs find with 80 % power"),
         ("inconclusive", "enough runs for an answer, but they give none"),
         ("underpowered", "too few runs for any answer"),
     ];

@@ -56,8 +56,10 @@ impl<'a> Response<'a> {
         let lines = lines(material, parameter, &arms);
         let summaries = || lines.iter().flat_map(|l| &l.arms).map(|&a| &material.report.arms[a]);
         let points: Vec<f64> = summaries().flat_map(|arm| arm.values.iter().copied()).collect();
-        let intervals: Vec<(f64, f64)> =
-            summaries().filter_map(|arm| arm.interval).map(|i| (i.low, i.high)).collect();
+        let intervals: Vec<(f64, f64)> = summaries()
+            .filter_map(|arm| arm.interval(material.report.step))
+            .map(|i| (i.low, i.high))
+            .collect();
         let ends = range(&points, &intervals, 1.0)?;
         let labels = lines.iter().map(|l| width_of(&l.label, 11.0)).fold(0.0, f64::max);
         let right = if labelled(&lines) { labels.min(240.0) + 18.0 } else { 12.0 };
@@ -145,7 +147,7 @@ impl<'a> Response<'a> {
                 @if matches!(self.places, Places::Numbers(_)) {
                     path class="drawn mean" stroke-opacity="0.6" d=(path(&means)) {}
                 }
-                @for &(x, arm) in &arms { (dot(arm, summary(arm), x, &self.y)) }
+                @for &(x, arm) in &arms { (dot(arm, summary(arm), self.material.report.step, x, &self.y)) }
             }
         }
     }
@@ -213,12 +215,12 @@ fn named_axis(names: &[String], field: Field) -> Axis {
 }
 
 /// One arm: interval, single runs, mean; a link to its runs.
-fn dot(arm: usize, summary: &Summary, x: f64, y: &Axis) -> Markup {
+fn dot(arm: usize, summary: &Summary, step: Option<f64>, x: f64, y: &Axis) -> Markup {
     let several = summary.values.len() > 1;
     html! {
         a href=(format!("#arm-{arm}")) {
             title { (format!("{}: {}", summary.label, plain(summary.mean))) }
-            @if let Some(interval) = summary.interval { (whisker(x, y, (interval.low, interval.high))) }
+            @if let Some(interval) = summary.interval(step) { (whisker(x, y, (interval.low, interval.high))) }
             @for value in summary.values.iter().filter(|_| several) {
                 circle class="drawn" fill="none" stroke-opacity="0.6" cx=(px(x)) cy=(px(y.at(*value))) r="2.5" {}
             }

@@ -50,7 +50,7 @@ pub(super) fn arms(material: &Material) -> Markup {
         ("max", "largest value"),
     ];
     let row = |(i, arm): (usize, &Summary)| {
-        let ends = arm.interval.map_or([f64::NAN; 2], |interval| [interval.low, interval.high]);
+        let ends = arm.interval(report.step).map_or([f64::NAN; 2], |interval| [interval.low, interval.high]);
         html! {
             tr data-arm=(arm.label) {
                 th scope="row" {
@@ -80,21 +80,21 @@ pub(super) fn comparisons(material: &Material) -> Markup {
     let report = &material.report;
     let columns = [
         ("arm", "what is compared with the baseline"),
-        ("verdict", "better, worse, equivalent, inconclusive or underpowered"),
-        ("pairs", "seeds with a value in both arms; a dash if unpaired"),
+        ("verdict", "better, worse, equivalent, inconclusive, underpowered or no verdict"),
+        ("pairs", "seeds with an outcome in both arms; a dash if unpaired"),
         ("difference", "mean of the arm minus mean of the baseline"),
-        ("95 % from", "lower end of the 95 % t interval of the difference"),
-        ("to", "upper end of the 95 % t interval of the difference"),
-        ("p", "two-sided p of the t test"),
+        ("95 % from", "lower end of the simultaneous 95 % interval of the difference"),
+        ("to", "upper end of the simultaneous 95 % interval of the difference"),
+        ("p", "two-sided p of the test"),
         ("p Holm", "p adjusted for the number of arms"),
         ("P(better)", "probability that a run of the arm is better"),
         ("effect", "Cohen's d_z if paired, Hedges' g if not"),
-        ("n 80 %", "seeds for 80 % power at this effect"),
+        ("detectable", "smallest true difference that these runs find with 80 % power"),
     ];
     html! {
         div class="scroll" {
             table id="table-comparisons" {
-                caption { "Difference from " code { (report.arms[report.baseline].label) } ", paired by seed where both arms ran the same seeds" }
+                caption { "Difference from " code { (report.arms[report.baseline].label) } ", paired by seed where the arms share at least three" }
                 (head(&columns))
                 tbody { @for (i, contrast) in report.contrasts.iter().enumerate() {
                         @let repeated = i > 0 && report.contrasts[i - 1].reason == contrast.reason;
@@ -107,20 +107,19 @@ pub(super) fn comparisons(material: &Material) -> Markup {
 
 fn comparison(material: &Material, c: &Contrast, repeated: bool) -> Markup {
     let label = &material.report.arms[c.arm].label;
-    let (low, high) = c.difference.interval();
-    let pairs = if c.paired() { c.values.len() as f64 } else { f64::NAN };
-    let needed = c.seeds_needed.map_or(f64::NAN, |n| n as f64);
+    let (low, high) = c.interval();
+    let pairs = if c.paired() { c.judged.1 as f64 } else { f64::NAN };
     html! {
         tr data-arm=(label) {
             th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(label)) } }
-            td data-field="verdict" { span class=(format!("verdict {}", class(c.verdict))) { (c.verdict.name()) } }
+            td data-field="verdict" { span class=(format!("verdict {}", class(c.verdict))) { (c.verdict.name()) } @if !c.remark().is_empty() { " (" (c.remark()) ")" } }
             (cell(c.arm, "n_pairs", pairs, format!("{pairs}")))
             (cell(c.arm, "diff", c.difference.estimate, numbers::signed(c.difference.estimate)))
             (plain(c.arm, "diff_ci_lo", low)) (plain(c.arm, "diff_ci_hi", high))
             (cell(c.arm, "p", c.p, short_p(c.p))) (cell(c.arm, "p_holm", c.p_holm, short_p(c.p_holm)))
             (cell(c.arm, "p_improve", c.p_improve, format!("{:.2}", c.p_improve)))
             (cell(c.arm, "effect_size", c.effect, numbers::signed(c.effect)))
-            (cell(c.arm, "n_for_80_power", needed, format!("{needed}")))
+            (plain(c.arm, "detectable_diff", c.detectable()))
         }
         @if !repeated { tr class="reason" { td colspan="11" { (c.reason) } } }
     }

@@ -88,7 +88,7 @@ fn largest(report: &Report) -> Markup {
 }
 
 fn with_interval(contrast: &Contrast) -> Markup {
-    let (low, high) = contrast.difference.interval();
+    let (low, high) = contrast.interval();
     html! {
         span class="number" { (signed(contrast.difference.estimate)) }
         @if low.is_finite() { ", 95 % interval " span class="number" { (interval(low, high)) } }

@@ -4,6 +4,7 @@ pub mod card;
 pub mod columns;
 mod csv_file;
 mod durable;
+pub mod escape;
 mod folder;
 pub mod meanings;
 pub mod read;

@@ -5,6 +5,8 @@
 //! faster. The rules are successive halving as in ASHA (Li et al., arXiv 1810.05934) and the median
 //! stopping rule (Golovin et al., "Google Vizier", KDD 2017).
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -47,11 +49,16 @@ enum Rule {
 pub struct ArmSeries {
     /// Name of the arm.
     pub arm: String,
-    /// Mean over its seeds of the metric, per measurement. Empty: broken down.
+    /// Mean over its sound seeds of the metric, per measurement. Empty: all broken down.
     pub values: Vec<f64>,
+    /// Seeds that broke down: fewer are better, whatever the mean of the others.
+    pub broken: usize,
     /// Whether it goes on whatever its value: the baseline, with which the others are compared.
     pub kept: bool,
 }
+
+/// Seeds of an arm that broke down, and its value.
+type Score = (usize, f64);
 
 /// What was decided about one arm at one rung.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,15 +109,16 @@ impl EarlyTermination {
     /// The best of `arms.len() / eta` arms go on, at least one.
     fn halve(&self, epoch: u64, arms: &[ArmSeries], eta: f64) -> Vec<Decision> {
         let kept = ((arms.len() as f64 / eta).floor() as usize).max(1);
-        let mut ranked: Vec<f64> = arms.iter().filter_map(|a| a.values.last().copied()).collect();
-        ranked.sort_by(|a, b| self.metric.goal.better_first(*a, *b));
+        let last = |a: &ArmSeries| a.values.last().map(|value| (a.broken, *value));
+        let mut ranked: Vec<Score> = arms.iter().filter_map(last).collect();
+        ranked.sort_by(|a, b| self.order(*a, *b));
         let threshold = ranked.get(kept - 1).or(ranked.last()).copied();
         arms.iter()
             .map(|arm| {
-                let value = arm.values.last().copied();
-                let rank = value.map(|v| 1 + ranked.iter().filter(|r| self.better(**r, v)).count());
+                let score = last(arm);
+                let rank = score.map(|v| 1 + ranked.iter().filter(|r| self.order(**r, v).is_lt()).count());
                 let words = rank.map(|rank| format!("rank {rank} of {}, {kept} go on", arms.len()));
-                self.decision(epoch, arm, value, threshold, words)
+                self.decision(epoch, arm, score, threshold, words)
             })
             .collect()
     }
@@ -120,14 +128,14 @@ impl EarlyTermination {
         let mean = |a: &ArmSeries| a.values.iter().sum::<f64>() / a.values.len() as f64;
         let of_others = |arm: &ArmSeries| {
             let others = arms.iter().filter(|a| a.arm != arm.arm && !a.values.is_empty());
-            median(others.map(mean).collect())
+            self.median(others.map(|a| (a.broken, mean(a))).collect())
         };
         arms.iter()
             .map(|arm| {
                 let value = arm.values.iter().copied().min_by(|a, b| self.metric.goal.better_first(*a, *b));
                 let threshold = of_others(arm);
                 let words = threshold.map(|_| "its best, against the median of the others' means".to_owned());
-                self.decision(epoch, arm, value, threshold, words)
+                self.decision(epoch, arm, value.map(|v| (arm.broken, v)), threshold, words)
             })
             .collect()
     }
@@ -136,20 +144,47 @@ impl EarlyTermination {
         &self,
         epoch: u64,
         arm: &ArmSeries,
-        value: Option<f64>,
-        threshold: Option<f64>,
+        score: Option<Score>,
+        threshold: Option<Score>,
         words: Option<String>,
     ) -> Decision {
-        let worse = value.zip(threshold).is_some_and(|(v, t)| self.better(t, v));
-        let words = if value.is_some() { words.unwrap_or_default() } else { "no run has a value".into() };
+        let worse = score.zip(threshold).is_some_and(|(s, t)| self.order(t, s).is_lt());
+        let words = if score.is_some() { words.unwrap_or_default() } else { "no run has a value".into() };
+        let broken = match arm.broken {
+            0 => String::new(),
+            1 => "; 1 seed broke down".into(),
+            n => format!("; {n} seeds broke down"),
+        };
         let stops = worse && !arm.kept;
-        let reason = if worse && arm.kept { format!("{words}; the baseline goes on") } else { words };
+        let goes_on = if worse && arm.kept { "; the baseline goes on" } else { "" };
+        let reason = format!("{words}{broken}{goes_on}");
         let (rule, arm) = (self.rule(), arm.arm.clone());
-        Decision { epoch, rule, arm, value, threshold, stops, reason }
+        Decision {
+            epoch,
+            rule,
+            arm,
+            value: score.map(|s| s.1),
+            threshold: threshold.map(|t| t.1),
+            stops,
+            reason,
+        }
     }
 
-    fn better(&self, a: f64, b: f64) -> bool {
-        self.metric.goal.better_first(a, b).is_lt()
+    /// From good to bad: first by the number of seeds that broke down, then by value. The mean of the
+    /// survivors alone would favour arms whose unlucky seeds break.
+    fn order(&self, a: Score, b: Score) -> Ordering {
+        a.0.cmp(&b.0).then_with(|| self.metric.goal.better_first(a.1, b.1))
+    }
+
+    /// The middle score; between two of equal breakdowns their mean, else the worse one.
+    fn median(&self, mut scores: Vec<Score>) -> Option<Score> {
+        scores.sort_by(|a, b| self.order(*a, *b));
+        let middle = scores.len() / 2;
+        match scores.len() {
+            0 => None,
+            n if n % 2 == 1 || scores[middle - 1].0 != scores[middle].0 => Some(scores[middle]),
+            _ => Some((scores[middle].0, (scores[middle - 1].1 + scores[middle].1) / 2.0)),
+        }
     }
 
     /// Every run must be as long as the others and measure the metric at every rung.
@@ -206,16 +241,6 @@ impl WantedRule {
 
 fn join(numbers: &[u64]) -> String {
     numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
 }
 
 /// Reads the section; `metric` is the sweep's own.
@@ -276,8 +301,12 @@ mod tests {
     }
 
     fn arms(values: &[&[f64]]) -> Vec<ArmSeries> {
-        let arm =
-            |(i, v): (usize, &&[f64])| ArmSeries { arm: i.to_string(), values: v.to_vec(), kept: i == 0 };
+        let arm = |(i, v): (usize, &&[f64])| ArmSeries {
+            arm: i.to_string(),
+            values: v.to_vec(),
+            broken: 0,
+            kept: i == 0,
+        };
         values.iter().enumerate().map(arm).collect()
     }
 
@@ -321,5 +350,20 @@ mod tests {
         early.metric.goal = Direction::Lower;
         let values: [&[f64]; 4] = [&[4.0], &[3.0], &[2.0], &[1.0]];
         assert_eq!(stopped(&early.decide(1, &arms(&values))), ["1"]);
+    }
+
+    /// The survivors of an arm that breaks have good means: it is ended all the same.
+    #[test]
+    fn arms_are_sorted_by_broken_seeds_first() {
+        let values: [&[f64]; 4] = [&[1.0], &[2.0], &[3.0], &[9.0]];
+        let mut all = arms(&values);
+        all[3].broken = 2;
+        let decisions = rule(Rule::Asha { eta: 2.0 }, 1).decide(1, &all);
+        assert_eq!(stopped(&decisions), ["3"], "{decisions:?}");
+        assert_eq!(decisions[3].reason, "rank 4 of 4, 2 go on; 2 seeds broke down");
+        let decisions = rule(Rule::Median { every: 1 }, 1).decide(1, &all);
+        assert!(stopped(&decisions).contains(&"3"), "{decisions:?}");
+        all.iter_mut().for_each(|arm| arm.broken = 2);
+        assert_eq!(stopped(&rule(Rule::Asha { eta: 2.0 }, 1).decide(1, &all)), ["1"]);
     }
 }

@@ -24,5 +24,5 @@ pub use gpus::Gpus;
 pub use grammar::is_sweep;
 pub use metric::{At, Metric};
 pub use multirun::multirun;
-pub use plan::{Plan, PlannedRun, plan};
+pub use plan::{Plan, PlannedRun, baseline_of, plan};
 pub use schema::schema;

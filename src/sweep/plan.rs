@@ -54,7 +54,22 @@ pub struct PlannedRun {
     pub cost: Option<Cost>,
 }
 
+/// The arm that the others are compared with, of (name, whether it changes nothing): the base itself, else the
+/// one called `baseline`, else the first.
+pub fn baseline_of<'a>(arms: &[(&'a str, bool)]) -> Option<&'a str> {
+    let unchanged = || arms.iter().find(|(_, unchanged)| *unchanged);
+    let named = || arms.iter().find(|(name, _)| *name == "baseline");
+    unchanged().or_else(named).or_else(|| arms.first()).map(|(name, _)| *name)
+}
+
 impl Plan {
+    /// The arm that the others are compared with.
+    pub fn baseline(&self) -> Option<&str> {
+        let arms: Vec<(&str, bool)> =
+            self.runs.iter().map(|r| (r.arm.as_str(), r.changed.is_empty())).collect();
+        baseline_of(&arms)
+    }
+
     /// Names of the arms, in order.
     pub fn arms(&self) -> Vec<&str> {
         let mut arms: Vec<&str> = self.runs.iter().map(|r| r.arm.as_str()).collect();
@@ -70,12 +85,6 @@ impl Plan {
 }
 
 impl PlannedRun {
-    /// Whether its arm is the one that the others are compared with: named `baseline`, or the base
-    /// itself.
-    pub fn is_baseline(&self) -> bool {
-        self.arm == "baseline" || self.changed.is_empty()
-    }
-
     /// The value of a setting in this run; empty where the run has no such setting.
     pub fn parameter(&self, path: &str) -> String {
         if let Some((_, value)) = self.changed.iter().find(|(p, _)| p == path) {

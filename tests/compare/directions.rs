@@ -30,7 +30,10 @@ fn an_unknown_name_gets_no_verdict_until_somebody_says_what_is_good() {
         let (code, text) = compared(&lab, column, &[]);
         assert!(code == 0 && text.contains(&format!("metric {column} at last, no verdicts")), "{text}");
         assert!(text.contains("say --goal higher or --goal lower"), "{text}");
-        assert!(!text.contains("better") && !text.contains("worse"), "{text}");
+        assert!(
+            text.contains("no verdict\n") && !text.contains("b: better") && !text.contains("b: worse"),
+            "{text}"
+        );
         assert!(text.contains("+2.050"), "the difference is told all the same: {text}");
         let (code, text) = compared(&lab, column, &["--fail-on", "worse"]);
         assert!(code == 2 && text.contains("nothing says which direction"), "{text}");

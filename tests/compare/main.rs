@@ -1,6 +1,8 @@
 //! `ijepa-run compare` as a user runs it: folders and files in, text and exit codes out.
 
 mod directions;
+mod edges;
+mod foreign;
 mod lab;
 mod mistakes;
 
@@ -26,7 +28,7 @@ fn a_table_shows_what_differs_the_arms_and_the_verdict() {
     let line = |words: &[&str]| lines.iter().any(|l| l.starts_with(words));
     assert!(found.stdout.starts_with("metric linear/target/class/top1 at last, higher is better\n"));
     assert!(line(&["encoder.depth", "4", "6"]), "{}", found.stdout);
-    assert!(line(&["baseline", "6", "61.02", "0.8424"]), "{}", found.stdout);
+    assert!(line(&["baseline", "6", "61.02", "60.13", "to", "61.90", "0.8424"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "62.03", "*"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "pairs", "+1.017"]), "{}", found.stdout);
     assert!(found.stdout.contains("deeper: better: paired t, p < 0.0001 after Holm; "), "{}", found.stdout);
@@ -43,18 +45,24 @@ fn csv_has_the_declared_columns() {
     assert_eq!(
         arms.lines().next(),
         Some(
-            "arm,param.encoder.depth,metric,n,n_failed,n_diverged,n_collapsed,mean,std,stderr,median,iqm,ci_lo,ci_hi,ci_method,min,max"
+            "arm,param.encoder.depth,metric,n,n_failed,n_diverged,n_collapsed,mean,std,stderr,median,iqm,ci_lo,ci_hi,min,max,test_stderr"
         )
     );
     assert_eq!(
         comparisons.lines().next(),
         Some(
-            "baseline,arm,metric,goal,design,n_pairs,diff,diff_ci_lo,diff_ci_hi,rel_diff_pct,test,p,p_holm,p_improve,effect_size,n_for_80_power,verdict"
+            "baseline,arm,metric,role,goal,design,n_pairs,n_baseline,n_arm,diff,diff_ci_lo,diff_ci_hi,rel_diff_pct,test,p,p_holm,p_exact,p_equivalence,p_improve,effect_size,detectable_diff,verdict,remark,reason"
         )
     );
     assert!(arms.contains("deeper,6,linear/target/class/top1,6,0,0,0,62.0333333,"), "{arms}");
-    assert!(comparisons.contains("baseline,deeper,linear/target/class/top1,higher,paired,6,1.01666667,"));
-    assert!(comparisons.trim_end().ends_with(",better"), "{comparisons}");
+    assert!(
+        comparisons
+            .contains("baseline,deeper,linear/target/class/top1,primary,higher,paired,6,6,6,1.01666667,")
+    );
+    assert!(
+        comparisons.contains(",0.03125,,1,") && comparisons.contains(",better,,\"paired t, p < 0.0001"),
+        "{comparisons}"
+    );
 }
 
 #[test]
@@ -85,7 +93,13 @@ fn runs_that_ended_badly_are_counted() {
     lab.state("deeper", 4, "running");
     let found = lab.compare(&["results"]);
     assert!(found.stdout.contains("4/6 (1 diverged, 1 unfinished)"), "{}", found.stdout);
-    assert!(found.stdout.contains("4 pairs"), "{}", found.stdout);
+    // The broken run counts as the worst; the unfinished one is missing.
+    assert!(found.stdout.contains("5 pairs"), "{}", found.stdout);
+    assert!(
+        found.stdout.contains("unstable: 1 of 5 broke; incomplete: 1 of 6 unfinished"),
+        "{}",
+        found.stdout
+    );
     assert!(found.stdout.contains("1 of 6 runs diverged"), "{}", found.stdout);
     // What a run measured before it stopped stands.
     let early = lab.compare(&["results", "--at", "10"]);
@@ -139,6 +153,7 @@ fn other_metrics_have_a_place_in_the_run() {
     ] {
         let found = lab.compare(&["results", "--metric", metric]);
         assert!(found.stdout.starts_with(head), "{}{}", found.stdout, found.stderr);
+        assert!(found.stdout.contains("exploratory: the primary metric is `linear/target/class/top1`"));
     }
     let best = lab.compare(&["results", "--at", "best"]).stdout;
     assert!(best.contains("flatters noisy arms"), "{best}");
@@ -160,7 +175,7 @@ fn files_of_other_programs_are_compared() {
     );
     let map = ["group=arm", "seed=seed", "step=it", "metric=acc"];
     let found = lab.compare(&[&["all.csv", "--map"], &map[..]].concat());
-    assert!(found.stdout.contains("b: its seeds are not the baseline's"), "{}{}", found.stdout, found.stderr);
+    assert!(found.stdout.contains("fewer than three seeds in common"), "{}{}", found.stdout, found.stderr);
     assert!(found.stdout.contains("+3.000"), "{}", found.stdout);
 }
 

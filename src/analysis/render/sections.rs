@@ -1,7 +1,7 @@
 //! The three parts of a report, and the notes below them.
 
 use super::{
-    super::{compare::Report, contrast::Contrast, stats::Method, summary::Summary},
+    super::{compare::Report, contrast::Contrast, summary::Summary},
     grid::Grid,
     range, short, short_p,
 };
@@ -23,7 +23,8 @@ pub(super) fn headline(report: &Report) -> String {
     let Report { metric, goal, at, .. } = report;
     let margin = report.margin.map_or(String::new(), |m| format!(", margin ±{m}"));
     let clause = if report.unjudged.is_empty() { goal.clause() } else { "no verdicts" };
-    format!("metric {metric} at {at}, {clause}{margin}")
+    let role = if report.primary.is_some() { ", exploratory" } else { "" };
+    format!("metric {metric} at {at}, {clause}{margin}{role}")
 }
 
 /// The parts that have something to say.
@@ -59,29 +60,23 @@ fn crossed(corner: &str, down: &[&str], across: &[&str], cell: impl Fn(usize, us
     Grid::new(&head, down.iter().enumerate().map(row).collect())
 }
 
+/// The best mean gets a star; that of survivors of an arm whose runs broke down cannot.
 fn arms(report: &Report) -> Grid {
-    let best = report.arms.iter().map(|arm| report.goal.oriented(arm.mean)).fold(f64::NEG_INFINITY, f64::max);
+    let sound = report.arms.iter().filter(|arm| arm.broken() == 0);
+    let best = sound.map(|arm| report.goal.oriented(arm.mean)).fold(f64::NEG_INFINITY, f64::max);
     let row = |arm: &Summary| {
-        let mark = if report.goal.oriented(arm.mean) == best { " *" } else { "" };
-        let mean = format!("{}{mark}", short(arm.mean));
+        let starred = arm.broken() == 0 && report.goal.oriented(arm.mean) == best;
+        let mean = format!("{}{}", short(arm.mean), if starred { " *" } else { "" });
         let [std, median, iqm, min, max] = [arm.std, arm.median, arm.iqm, arm.min, arm.max].map(short);
-        vec![arm.label.clone(), arm.count(), mean, std, median, iqm, interval(arm), min, max]
+        let interval = arm.interval(report.step).map_or("-".into(), |i| range(i.low, i.high));
+        vec![arm.label.clone(), arm.count(), mean, interval, std, median, iqm, min, max]
     };
-    let head = ["arm", "n", "mean", "std", "median", "IQM", "95 % interval", "min", "max"];
+    let head = ["arm", "n", "mean", "95 % interval", "std", "median", "IQM", "min", "max"];
     Grid::new(&head, report.arms.iter().map(row).collect())
 }
 
-fn interval(arm: &Summary) -> String {
-    let Some(interval) = arm.interval else { return "-".into() };
-    let flag = match interval.method {
-        Method::T => " (t)",
-        Method::Bca => "",
-    };
-    format!("{}{flag}", range(interval.low, interval.high))
-}
-
 fn contrasts(report: &Report) -> Grid {
-    let head = [
+    let mut head = vec![
         "arm",
         "design",
         "difference",
@@ -91,25 +86,29 @@ fn contrasts(report: &Report) -> Grid {
         "p exact",
         "P(better)",
         "effect",
-        "n 80 %",
+        "detectable",
         "verdict",
     ];
+    let remarks = report.contrasts.iter().any(|c| !c.remark().is_empty());
+    head.extend(remarks.then_some("remark"));
     let row = |c: &Contrast| {
-        let design = if c.paired() { format!("{} pairs", c.values.len()) } else { "unpaired".to_string() };
-        let (low, high) = c.difference.interval();
-        vec![
+        let design = if c.paired() { format!("{} pairs", c.judged.1) } else { "unpaired".to_string() };
+        let (low, high) = c.interval();
+        let mut cells = vec![
             report.arms[c.arm].label.clone(),
             design,
             signed(c.difference.estimate),
             range(low, high),
             short_p(c.p),
             short_p(c.p_holm),
-            short_p(c.p_exact.unwrap_or(f64::NAN)),
+            short_p(c.p_exact().unwrap_or(f64::NAN)),
             if c.p_improve.is_nan() { "-".into() } else { format!("{:.2}", c.p_improve) },
             if c.effect.is_finite() { format!("{:+.2}", c.effect) } else { "-".into() },
-            c.seeds_needed.map_or("-".into(), |n| n.to_string()),
+            short(c.detectable()),
             c.verdict.name().into(),
-        ]
+        ];
+        cells.extend(remarks.then(|| c.remark()));
+        cells
     };
     Grid::new(&head, report.contrasts.iter().map(row).collect())
 }
@@ -121,16 +120,20 @@ fn signed(x: f64) -> String {
 /// Verdicts in words, then warnings, then the values of small arms.
 pub(super) fn notes(report: &Report) -> Vec<String> {
     let verdict = |c: &Contrast| {
-        format!("{}: {}: {}{}", report.arms[c.arm].label, c.verdict.name(), c.reason, saved(c))
+        let remark = Some(c.remark()).filter(|r| !r.is_empty()).map_or(String::new(), |r| format!("; {r}"));
+        format!("{}: {}: {}{remark}{}", report.arms[c.arm].label, c.verdict.name(), c.reason, saved(c))
     };
     let judged = report.contrasts.iter().filter(|_| report.unjudged.is_empty());
     let mut notes: Vec<String> = judged.map(verdict).collect();
     notes.extend(report.notes.iter().cloned());
     notes.extend(report.arms.iter().filter_map(points));
-    if report.arms.iter().any(|arm| arm.interval.is_some_and(|i| i.method == Method::T)) {
-        notes.push(
-            "(t): Student interval, exact for normal values; below 8 runs a bootstrap is too narrow".into(),
-        );
+    if report.contrasts.iter().any(|c| c.interval().0.is_finite()) {
+        let tests = report.contrasts.first().map_or(1, |c| c.tests);
+        let all = if tests > 1 { format!(" all {tests} together (Bonferroni-t)") } else { " (t)".into() };
+        notes.push(format!(
+            "intervals of differences hold{all} in 95 of 100 comparisons; `detectable` is the smallest true \
+             difference that these runs find with 80 % power"
+        ));
     }
     notes
 }

@@ -4,11 +4,12 @@ use std::{collections::HashMap, path::Path};
 
 use serde_json::Value;
 
-use super::{super::error::AnalysisError, Measured, ProbeSeries, Run, Series};
+use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series};
 use crate::{
     analysis::settings::Settings,
     results::{
-        EXPERIMENT, MetricMeanings, Standing,
+        EXPERIMENT, MetricMeanings, RunState, Standing, Status,
+        card::RunCard,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
         read,
@@ -19,25 +20,98 @@ use crate::{
 /// Losses of whole epochs stand in front: they are less noisy than those of the last few steps.
 const WIDE: [Table; 2] = [EPOCHS, METRICS];
 
-/// Reads the run folder `path`.
+/// Reads the run folder `path`. Without its configuration nobody knows which run it is, so that is an error;
+/// whatever else is damaged is said in the run.
 pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
     let file = path.join(EXPERIMENT);
     let missing = || AnalysisError::at(&file, None, "there is no such file");
     let text = read::text(&file)?.ok_or_else(missing)?;
-    let configuration = yaml(&file, &text)?;
-    let standing = standing(path)?;
-    let word = |key: &str| configuration.get(key).map(|v| v.as_str().map_or(v.to_string(), Into::into));
-    Ok(Run {
+    let configuration = configuration(&file, &yaml(&file, &text)?)?;
+    let word = |key: &str| configuration[key].as_str().map_or(configuration[key].to_string(), Into::into);
+    let linear = linear_probes(&configuration);
+    let mut run = Run {
         source: path.into(),
         input,
-        name: word("name").unwrap_or_else(|| "experiment".into()),
-        seed: word("seed"),
-        state: standing.state(),
+        name: word("name"),
+        seed: Some(word("seed")),
+        state: RunState::Pending,
         settings: Settings::of(&configuration),
-        data: standing.status.map_or(String::new(), |s| s.data),
-        measured: Measured::Folder(probes(path, &linear_probes(&configuration))?),
-        meanings: meanings(path, &configuration)?,
-    })
+        data: String::new(),
+        damage: None,
+        end: None,
+        version: version(path),
+        measured: Measured::Folder(Vec::new()),
+        meanings: MetricMeanings::default(),
+        linear,
+    };
+    if let Err(damage) = read_results(&mut run, &configuration) {
+        (run.state, run.damage) = (RunState::Unreadable, Some(damage.to_string()));
+    }
+    Ok(run)
+}
+
+/// Everything but the configuration.
+fn read_results(run: &mut Run, configuration: &Value) -> Result<(), AnalysisError> {
+    let path = run.source.clone();
+    run.meanings = meanings(&path, configuration)?;
+    let standing = standing(&path)?;
+    run.state = standing.state();
+    let probes = probes(&path, &run.linear)?;
+    if let Some(status) = standing.status {
+        if status.state == RunState::Done {
+            let log_every = configuration["train"]["log_every"].as_u64().unwrap_or(1);
+            run.end = Some(End { steps: status.steps, log_every });
+            whole(&path, configuration, &status, &probes)?;
+        }
+        run.data = status.data;
+    }
+    run.measured = Measured::Folder(probes);
+    Ok(())
+}
+
+/// A run that is done has all its tables, and every series goes to its last step: a table that was cut
+/// would pass an earlier measurement off as the last.
+fn whole(
+    path: &Path,
+    configuration: &Value,
+    status: &Status,
+    probes: &[ProbeSeries],
+) -> Result<(), AnalysisError> {
+    let planned = configuration["probes"].as_array().is_some_and(|p| !p.is_empty());
+    if planned && probes.is_empty() {
+        return Err(cut(&path.join(PROBES.file), "holds no measurement, and the run is done".into()));
+    }
+    for probe in probes {
+        let last = probe.series.last().map_or(0, |(step, _)| *step);
+        if last < status.steps {
+            let Status { steps, .. } = status;
+            let message =
+                format!("`{}` ends at step {last}, and the run is done at step {steps}", probe.name);
+            return Err(cut(&path.join(PROBES.file), message));
+        }
+    }
+    Ok(())
+}
+
+fn cut(file: &Path, message: String) -> AnalysisError {
+    AnalysisError::at(file, None, format!("{message}: the table was cut"))
+}
+
+/// A configuration is a mapping that says which run it is.
+fn configuration(file: &Path, value: &Value) -> Result<Value, AnalysisError> {
+    let missing = ["name", "seed"].into_iter().find(|key| value.get(*key).is_none_or(Value::is_null));
+    match missing {
+        None => Ok(value.clone()),
+        Some(key) => {
+            Err(AnalysisError::at(file, None, format!("is no resolved experiment: it has no `{key}`")))
+        }
+    }
+}
+
+/// Version of the last process that worked on the run, if its card can be read.
+fn version(path: &Path) -> String {
+    let last = RunCard::read_all(path).ok().and_then(|mut cards| cards.pop());
+    last.map_or(String::new(), |card| card.version)
 }
 
 /// The YAML `text` of `file`.
@@ -86,20 +160,42 @@ fn probes(folder: &Path, linear: &[String]) -> Result<Vec<ProbeSeries>, Analysis
 }
 
 /// The series of a column of `epochs.csv` or `metrics.csv`: `loss`, or `metrics/loss` for one
-/// table's.
-pub(super) fn column(folder: &Path, metric: &str) -> Result<Option<Series>, AnalysisError> {
+/// table's. A bare name is that of the first table that has such a column by declaration, whether the file
+/// holds it or not: another table's numbers are other numbers.
+pub(super) fn column(folder: &Path, metric: &str, end: Option<End>) -> Result<Option<Series>, AnalysisError> {
     for table in WIDE {
         let prefix = format!("{}/", stem(&table));
         let name = metric.strip_prefix(&prefix).unwrap_or(metric);
         if name.contains('/') || PROGRESS.contains(&name) {
             continue;
         }
-        let Some(file) = read::table(folder, &table)? else { continue };
-        if let Some(value) = file.find(name) {
-            return Ok(Some(file.pairs("step", value)?));
+        let declared = table.columns.iter().any(|c| c.name == name);
+        let file = read::table(folder, &table)?;
+        if let Some(file) = &file
+            && let Some(value) = file.find(name)
+        {
+            return uncut(file.pairs("step", value)?, &folder.join(table.file), &table, end).map(Some);
+        }
+        if declared {
+            let missing =
+                || cut(&folder.join(table.file), format!("has no column `{name}`, and the run is done"));
+            return if end.is_some() { Err(missing()) } else { Ok(None) };
         }
     }
     Ok(None)
+}
+
+/// The series, if it goes to the end of the run: `epochs.csv` to the last step, `metrics.csv` to the last row
+/// that is due.
+fn uncut(series: Series, file: &Path, table: &Table, end: Option<End>) -> Result<Series, AnalysisError> {
+    let Some(End { steps, log_every }) = end else { return Ok(series) };
+    let last = series.last().map_or(0, |(step, _)| *step);
+    let due =
+        if table.file == METRICS.file { steps.saturating_sub(log_every.saturating_sub(1)) } else { steps };
+    if last >= due {
+        return Ok(series);
+    }
+    Err(cut(file, format!("ends at step {last}, and the run is done at step {steps}")))
 }
 
 /// Names that [`column`] answers to; a bare name where it is not ambiguous.

@@ -13,7 +13,7 @@ use crate::results::{MetricMeaning, MetricMeanings, RunState, Status};
 
 pub use foreign::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
-pub use walk::read_all;
+pub use walk::{Found, read_all};
 
 /// Measurements of one metric in order: `(step, value)`.
 pub type Series = Vec<(u64, f64)>;
@@ -35,8 +35,25 @@ pub struct Run {
     pub settings: Settings,
     /// Fingerprint of the data; empty where unknown.
     pub data: String,
+    /// What is wrong with its files; its numbers do not count then.
+    pub damage: Option<String>,
+    /// Where its tables end, if it is done.
+    pub(super) end: Option<End>,
+    /// Version of the program that ended it; empty where unknown.
+    pub version: String,
     pub(super) measured: Measured,
     pub(super) meanings: MetricMeanings,
+    /// Names of its linear probes.
+    pub(super) linear: Vec<String>,
+}
+
+/// Where the tables of a finished run end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Steps of the run.
+    pub steps: u64,
+    /// Steps between two rows of `metrics.csv`.
+    pub log_every: u64,
 }
 
 /// Where the numbers of a run are.
@@ -73,7 +90,7 @@ impl Run {
             }
             Measured::Folder(probes) => match probes.iter().find(|p| p.name == metric) {
                 Some(probe) => Ok(Some(probe.series.clone())),
-                None => folder::column(&self.source, metric),
+                None => folder::column(&self.source, metric, self.end),
             },
         }
     }
@@ -104,6 +121,23 @@ impl Run {
                 probes.iter().filter(|p| p.headline).map(|p| p.name.as_str()).collect()
             }
         }
+    }
+
+    /// The metric that would be its headline, whether it was measured or not.
+    pub fn declared_headline(&self) -> Option<String> {
+        let Measured::Folder(_) = &self.measured else { return None };
+        let is_headline = |name: &str| {
+            let (probe, rest) = name.split_once('/')?;
+            let linear = self.linear.iter().any(|l| l == probe);
+            (linear && rest.starts_with("target/") && rest.ends_with("/top1")).then_some(())
+        };
+        let names = self.meanings.metrics.iter().map(|m| &m.name);
+        names.filter(|n| is_headline(n).is_some()).map(Clone::clone).next()
+    }
+
+    /// Whether its metrics have names of their own: not those of one column of a foreign file.
+    pub fn has_named_metrics(&self) -> bool {
+        matches!(self.measured, Measured::Folder(_))
     }
 
     /// Unit of a metric; empty where nobody says.

@@ -1,36 +1,50 @@
 //! A CSV file in memory whose every complaint names file and line.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
 use super::super::error::AnalysisError;
-use crate::results::{RunState, read::regular};
+use crate::results::{RunState, read::bytes};
 
 /// Header and rows of a CSV file.
 pub(super) struct Sheet {
     path: PathBuf,
     pub header: Vec<String>,
     pub rows: Vec<StringRecord>,
+    /// What stands between cells.
+    pub separator: char,
 }
+
+/// Words for "not measured".
+const ABSENT: [&str; 7] = ["", "-", "na", "n/a", "null", "none", "."];
 
 impl Sheet {
     /// Reads `path`; none if there is no such file.
     pub fn read(path: &Path) -> Result<Option<Sheet>, AnalysisError> {
-        let bytes = match regular(path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(AnalysisError::at(path, None, e)),
-        };
-        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        bytes(path)?.map(|bytes| Self::parse(path, &bytes, ',')).transpose()
+    }
+
+    /// Reads a file of another program: cells may be separated by semicolons or tabs, and numbers may have
+    /// decimal commas then.
+    pub fn read_foreign(path: &Path) -> Result<Sheet, AnalysisError> {
+        let missing = || AnalysisError::at(path, None, "there is no such file");
+        let bytes = bytes(path)?.ok_or_else(missing)?;
+        Self::parse(path, &bytes, separator(&bytes))
+    }
+
+    fn parse(path: &Path, bytes: &[u8], separator: char) -> Result<Sheet, AnalysisError> {
+        let mut reader = csv::ReaderBuilder::new().delimiter(separator as u8).from_reader(bytes);
         let header = reader.headers().map_err(|e| unreadable(path, &e))?;
         // A spreadsheet may have put a byte order mark in front.
         let header = header.iter().map(|h| h.trim_start_matches('\u{feff}').trim().to_string()).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(|e| unreadable(path, &e))?;
-        Ok(Some(Sheet { path: path.into(), header, rows }))
+        Ok(Sheet { path: path.into(), header, rows, separator })
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Index of the column `name`, if there is one.
@@ -38,8 +52,14 @@ impl Sheet {
         self.header.iter().position(|h| h == name)
     }
 
-    /// Index of the column `name`, which must exist.
+    /// Index of the column `name`, which must exist, and only once.
     pub fn column(&self, name: &str) -> Result<usize, AnalysisError> {
+        let places: Vec<String> =
+            (1..).zip(&self.header).filter(|(_, h)| *h == name).map(|(place, _)| place.to_string()).collect();
+        if places.len() > 1 {
+            let message = format!("column `{name}` is there twice: columns {}", places.join(" and "));
+            return Err(AnalysisError::at(&self.path, Some(1), message).help("rename or remove one of them"));
+        }
         let missing = || {
             let unknown = AnalysisError::unknown("column", name, &self.header);
             AnalysisError::at(&self.path, Some(1), unknown)
@@ -50,16 +70,21 @@ impl Sheet {
     /// The number in a cell; none if it is empty: not measured.
     pub fn number(&self, row: &StringRecord, column: usize) -> Result<Option<f64>, AnalysisError> {
         let cell = row[column].trim();
-        if cell.is_empty() {
+        if ABSENT.contains(&cell.to_lowercase().as_str()) {
             return Ok(None);
         }
-        let wrong = |_| self.wrong(row, column, "a number");
-        cell.parse().map(Some).map_err(wrong)
+        self.plain(cell).parse().map(Some).map_err(|_| self.wrong(row, column, "a number"))
+    }
+
+    /// With a decimal point where the file has commas: only where they do not separate cells, and only one.
+    fn plain(&self, cell: &str) -> String {
+        let decimal = self.separator != ',' && !cell.contains('.') && cell.matches(',').count() == 1;
+        if decimal { cell.replace(',', ".") } else { cell.into() }
     }
 
     /// The step in a cell: a whole number, perhaps written as `100.0`.
     pub fn step(&self, row: &StringRecord, column: usize) -> Result<u64, AnalysisError> {
-        let cell = row[column].trim();
+        let cell = self.plain(row[column].trim());
         let whole = |x: &f64| x.fract() == 0.0 && (0.0..=9e15).contains(x);
         let rounded = || cell.parse().ok().filter(whole).map(|x| x as u64);
         let step = cell.parse().ok().or_else(rounded);
@@ -77,6 +102,19 @@ impl Sheet {
         let message = format!("column `{}`: `{}` is not {wanted}", self.header[column], &row[column]);
         AnalysisError::at(&self.path, line_of(row), message)
     }
+}
+
+/// The separator that is most frequent in the first line, outside of quotes.
+fn separator(bytes: &[u8]) -> char {
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let mut quoted = false;
+    let mut counts = [(0, ','), (0, ';'), (0, '\t')];
+    for &byte in line {
+        quoted ^= byte == b'"';
+        counts.iter_mut().filter(|(_, c)| !quoted && *c as u8 == byte).for_each(|(n, _)| *n += 1);
+    }
+    // The first of equals: a comma unless another one is more frequent.
+    counts.into_iter().rev().max_by_key(|(n, _)| *n).map_or(',', |(_, c)| c)
 }
 
 /// The line a row starts on.

@@ -15,6 +15,7 @@ use crate::{
         columns::{PLAN, RUNS},
         read,
     },
+    sweep::baseline_of,
 };
 
 /// What stands around the path of a setting and the name of a metric in the header of `runs.csv`.
@@ -176,7 +177,14 @@ fn of_row(table: &SweepTable, row: &SweepRun, input: usize) -> Result<Run, Analy
     if !own.join(EXPERIMENT).is_file() {
         return Ok(Run { source: own, settings: configured(table, row)?, ..listed(table, row, input) });
     }
-    let run = folder::read(&own, input)?;
+    let run = match folder::read(&own, input) {
+        Ok(run) => run,
+        // The table knows which run it is.
+        Err(damage) => {
+            let damage = Some(damage.to_string());
+            return Ok(Run { source: own, damage, ..listed(table, row, input) });
+        }
+    };
     // A process that died leaves `running` behind; the sweep has seen it end.
     let left = matches!(run.state, RunState::Pending | RunState::Running | RunState::Interrupted);
     let state = if left && row.status == RunState::Failed { row.status } else { run.state };
@@ -205,8 +213,12 @@ fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
         state: row.status,
         settings: parameters(table, row),
         data: String::new(),
+        damage: None,
+        end: None,
+        version: String::new(),
         measured: Measured::Last { step: row.steps.parse().unwrap_or(0), values: row.metrics.clone() },
         meanings: MetricMeanings::default(),
+        linear: Vec::new(),
     }
 }
 
@@ -222,25 +234,29 @@ pub(super) fn read_table(path: &Path, input: usize) -> Result<Vec<Run>, Analysis
     Ok(table.runs.iter().map(|row| listed(&table, row, input)).collect())
 }
 
-/// What the sweep behind the only input suggests.
-pub fn hints(inputs: &[PathBuf]) -> Hints {
-    let [input] = inputs else { return Hints::default() };
+/// What the sweep behind the only input suggests. A sweep file that cannot be read is an error: without it
+/// another metric would be compared.
+pub fn hints(inputs: &[PathBuf]) -> Result<Hints, AnalysisError> {
+    let [input] = inputs else { return Ok(Hints::default()) };
     let folder = if input.is_dir() { input.as_path() } else { input.parent().unwrap_or(Path::new("")) };
     if !is_sweep(folder) {
-        return Hints::default();
+        return Ok(Hints::default());
     }
-    let text = read::text(&folder.join(SWEEP)).ok().flatten().unwrap_or_default();
-    let file: Value = serde_yaml::from_str(&text).unwrap_or_default();
+    let path = folder.join(SWEEP);
+    // `runs.csv` alone is a table like any other.
+    let text = read::text(&path)?.unwrap_or_default();
+    let file: Value = folder::yaml(&path, &text)?;
     let goal = file["metric"]["goal"].as_str().and_then(|word| word.parse().ok());
     let at = &file["metric"]["at"];
     let at = at.as_str().map_or_else(|| at.as_u64().map(At::Step), |word| word.parse().ok());
     let metric = file["metric"]["name"].as_str().map(Into::into);
-    Hints { metric, goal, at, baseline: unchanged(folder), source: Some(folder.join(SWEEP)) }
+    Ok(Hints { metric, goal, at, baseline: baseline_arm(folder), source: Some(path) })
 }
 
-/// The first arm of the plan that changes nothing in the base.
-fn unchanged(folder: &Path) -> Option<String> {
+/// The arm that the others are compared with: the rule of the plan, read from its table.
+fn baseline_arm(folder: &Path) -> Option<String> {
     let sheet = Sheet::read(&folder.join(PLAN.file)).ok().flatten()?;
     let (arm, changed) = (sheet.find("arm")?, sheet.find("changed")?);
-    sheet.rows.iter().find(|row| row[changed].is_empty()).map(|row| row[arm].to_owned())
+    let arms: Vec<(&str, bool)> = sheet.rows.iter().map(|row| (&row[arm], row[changed].is_empty())).collect();
+    baseline_of(&arms).map(Into::into)
 }

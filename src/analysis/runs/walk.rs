@@ -16,36 +16,62 @@ use super::{
 };
 use crate::results::EXPERIMENT;
 
+/// What the inputs hold.
+pub struct Found {
+    /// The runs, in the order of the arguments, those of a folder by name.
+    pub runs: Vec<Run>,
+    /// What was left out or understood in a way worth saying.
+    pub notes: Vec<String>,
+}
+
 /// Reads every run that `inputs` name: run folders, folders of run folders, sweep folders, tables
 /// of sweeps, foreign CSV files.
-/// Runs come in the order of the arguments, those of a folder by name.
-pub fn read_all(
-    inputs: &[PathBuf],
-    metric: Option<&str>,
-    map: &ColumnMap,
-) -> Result<Vec<Run>, AnalysisError> {
+/// A run folder that cannot be read is left out and named; there must be others.
+pub fn read_all(inputs: &[PathBuf], metric: Option<&str>, map: &ColumnMap) -> Result<Found, AnalysisError> {
+    let (inputs, mut notes) = once_each(inputs);
     let mut seen = HashSet::new();
     let mut runs = Vec::new();
-    for (input, path) in inputs.iter().enumerate() {
+    let mut foreign = Vec::new();
+    for (input, path) in &inputs {
         if is_sweep(path) {
-            runs.extend(sweep::read(path, input)?);
+            runs.extend(sweep::read(path, *input)?);
         } else if path.is_dir() {
             let mut folders = Vec::new();
             collect(path, &mut seen, &mut folders)?;
-            let read: Result<Vec<Run>, _> = folders.par_iter().map(|f| folder::read(f, input)).collect();
-            runs.extend(read?);
+            let read: Vec<_> = folders.par_iter().map(|f| folder::read(f, *input)).collect();
+            for run in read {
+                run.map_or_else(|damage| notes.push(format!("left out: {damage}")), |run| runs.push(run));
+            }
         } else if path.exists() {
             check_kind(path)?;
             if *map == ColumnMap::default() && sweep::is_table(path) {
-                runs.extend(sweep::read_table(path, input)?);
+                runs.extend(sweep::read_table(path, *input)?);
                 continue;
             }
-            runs.extend(foreign::read(path, &arm_name(path, inputs), input, metric, map)?);
+            foreign.push((*input, path.clone()));
         } else {
             return Err(AnalysisError::at(path, None, "there is no such file or folder"));
         }
     }
-    if runs.is_empty() { Err(nothing(inputs)) } else { Ok(runs) }
+    let (read, said) = foreign::read(&foreign, metric, map)?;
+    runs.extend(read);
+    notes.extend(said);
+    if runs.is_empty() { Err(nothing(&inputs, &notes)) } else { Ok(Found { runs, notes }) }
+}
+
+/// The inputs with their places; one that is named again is one all the same.
+fn once_each(inputs: &[PathBuf]) -> (Vec<(usize, PathBuf)>, Vec<String>) {
+    let (mut kept, mut notes): (Vec<(usize, PathBuf)>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    for (place, path) in inputs.iter().enumerate() {
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if path.is_dir() || seen.insert(real) {
+            kept.push((place, path.clone()));
+        } else {
+            notes.push(format!("{} is named twice: read once", path.display()));
+        }
+    }
+    (kept, notes)
 }
 
 /// Adds the run folders in `path`, or `path` itself; each real folder once.
@@ -73,15 +99,9 @@ fn check_kind(path: &Path) -> Result<(), AnalysisError> {
     Err(AnalysisError::at(path, None, message))
 }
 
-/// The file's name without its ending, or the whole path where two files share the name.
-fn arm_name(path: &Path, inputs: &[PathBuf]) -> String {
-    let shared = inputs.iter().filter(|other| other.file_stem() == path.file_stem()).count() > 1;
-    let stem = path.file_stem().filter(|_| !shared).map(|s| s.to_string_lossy().into_owned());
-    stem.unwrap_or_else(|| path.display().to_string())
-}
-
-fn nothing(inputs: &[PathBuf]) -> AnalysisError {
-    let names: Vec<String> = inputs.iter().map(|p| p.display().to_string()).collect();
-    AnalysisError::new(format!("{}: no runs", names.join(", ")))
-        .help(format!("a run folder holds `{EXPERIMENT}`; folders are searched for run folders"))
+fn nothing(inputs: &[(usize, PathBuf)], notes: &[String]) -> AnalysisError {
+    let names: Vec<String> = inputs.iter().map(|(_, p)| p.display().to_string()).collect();
+    let help = format!("a run folder holds `{EXPERIMENT}`; folders are searched for run folders");
+    let help = notes.iter().fold(help, |help, note| format!("{help}\n        {note}"));
+    AnalysisError::new(format!("{}: no runs", names.join(", "))).help(help)
 }

@@ -40,18 +40,10 @@ pub fn iqm(x: &[f64]) -> f64 {
     mean(&sorted(x)[cut..x.len() - cut])
 }
 
-pub(super) fn sorted(x: &[f64]) -> Vec<f64> {
+fn sorted(x: &[f64]) -> Vec<f64> {
     let mut sorted = x.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
-}
-
-/// The `q`-quantile of sorted values, linear between neighbours (NumPy's default).
-pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let place = q.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (below, share) = (place.floor() as usize, place.fract());
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + share * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]
@@ -75,6 +67,5 @@ mod tests {
         assert!(variance(&[1.0]).is_nan() && median(&[]).is_nan() && mean(&[]).is_nan());
         assert_eq!((median(&[3.0, 1.0]), median(&[5.0, 1.0, 2.0])), (2.0, 2.0));
         assert_eq!(std_dev(&[1.0, 3.0]), 2.0f64.sqrt());
-        assert_eq!(quantile(&[0.0, 10.0, 20.0], 0.25), 5.0);
     }
 }

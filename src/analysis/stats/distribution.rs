@@ -1,6 +1,6 @@
 //! Distribution functions: normal, Student's t, noncentral t.
 
-use statrs::distribution::{Continuous, ContinuousCDF, Gamma, Normal, StudentsT};
+use statrs::distribution::{ChiSquared, Continuous, ContinuousCDF, Gamma, Normal, StudentsT};
 
 fn normal() -> Normal {
     Normal::standard()
@@ -9,11 +9,6 @@ fn normal() -> Normal {
 /// Standard normal distribution function.
 pub(super) fn normal_cdf(z: f64) -> f64 {
     normal().cdf(z)
-}
-
-/// Standard normal quantile.
-pub(super) fn normal_quantile(p: f64) -> f64 {
-    normal().inverse_cdf(p)
 }
 
 /// Student's t with `df` (possibly fractional) degrees of freedom; none unless `df > 0`.
@@ -35,6 +30,26 @@ pub(super) fn t_cdf(t: f64, df: f64) -> f64 {
 /// The quantile of Student's t.
 pub(super) fn t_quantile(p: f64, df: f64) -> f64 {
     student(df).map_or(f64::NAN, |student| student.inverse_cdf(p))
+}
+
+/// The quantile of chi-squared with `df` degrees of freedom.
+pub(super) fn chi2_quantile(p: f64, df: f64) -> f64 {
+    ChiSquared::new(df).map_or(f64::NAN, |chi2| chi2.inverse_cdf(p))
+}
+
+/// The shift at which a noncentral t with `df` degrees of freedom is beyond `critical` with probability
+/// `power`.
+pub(super) fn noncentrality(critical: f64, df: f64, power: f64) -> f64 {
+    // Few degrees of freedom: a large critical value, and a shift of several times that.
+    let (mut low, mut high) = (0.0, 4.0 * critical + 4.0);
+    if !high.is_finite() {
+        return f64::NAN;
+    }
+    while high - low > 1e-7 * high {
+        let middle = 0.5 * (low + high);
+        if noncentral_t_tails(critical, df, middle) < power { low = middle } else { high = middle }
+    }
+    high
 }
 
 /// `P(|T| > critical)` for T noncentral t with `df` degrees of freedom and noncentrality `shift`:
@@ -67,13 +82,14 @@ mod tests {
     use super::*;
 
     /// ```python
-    /// stats.t.cdf(2.5, 3.7), stats.t.ppf(.975, 2.3), stats.norm.ppf(.025)
+    /// stats.t.cdf(2.5, 3.7), stats.t.ppf(.975, 2.3), stats.chi2.ppf(.2, [5, 4.225])
     /// ```
     #[test]
     fn quantiles_and_probabilities_are_scipys() {
         assert!((t_cdf(2.5, 3.7) - 0.9640889885440866).abs() < 1e-10);
         assert!((t_quantile(0.975, 2.3) - 3.807163208232131).abs() < 1e-7);
-        assert!((normal_quantile(0.025) + 1.9599639845400545).abs() < 1e-9);
+        assert!((chi2_quantile(0.2, 5.0) - 2.342534305841121).abs() < 1e-8);
+        assert!((chi2_quantile(0.2, 4.225) - 1.8012521997610387).abs() < 1e-8);
         assert_eq!((t_cdf(f64::INFINITY, 3.0), t_cdf(f64::NEG_INFINITY, 3.0)), (1.0, 0.0));
         assert!(t_cdf(1.0, 0.0).is_nan() && t_quantile(0.9, f64::NAN).is_nan());
     }

@@ -1,5 +1,7 @@
 //! How large and how sure: effect sizes, probability of improvement, variance saved by pairing.
 
+use std::cmp::Ordering;
+
 use super::describe::{mean, std_dev, variance};
 
 /// Mean difference in standard deviations of the differences (Cohen 1988, d_z).
@@ -18,19 +20,20 @@ pub fn hedges_g(a: &[f64], b: &[f64]) -> f64 {
 /// Probability that a value of `b` is above one of `a`, ties counting half: Mann-Whitney
 /// `U / (n m)` (Agarwal et al., NeurIPS 2021, eq. 3).
 pub fn probability_of_improvement(a: &[f64], b: &[f64]) -> f64 {
-    let wins: f64 = b.iter().flat_map(|b| a.iter().map(move |a| win(b - a))).sum();
+    let wins: f64 = b.iter().flat_map(|b| a.iter().map(move |a| win(*b, *a))).sum();
     wins / (a.len() * b.len()) as f64
 }
 
-/// Share of positive differences, ties counting half.
-pub fn share_of_pairs_improved(differences: &[f64]) -> f64 {
-    mean(&differences.iter().map(|&d| win(d)).collect::<Vec<_>>())
+/// Share of pairs in which the value of `b` is above that of `a`, ties counting half.
+pub fn share_of_pairs_improved(a: &[f64], b: &[f64]) -> f64 {
+    mean(&b.iter().zip(a).map(|(b, a)| win(*b, *a)).collect::<Vec<_>>())
 }
 
-fn win(difference: f64) -> f64 {
-    match difference {
-        d if d > 0.0 => 1.0,
-        d if d < 0.0 => 0.0,
+/// How much of a win `b` has over `a`.
+fn win(b: f64, a: f64) -> f64 {
+    match b.partial_cmp(&a) {
+        Some(Ordering::Greater) => 1.0,
+        Some(Ordering::Less) => 0.0,
         _ => 0.5,
     }
 }
@@ -69,12 +72,14 @@ mod tests {
         close(hedges_g(&A, &C), -1.2680554241072757);
         close(probability_of_improvement(&A, &C), 1.0 / 6.0);
         close(variance_saved(&A, &B), 0.74095854160541);
-        close(share_of_pairs_improved(&d), 5.0 / 6.0);
+        close(share_of_pairs_improved(&A, &B), 5.0 / 6.0);
     }
 
     #[test]
     fn ties_count_half() {
         assert_eq!(probability_of_improvement(&[1.0, 2.0], &[2.0]), 0.75);
-        assert_eq!(share_of_pairs_improved(&[0.0, 1.0]), 0.75);
+        assert_eq!(share_of_pairs_improved(&[1.0, 1.0], &[1.0, 2.0]), 0.75);
+        let broken = f64::NEG_INFINITY;
+        assert_eq!(share_of_pairs_improved(&[1.0, broken, broken], &[broken, broken, 0.0]), 0.5);
     }
 }

@@ -36,9 +36,16 @@ pub fn exact_floor_unpaired(n: usize, m: usize) -> f64 {
     (2.0 / choices).min(1.0)
 }
 
-/// Fewest pairs with which a sign-flip test can reach [`ALPHA`]: six.
-pub fn pairs_for_exact() -> usize {
-    (1..).find(|&n| exact_floor_paired(n) <= ALPHA).expect("the floor falls without end")
+/// Fewest pairs with which a sign-flip test can reach [`ALPHA`] shared by `tests` comparisons: six for one.
+pub fn pairs_for_exact(tests: usize) -> usize {
+    let reaches = |n: &usize| exact_floor_paired(*n) * tests as f64 <= ALPHA;
+    (1..).find(reaches).expect("the floor falls without end")
+}
+
+/// Fewest runs per arm with which a permutation test can: four for one.
+pub fn runs_for_exact(tests: usize) -> usize {
+    let reaches = |n: &usize| exact_floor_unpaired(*n, *n) * tests as f64 <= ALPHA;
+    (1..).find(reaches).expect("the floor falls without end")
 }
 
 #[cfg(test)]
@@ -61,7 +68,8 @@ mod tests {
     #[test]
     fn floors_say_what_few_seeds_can_show() {
         assert_eq!(sign_flip(&[1.0, 2.0, 3.0]), Some(exact_floor_paired(3)));
-        assert_eq!((exact_floor_paired(3), pairs_for_exact()), (0.25, 6));
+        assert_eq!((exact_floor_paired(3), pairs_for_exact(1), pairs_for_exact(4)), (0.25, 6, 8));
+        assert_eq!((runs_for_exact(1), runs_for_exact(7)), (4, 6));
         assert!((exact_floor_unpaired(3, 3) - 0.1).abs() < 1e-12);
         assert!((exact_floor_unpaired(4, 4) - 2.0 / 70.0).abs() < 1e-12);
     }
