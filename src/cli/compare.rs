@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use ijepa_registry::metric::Direction;
 
 use super::{Exit, judging::Judging, out};
 use crate::{
@@ -44,9 +43,6 @@ pub(crate) struct CompareArgs {
     inputs: Vec<PathBuf>,
     #[command(flatten)]
     judging: Judging,
-    /// Which direction is good, where the runs do not say: needed for verdicts on columns of other programs.
-    #[arg(long, value_name = "higher|lower")]
-    goal: Option<Direction>,
     /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=, state= (finished, crashed ...).
     #[arg(long, value_name = "KEY=COLUMN", num_args = 1..)]
     map: Vec<String>,
@@ -111,7 +107,7 @@ fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
         baseline: args.judging.baseline.clone(),
         at: args.judging.at,
         margin: args.judging.margin,
-        goal: args.goal,
+        goal: args.judging.goal,
         map: ColumnMap::parse(&args.map)?,
     })
 }

@@ -1,6 +1,7 @@
 //! What arms are judged by: the options that `compare` and `report` share.
 
 use clap::Args;
+use ijepa_registry::metric::Direction;
 
 use crate::analysis::At;
 
@@ -17,6 +18,9 @@ pub(super) struct Judging {
     /// last.
     #[arg(long, value_name = "last|best|STEP")]
     pub at: Option<At>,
+    /// Which direction is good, where the runs do not say: needed for verdicts on columns of other programs.
+    #[arg(long, value_name = "higher|lower")]
+    pub goal: Option<Direction>,
     /// Largest difference that does not matter; allows the verdict `equivalent`.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub margin: Option<f64>,

@@ -57,6 +57,7 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
             baseline: args.judging.baseline.clone(),
             at: args.judging.at,
             margin: args.judging.margin,
+            goal: args.judging.goal,
             images: !args.no_images,
         };
         write_report(&request).map(|report| (page, report)).map_err(|e| e.to_string())

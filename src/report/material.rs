@@ -61,7 +61,7 @@ impl Material {
             baseline: request.baseline.clone(),
             at: request.at,
             margin: request.margin,
-            goal: None,
+            goal: request.goal,
             map: ColumnMap::default(),
         };
         let study = Study::read(&asked)?;

@@ -28,6 +28,8 @@ mod words;
 
 use std::path::PathBuf;
 
+use ijepa_registry::metric::Direction;
+
 use crate::analysis::{AnalysisError, At};
 
 use figure::Figure;
@@ -46,6 +48,8 @@ pub struct ReportRequest {
     pub at: Option<At>,
     /// Largest difference that does not matter.
     pub margin: Option<f64>,
+    /// Which direction is good, where the runs do not declare it.
+    pub goal: Option<Direction>,
     /// File name of the page: what links in the figures lead to.
     pub page: String,
     /// Whether the data set may be read, to show masks on images.
