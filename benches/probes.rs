@@ -56,7 +56,7 @@ fn main() {
         let seconds = start.elapsed().as_secs_f64();
         let found = found.expect("measurable features");
         let metrics: Vec<String> =
-            probe.metrics().iter().zip(found).map(|(m, v)| format!("{} {v:.4}", m.name)).collect();
+            probe.metrics().iter().zip(found).map(|(m, v)| format!("{} {v:.4e}", m.name)).collect();
         println!("{seconds:7.2} s  {line}: {}", metrics.join(", "));
     }
 }

@@ -40,6 +40,7 @@ mod split;
 mod stack;
 mod tile;
 mod types;
+mod wide;
 
 use dfdx::prelude::{HasShape, TensorFromVec};
 pub use ijepa_registry::params::Rounding;
@@ -65,6 +66,7 @@ pub use simd::{Level, limit_level, widest_level};
 pub use skill::Skill;
 pub use tile::Start;
 pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, Memory, RowLoss, TableTerm};
+pub use wide::{add_wide_columns, wide_dot, wide_product};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;

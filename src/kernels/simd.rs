@@ -161,10 +161,12 @@ pub(crate) use vectorised;
 /// # Safety
 /// All functions need the level's instruction set and are only sound inside a `vectorised!` body of that
 /// level; `load` and `store` need sixteen values at the pointer, with any alignment, `pair_neighbours`
-/// thirty-two to read.
+/// thirty-two to read, and those of `f64` eight.
 pub trait Simd {
     /// Sixteen `f32`.
     type V: Copy;
+    /// Eight `f64`.
+    type W: Copy;
     /// Rows of the register tile of a matrix product.
     const TILE: Tile;
     /// All lanes the same.
@@ -175,6 +177,16 @@ pub trait Simd {
     unsafe fn store(v: Self::V, to: *mut f32);
     /// `a b + c`, rounded once.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// All eight lanes the same.
+    unsafe fn wide_splat(value: f64) -> Self::W;
+    /// Eight `f32` from memory, as `f64`.
+    unsafe fn widened(from: *const f32) -> Self::W;
+    /// Eight `f64` from memory.
+    unsafe fn wide_load(from: *const f64) -> Self::W;
+    /// Eight `f64` to memory.
+    unsafe fn wide_store(v: Self::W, to: *mut f64);
+    /// `a b + c` of `f64`, rounded once.
+    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W;
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `a` where they do not compare.
@@ -243,7 +255,28 @@ pub struct Portable;
 #[cfg(target_arch = "aarch64")]
 impl Simd for Portable {
     type V = [std::arch::aarch64::float32x4_t; 4];
+    type W = [f64; 8];
     const TILE: Tile = Tile::Narrow;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> Self::W {
+        [value; 8]
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> Self::W {
+        unsafe { from.cast::<[f32; 8]>().read_unaligned() }.map(f64::from)
+    }
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> Self::W {
+        unsafe { from.cast::<Self::W>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn wide_store(v: Self::W, to: *mut f64) {
+        unsafe { to.cast::<Self::W>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
         unsafe { [std::arch::aarch64::vdupq_n_f32(value); 4] }
@@ -301,7 +334,28 @@ impl Simd for Portable {
 #[cfg(not(target_arch = "aarch64"))]
 impl Simd for Portable {
     type V = [f32; LANES];
+    type W = [f64; 8];
     const TILE: Tile = Tile::Narrow;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> Self::W {
+        [value; 8]
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> Self::W {
+        unsafe { from.cast::<[f32; 8]>().read_unaligned() }.map(f64::from)
+    }
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> Self::W {
+        unsafe { from.cast::<Self::W>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn wide_store(v: Self::W, to: *mut f64) {
+        unsafe { to.cast::<Self::W>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
         [value; LANES]

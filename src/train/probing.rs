@@ -188,7 +188,9 @@ impl<D: BuildDevice> Session<D> {
     ) -> Result<Option<Vec<f32>>, TrainError> {
         let data = &self.plan.source.data;
         let indices: Vec<usize> = (0..data.count(from.split)).collect();
-        let mut features = Vec::new();
+        // Of its final size from the start: growing would hold half as much again for a moment.
+        let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
+        let mut features = Vec::with_capacity(indices.len() * dim);
         for chunk in indices.chunks(FEATURE_BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);

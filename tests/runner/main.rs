@@ -21,7 +21,7 @@ fn a_run_leaves_its_tables_card_status_and_weights() {
     let probes = folder.table("probes.csv");
     let values: Vec<f64> = probes[1..].iter().map(|row| row[7].parse().unwrap()).collect();
     assert!(values.iter().all(|v| v.is_finite()));
-    assert_eq!(probes[1..].iter().filter(|r| r[3] == "random_init").count(), 5, "controls once, at the end");
+    assert_eq!(probes[1..].iter().filter(|r| r[3] == "random_init").count(), 7, "controls once, at the end");
     let status = folder.read("status.json");
     assert!(status.contains("\"done\""), "{status}");
     let meanings: serde_json::Value = serde_json::from_str(&folder.read("metrics.json")).unwrap();

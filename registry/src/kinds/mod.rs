@@ -21,5 +21,5 @@ pub use loss::{Loss, LossSettings};
 pub use masking::Masking;
 pub use optimizer::{Average, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
-pub use probe::{Features, Probe, ProbeContext, ProbeData, ProbeError};
+pub use probe::{Features, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError, ProbeSizes};
 pub use schedule::{Horizon, Schedule};

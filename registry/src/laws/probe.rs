@@ -32,6 +32,42 @@ impl KindLaws for dyn Probe {
         let again = probe.measure(&data, &context).unwrap_or_default();
         let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         broken.unless(bits(&again) == bits(&values), || format!("measured twice: {values:?} and {again:?}"));
+        broken.0.extend(SCARCE.iter().filter_map(|scarce| problem_of_counts(probe, scarce)));
+    }
+}
+
+/// Training images of every class, and test images, some of them too few for many a probe.
+const SCARCE: [(&[usize], usize); 7] = [
+    (&[128, 128], 64),
+    (&[256, 0], 64),
+    (&[256], 64),
+    (&[1, 1], 64),
+    (&[255, 1], 64),
+    (&[2, 2], 2),
+    (&[128, 128], 1),
+];
+
+/// A probe says beforehand whether it can be fitted to scarce data, and is right.
+fn problem_of_counts(probe: &dyn Probe, (counts, tested): &(&[usize], usize)) -> Option<String> {
+    let labels: Vec<u32> = (0..).zip(*counts).flat_map(|(c, &n)| std::iter::repeat_n(c, n)).collect();
+    let values = |purpose, n: usize| (clusters(purpose, n).0, n);
+    let ((train, n), (test, _)) = (values("laws/train", labels.len()), values("laws/test", *tested));
+    let tested: Vec<u32> = (0..*tested).map(|_| labels[0]).collect();
+    let all = [n];
+    let counted: &[usize] = if probe.uses_labels() { counts } else { &all };
+    let seen = ProbeCounts { train: counted, test: tested.len() };
+    let data = ProbeData {
+        train: Features { dim: DIM, values: &train, labels: &labels },
+        test: Features { dim: DIM, values: &test, labels: &tested },
+        classes: counts.len(),
+    };
+    let refused = probe.check_data(&seen);
+    match probe.measure(&data, &ProbeContext { seed: 5, progress: &|_, _| {} }) {
+        Err(error) if refused.is_empty() => Some(format!(
+            "`check_data` accepts {counts:?} training and {} test images: {error}",
+            tested.len()
+        )),
+        _ => None,
     }
 }
 

@@ -38,6 +38,10 @@ impl<'a, T> View<'a, T> {
         let ((rows, cols), (row, col)) = (self.shape, self.strides);
         DMatrixView::from_slice_with_strides(self.values, rows, cols, row, col)
     }
+    /// The first columns.
+    pub fn columns(self, count: usize) -> Self {
+        View { shape: (self.shape.0, count), ..self }
+    }
     /// Some of the rows.
     pub fn rows(self, range: Range<usize>) -> Self {
         let shape = (range.len(), self.shape.1);

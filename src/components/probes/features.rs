@@ -3,6 +3,9 @@
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
+/// Why nothing can be chosen.
+pub(super) const NOTHING_TO_HOLD_OUT: &str = "nothing to hold out: every class has a single image in train";
+
 /// Rows that are summed by one task: fixed, so that sums do not depend on the thread count.
 const ROWS: usize = 2048;
 
@@ -18,14 +21,25 @@ pub(super) fn check_labelled(data: &ProbeData) -> Result<(), ProbeError> {
     check_labels(&data.test, data.classes, "test")?;
     let mut counts = vec![0; data.classes];
     data.train.labels.iter().for_each(|&y| counts[y as usize] += 1);
-    let filled = counts.iter().filter(|&&n| n > 0).count();
+    let counts = ProbeCounts { train: &counts, test: data.test.count() };
+    check_counts(&counts).map_or(Ok(()), |problem| Err(ProbeError(problem.message)))
+}
+
+/// Why no labelled probe can be fitted to so many images.
+pub(super) fn check_counts(counts: &ProbeCounts) -> Option<Problem> {
+    let filled = counts.train.iter().filter(|&&n| n > 0).count();
     if filled < 2 {
-        return Err(ProbeError(format!("train has {filled} class(es); a classifier needs two or more")));
+        let classes = if filled == 1 { "1 class".into() } else { format!("{filled} classes") };
+        let help = "write `probes: []`, or a probe without labels such as `rankme`";
+        return Some(
+            Problem::new("", format!("train has {classes}; a classifier needs two or more")).help(help),
+        );
     }
-    match counts.iter().position(|&n| n == 0) {
-        Some(class) => Err(ProbeError(format!("class {class} of {} has no image in train", data.classes))),
-        None => Ok(()),
+    if counts.test == 0 {
+        return Some(Problem::new("", "there are no test images to judge it on"));
     }
+    let empty = counts.train.iter().position(|&n| n == 0)?;
+    Some(Problem::new("", format!("class {empty} of {} has no image in train", counts.train.len())))
 }
 
 /// Refuses an empty split, a wrong number of values, and values that are not finite.
@@ -59,9 +73,12 @@ fn check_labels(split: &Features, classes: usize, name: &str) -> Result<(), Prob
 }
 
 /// Shift and scale per feature: mean 0 and standard deviation 1 on the split it was fitted to.
+#[derive(Clone, Debug)]
 pub(super) struct Standardiser {
-    mean: Vec<f64>,
-    scale: Vec<f64>,
+    /// What is taken away from every feature.
+    pub mean: Vec<f64>,
+    /// What it is multiplied by then.
+    pub scale: Vec<f64>,
 }
 
 impl Standardiser {
@@ -77,15 +94,11 @@ impl Standardiser {
         });
         Standardiser { scale: scale.collect(), mean }
     }
-    /// Standardised copy of the values.
-    pub fn apply(&self, x: &Features) -> Vec<f32> {
-        let mut out = x.values.to_vec();
-        out.par_chunks_mut(x.dim).with_min_len(256).for_each(|row| {
-            for ((v, m), s) in row.iter_mut().zip(&self.mean).zip(&self.scale) {
-                *v = ((f64::from(*v) - m) * s) as f32;
-            }
-        });
-        out
+    /// Writes a standardised row to `out`.
+    pub fn row(&self, x: &[f32], out: &mut [f32]) {
+        for (((out, v), m), s) in out.iter_mut().zip(x).zip(&self.mean).zip(&self.scale) {
+            *out = ((f64::from(*v) - m) * s) as f32;
+        }
     }
 }
 
@@ -190,7 +203,8 @@ pub(super) mod tests {
         let (mut values, labels) = blobs(5000, 3, 2, 2.0, 0);
         values.chunks_exact_mut(3).for_each(|row| row[1] = 0.1);
         let x = Features { dim: 3, values: &values, labels: &labels };
-        let out = Standardiser::fit(&x).apply(&x);
+        let (fitted, mut out) = (Standardiser::fit(&x), vec![0.0; values.len()]);
+        values.chunks_exact(3).zip(out.chunks_exact_mut(3)).for_each(|(x, out)| fitted.row(x, out));
         let again = Standardiser::fit(&Features { dim: 3, values: &out, labels: &labels });
         assert!(again.mean.iter().all(|m| m.abs() < 1e-6));
         assert!((again.scale[0] - 1.0).abs() < 1e-6 && out.chunks_exact(3).all(|row| row[1] == 0.0));

@@ -6,28 +6,37 @@
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
+use super::features::Standardiser;
+use super::scores::{Score, Tally};
 use super::softmax::{argmax, exp};
 use crate::kernels::{Packed, Start, product};
 
 /// Images that one task scores.
 const SCORED: usize = 256;
 
-/// Rows of `x` (row-major, `dim` values each), class per row.
+/// Rows of `x` (row-major), class per row.
 #[derive(Clone, Copy)]
 pub(super) struct Samples<'a> {
     /// Values, row-major.
     pub x: &'a [f32],
+    /// What is done to a row when it is read: a second copy of all of them would take as much memory again.
+    pub standard: Option<&'a Standardiser>,
     /// Class per row.
     pub labels: &'a [u32],
 }
 
-/// How one head does on some rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Score {
-    /// Accuracy, %.
-    pub top1: f64,
-    /// Mean negative log likelihood, nats; NaN for a head that diverged.
-    pub nll: f64,
+impl Samples<'_> {
+    /// The listed rows, one after another.
+    pub fn gather(&self, rows: &[u32], out: &mut [f32]) {
+        let dim = self.x.len() / self.labels.len();
+        for (out, &row) in out.chunks_exact_mut(dim).zip(rows) {
+            let x = &self.x[row as usize * dim..][..dim];
+            match self.standard {
+                Some(standard) => standard.row(x, out),
+                None => out.copy_from_slice(x),
+            }
+        }
+    }
 }
 
 /// Linear heads side by side.
@@ -61,35 +70,31 @@ impl Heads {
     pub fn scores(&self, data: Samples, rows: &[u32]) -> Vec<Score> {
         let heads = self.bias.len() / self.classes;
         let weights = self.packed();
-        let tally = |rows| self.tally(&weights, data, rows);
-        let parts: Vec<Vec<(u64, f64)>> = rows.par_chunks(SCORED).map(tally).collect();
+        let parts: Vec<_> = rows.par_chunks(SCORED).map(|rows| self.tally(&weights, data, rows)).collect();
         let score = |head: usize| {
-            let correct: u64 = parts.iter().map(|p| p[head].0).sum();
-            let nll: f64 = parts.iter().map(|p| p[head].1).sum();
-            let n = rows.len() as f64;
-            let nll = if self.is_finite(head) { nll / n } else { f64::NAN };
-            Score { top1: 100.0 * correct as f64 / n, nll }
+            let all = parts.iter().fold(Tally::new(self.classes), |all, part| all.and(&part[head]));
+            let score = all.score();
+            if self.is_finite(head) { score } else { Score { nll: f64::NAN, ..score } }
         };
         (0..heads).map(score).collect()
     }
 
-    /// Correct answers and summed negative log likelihood of every head on a few rows.
-    fn tally(&self, weights: &Packed, data: Samples, rows: &[u32]) -> Vec<(u64, f64)> {
+    /// Of every head on a few rows.
+    fn tally(&self, weights: &Packed, data: Samples, rows: &[u32]) -> Vec<Tally> {
         let mut x = vec![0.0; rows.len() * self.dim];
-        gather(data.x, self.dim, rows, &mut x);
+        data.gather(rows, &mut x);
         let mut logits = vec![0.0; rows.len() * self.bias.len()];
         self.logits(weights, &x, &mut logits);
-        let mut tally = vec![(0, 0.0); self.bias.len() / self.classes];
+        let mut tallies = vec![Tally::new(self.classes); self.bias.len() / self.classes];
         for (all, &row) in logits.chunks_exact(self.bias.len()).zip(rows) {
-            let label = data.labels[row as usize] as usize;
-            for (own, (correct, nll)) in all.chunks_exact(self.classes).zip(&mut tally) {
+            let label = data.labels[row as usize];
+            for (own, tally) in all.chunks_exact(self.classes).zip(&mut tallies) {
                 let best = argmax(own);
                 let sum: f64 = own.iter().map(|&l| f64::from(exp(l - own[best]))).sum();
-                *correct += u64::from(best == label);
-                *nll += sum.ln() - f64::from(own[label] - own[best]);
+                tally.take(label, best, sum.ln() - f64::from(own[label as usize] - own[best]));
             }
         }
-        tally
+        tallies
     }
 
     /// The weights, ready for [`Heads::logits`].
@@ -109,13 +114,6 @@ impl Heads {
     }
 }
 
-/// Copies the listed rows of `x` one after another.
-pub(super) fn gather(x: &[f32], dim: usize, rows: &[u32], out: &mut [f32]) {
-    for (out, &row) in out.chunks_exact_mut(dim).zip(rows) {
-        out.copy_from_slice(&x[row as usize * dim..][..dim]);
-    }
-}
-
 /// The best candidate that did not diverge: accuracy, then likelihood, then the first.
 pub(super) fn best(scores: &[Score]) -> Option<usize> {
     let better = |a: &Score, b: &Score| (a.top1, -a.nll) > (b.top1, -b.nll);
@@ -131,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_best_candidate_is_finite_and_first_among_equals() {
-        let score = |top1, nll| Score { top1, nll };
+        let score = |top1, nll| Score { top1, balanced: top1, nll };
         let all =
             [score(99.0, f64::NAN), score(50.0, 1.0), score(60.0, 1.0), score(60.0, 0.9), score(60.0, 0.9)];
         assert_eq!((best(&all), best(&all[..1])), (Some(3), None));

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::features::{check_labelled, unit_rows};
+use super::features::{check_counts, check_labelled};
 use super::neighbours::{Bank, Neighbour};
-use super::softmax::argmax;
+use super::scores::{Tally, accuracy_metrics, majority_rate};
 
 /// Most test images that one task handles: each row of train that they are compared with in full is then
 /// read from memory for several of them.
@@ -52,9 +52,9 @@ component! {
     /// Weighted vote of the k train images with the most similar features.
     ///
     /// Similarity is the cosine; votes are weighted by `exp(cosine / temperature)` as in Wu et al.
-    /// 2018 (arXiv 1805.01978) and DINO, with their temperature 0.07. Equally similar images are
-    /// taken in the order of train; equal votes go to the lowest class. Nothing is fitted, so
-    /// there is nothing to tune and no random number.
+    /// 2018 (arXiv 1805.01978) and DINO, with their temperature 0.07. Equally similar images (cosines in
+    /// f64 that differ by no more than its rounding) are taken in the order of train; equal votes go to
+    /// the lowest class. Nothing is fitted, so there is nothing to tune and no random number.
     probe "knn" => Knn, example = "{ k: 20, temperature: 0.07 }"
 }
 
@@ -64,13 +64,15 @@ impl Knn {
         let mut votes = vec![0.0; classes];
         for &(similarity, row) in near {
             // Relative to the nearest: the same ratios, and no overflow at a small temperature.
-            let behind = f64::from(similarity - near[0].0);
+            let behind = similarity - near[0].0;
             votes[labels[row as usize] as usize] += match self.weights {
                 Weights::Temperature => (behind / self.temperature).exp(),
                 Weights::Uniform => 1.0,
             };
         }
-        argmax(&votes)
+        // Sums of equal votes may differ by their rounding.
+        let most = votes.iter().copied().fold(0.0, f64::max) * (1.0 - 1e-12);
+        votes.iter().position(|v| *v >= most).unwrap_or(0)
     }
 }
 
@@ -86,34 +88,45 @@ impl Probe for Knn {
         problems
     }
 
+    fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {
+        let images = counts.train_images();
+        let few = || Problem::new("k", format!("k is {} but train has {images} images", self.k));
+        let problem = check_counts(counts).or_else(|| (self.k > images).then(few));
+        problem.into_iter().collect()
+    }
+
+    /// Short rows of train with their bounds, or all of them where no few directions say much.
+    fn memory(&self, sizes: &ProbeSizes) -> Option<u64> {
+        let task = QUERIES * (sizes.dim + 256 + 2 * self.k);
+        let short = if sizes.dim < 64 { sizes.dim } else { (sizes.dim / 2).min(129) };
+        Some(4 * (sizes.train * (short + 2) + 4 * 2048 * sizes.dim + 16 * task) as u64)
+    }
+
     fn metrics(&self) -> Vec<MetricDecl> {
-        let meaning = "accuracy on test of the vote of the nearest train images";
-        vec![MetricDecl::new("top1", "%", meaning, Direction::Higher).share_of(100.0)]
+        accuracy_metrics("accuracy on test of the vote of the nearest train images").to_vec()
     }
 
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Vec<f64>, ProbeError> {
         check_labelled(data)?;
         if self.k > data.train.count() {
-            let (k, n) = (self.k, data.train.count());
-            return Err(ProbeError(format!("k is {k} but train has {n} images")));
+            return Err(ProbeError(format!("k is {} but train has {} images", self.k, data.train.count())));
         }
-        let (bank, queries) = (unit_rows(&data.train), unit_rows(&data.test));
         let (dim, total, done) = (data.train.dim, data.test.count() as u64, AtomicU64::new(0));
-        let bank = Bank::new(&bank, &queries, dim, self.k);
+        let bank = Bank::new(data.train.values, data.test.values, dim, self.k);
         let task = queries_of_a_task(data.test.count());
-        let correct: usize = queries
-            .par_chunks(task * dim)
-            .zip(data.test.labels.par_chunks(task))
-            .map(|(block, labels)| {
-                let vote = |near: &Vec<_>| self.vote(near, data.train.labels, data.classes);
-                let near = bank.nearest(block);
-                let right = near.iter().zip(labels).filter(|(n, y)| vote(n) == **y as usize).count();
-                let before = done.fetch_add(labels.len() as u64, Ordering::Relaxed);
-                (context.progress)(before + labels.len() as u64, total);
-                right
-            })
-            .sum();
-        Ok(vec![100.0 * correct as f64 / total as f64])
+        let blocks = data.test.values.par_chunks(task * dim).zip(data.test.labels.par_chunks(task));
+        let judge = |(block, labels): (&[f32], &[u32])| {
+            let mut tally = Tally::new(data.classes);
+            for (near, &label) in bank.nearest(block).iter().zip(labels) {
+                tally.take(label, self.vote(near, data.train.labels, data.classes), 0.0);
+            }
+            let before = done.fetch_add(labels.len() as u64, Ordering::Relaxed);
+            (context.progress)(before + labels.len() as u64, total);
+            tally
+        };
+        let parts: Vec<Tally> = blocks.map(judge).collect();
+        let score = parts.iter().fold(Tally::new(data.classes), |all, part| all.and(part)).score();
+        Ok(vec![score.top1, score.balanced, majority_rate(data)])
     }
 }
 

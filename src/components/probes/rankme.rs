@@ -56,6 +56,18 @@ impl Probe for RankMe {
         if fine { vec![] } else { vec![Problem::new("eps", "must be above 0 and at most 0.01")] }
     }
 
+    fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {
+        let few =
+            || Problem::new("", format!("test has {} image(s); a spread needs two or more", counts.test));
+        (counts.test < 2).then(few).into_iter().collect()
+    }
+
+    /// Features in f64, once as they are and once for their length, and moments with their eigenvalues.
+    fn memory(&self, sizes: &ProbeSizes) -> Option<u64> {
+        let side = sizes.dim.min(sizes.test);
+        Some(8 * (2 * sizes.test * sizes.dim + 3 * side * side) as u64)
+    }
+
     fn metrics(&self) -> Vec<MetricDecl> {
         let decl = |name, meaning, direction| MetricDecl::new(name, "1", meaning, direction);
         vec![

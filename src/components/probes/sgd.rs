@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::heads::{Heads, Samples, gather};
+use super::heads::{Heads, Samples};
 use super::softmax::softmax_slopes;
 use crate::kernels::{Packed, Start, product_of_columns};
 
@@ -95,7 +95,7 @@ impl Sgd {
         let weights = heads.packed();
         let pieces = x.chunks_mut(ROWS * dim).zip(slopes.chunks_mut(ROWS * cols)).zip(batch.chunks(ROWS));
         each(shared, pieces.collect(), |((x, slopes), rows)| {
-            gather(data.x, dim, rows, x);
+            data.gather(rows, x);
             heads.logits(&weights, x, slopes);
             let labels = rows.iter().map(|&row| data.labels[row as usize]);
             softmax_slopes(slopes, cols, heads.classes, labels, 1.0 / batch.len() as f32);
@@ -196,7 +196,7 @@ mod tests {
         heads.weights = transposed(&f32s(&file, "w0/weight"), dim);
         heads.bias = f32s(&file, "w0/bias");
         let recipe = Recipe { rates: &[0.1], decays: &[0.0], momentum: 0.9, batch, epochs, cosine: false };
-        let train = Samples { x: &x, labels: &y };
+        let train = Samples { x: &x, standard: None, labels: &y };
         fit(&mut heads, train, &recipe, |epoch| order[epoch * n..(epoch + 1) * n].to_vec(), |_| ());
         assert_close("weights", &heads.weights, &transposed(&f32s(&file, "w_final/weight"), dim), 1e-4);
         assert_close("bias", &heads.bias, &f32s(&file, "w_final/bias"), 1e-4);
@@ -206,7 +206,7 @@ mod tests {
         heads.logits(&heads.packed(), &x, &mut logits);
         assert_close("test logits", &logits, &f32s(&file, "test_logits"), 1e-3);
         let all = |n: usize| (0..n as u32).collect::<Vec<_>>();
-        let test = Samples { x: &x, labels: &y };
+        let test = Samples { x: &x, standard: None, labels: &y };
         assert_eq!(heads.scores(test, &all(y.len()))[0].top1, f64_of(&file, "test_acc_percent"));
         assert_eq!(heads.scores(train, &all(n))[0].top1, f64_of(&file, "train_acc_percent"));
     }
@@ -215,7 +215,7 @@ mod tests {
     fn heads_side_by_side_equal_heads_alone() {
         let x: Vec<f32> = (0..300 * 40).map(|i| (i as f32 * 0.37).sin()).collect();
         let labels: Vec<u32> = (0..300).map(|i| i % 3).collect();
-        let data = Samples { x: &x, labels: &labels };
+        let data = Samples { x: &x, standard: None, labels: &labels };
         let order = |epoch| (0..300).map(|i| (i * 7 + epoch as u32) % 300).collect();
         let (rates, decays) = ([0.3, 0.01, 0.1], [0.0, 0.1, 0.01]);
         let recipe = |i: std::ops::Range<usize>| Recipe {

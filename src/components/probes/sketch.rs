@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::unit::UnitRows;
 use crate::kernels::{Packed, Start, dot, product};
 
 /// Rows that the basis is found on, evenly spaced.
@@ -30,12 +31,12 @@ pub(super) fn rounding(dim: usize) -> f32 {
 }
 
 impl Sketch {
-    /// About the `size` directions along which the unit rows `x` vary most, in that order.
-    pub fn new(x: &[f32], dim: usize, size: usize) -> Self {
-        let sample = spaced(x, dim, SAMPLE);
+    /// About the `size` directions along which unit rows vary most, in that order.
+    pub fn new(x: &UnitRows, size: usize) -> Self {
+        let (sample, dim) = (x.spaced(SAMPLE), x.dim());
         let rows = sample.len() / dim;
         let (turned, plain) = (Packed::transposed(&sample, dim, rows), Packed::new(&sample, rows, dim));
-        let mut basis = spaced(x, dim, size);
+        let mut basis = x.spaced(size);
         let mut along = vec![0.0; basis.len() / dim * rows];
         for _ in 0..ROUNDS {
             orthonormalise(&mut basis, dim);
@@ -74,13 +75,6 @@ impl Sketch {
     }
 }
 
-/// Up to `count` rows at equal distances.
-pub(super) fn spaced(x: &[f32], dim: usize, count: usize) -> Vec<f32> {
-    let rows = x.len() / dim;
-    let count = count.min(rows);
-    (0..count).flat_map(|i| &x[i * rows / count * dim..][..dim]).copied().collect()
-}
-
 /// Gram-Schmidt, twice for accuracy; a row that depends on earlier ones becomes 0.
 fn orthonormalise(rows: &mut [f32], dim: usize) {
     for i in 0..rows.len() / dim {
@@ -116,7 +110,7 @@ mod tests {
     #[test]
     fn the_basis_is_orthonormal_and_dependent_rows_are_left_out() {
         let (x, dim) = (rows(300, 40), 40);
-        let basis = Sketch::new(&x, dim, 12).basis;
+        let basis = Sketch::new(&UnitRows::new(&x, dim), 12).basis;
         for (i, a) in basis.chunks_exact(dim).enumerate() {
             for (j, b) in basis.chunks_exact(dim).enumerate() {
                 assert!((dot(a, b) - f32::from(i == j)).abs() < 1e-5, "{i} {j}");
@@ -129,8 +123,9 @@ mod tests {
 
     #[test]
     fn bounds_hold_and_are_close() {
-        let (x, dim) = (rows(400, 64), 64);
-        let sketch = Sketch::new(&x, dim, 16);
+        let x = rows(400, 64);
+        let dim = 64;
+        let sketch = Sketch::new(&UnitRows::new(&x, 64), 16);
         let short = sketch.project(&x);
         for (a, short_a) in x.chunks_exact(dim).zip(short.chunks_exact(17)).step_by(7) {
             for (b, short_b) in x.chunks_exact(dim).zip(short.chunks_exact(17)) {

@@ -10,7 +10,28 @@ pub struct Avx512;
 // SAFETY of every call below: the contract of `Simd`.
 impl Simd for Avx512 {
     type V = __m512;
+    type W = __m512d;
     const TILE: Tile = Tile::Wide;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> __m512d {
+        unsafe { _mm512_set1_pd(value) }
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> __m512d {
+        unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(from)) }
+    }
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> __m512d {
+        unsafe { _mm512_loadu_pd(from) }
+    }
+    #[inline(always)]
+    unsafe fn wide_store(v: __m512d, to: *mut f64) {
+        unsafe { _mm512_storeu_pd(to, v) }
+    }
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        unsafe { _mm512_fmadd_pd(a, b, c) }
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
         unsafe { _mm512_set1_ps(value) }
@@ -97,7 +118,28 @@ pub struct Avx512Bf16;
 
 impl Simd for Avx512Bf16 {
     type V = __m512;
+    type W = __m512d;
     const TILE: Tile = Tile::Wide;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> __m512d {
+        unsafe { Avx512::wide_splat(value) }
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> __m512d {
+        unsafe { Avx512::widened(from) }
+    }
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> __m512d {
+        unsafe { Avx512::wide_load(from) }
+    }
+    #[inline(always)]
+    unsafe fn wide_store(v: __m512d, to: *mut f64) {
+        unsafe { Avx512::wide_store(v, to) }
+    }
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        unsafe { Avx512::wide_mul_add(a, b, c) }
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
         unsafe { Avx512::splat(value) }
@@ -171,7 +213,31 @@ pub struct Avx2;
 
 impl Simd for Avx2 {
     type V = [__m256; 2];
+    type W = [__m256d; 2];
     const TILE: Tile = Tile::Narrow;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> [__m256d; 2] {
+        unsafe { [_mm256_set1_pd(value); 2] }
+    }
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> [__m256d; 2] {
+        unsafe { [_mm256_cvtps_pd(_mm_loadu_ps(from)), _mm256_cvtps_pd(_mm_loadu_ps(from.add(4)))] }
+    }
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> [__m256d; 2] {
+        unsafe { [_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(4))] }
+    }
+    #[inline(always)]
+    unsafe fn wide_store(v: [__m256d; 2], to: *mut f64) {
+        unsafe {
+            _mm256_storeu_pd(to, v[0]);
+            _mm256_storeu_pd(to.add(4), v[1]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: [__m256d; 2], b: [__m256d; 2], c: [__m256d; 2]) -> [__m256d; 2] {
+        unsafe { [_mm256_fmadd_pd(a[0], b[0], c[0]), _mm256_fmadd_pd(a[1], b[1], c[1])] }
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> [__m256; 2] {
         unsafe { [_mm256_set1_ps(value); 2] }
