@@ -11,14 +11,17 @@ use std::{
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     events::{Progress, Snapshot},
     results::{Seals, Vouched, read::regular_file, write_atomic},
 };
 
-/// Entries of the metadata.
+/// The one entry of the metadata: more than one would come in an order that is not the same every time.
 const STATE: &str = "state";
+
+/// The key in the state under which the seal over everything else stands.
 const SEAL: &str = "seal";
 
 /// What a checkpoint says besides its tensors.
@@ -81,7 +84,7 @@ pub struct CheckpointError {
 
 /// Writes `snapshot` to `path`.
 pub fn write_checkpoint(path: &Path, meta: &CheckpointMeta, snapshot: &Snapshot) -> io::Result<()> {
-    let state = serde_json::to_string(meta).map_err(io::Error::other)?;
+    let state = serde_json::to_value(meta).map_err(io::Error::other)?;
     write_tensors(path, state, snapshot.tensors.iter().map(|(n, d, v)| (n.as_str(), d, v)))
 }
 
@@ -89,12 +92,12 @@ pub fn write_checkpoint(path: &Path, meta: &CheckpointMeta, snapshot: &Snapshot)
 pub fn write_weights(path: &Path, identity: &str, snapshot: &Snapshot) -> io::Result<()> {
     let weights = snapshot.tensors.iter().filter(|(name, ..)| !name.starts_with("optimizer."));
     let state = serde_json::json!({ "identity": identity, "step": snapshot.progress.step });
-    write_tensors(path, state.to_string(), weights.map(|(n, d, v)| (n.as_str(), d, v)))
+    write_tensors(path, state, weights.map(|(n, d, v)| (n.as_str(), d, v)))
 }
 
 fn write_tensors<'a>(
     path: &Path,
-    state: String,
+    mut state: Value,
     tensors: impl Iterator<Item = (&'a str, &'a Vec<usize>, &'a Vec<f32>)>,
 ) -> io::Result<()> {
     let bytes: Vec<(&str, &Vec<usize>, Vec<u8>)> =
@@ -103,13 +106,13 @@ fn write_tensors<'a>(
     for (name, dims, data) in &bytes {
         views.push((*name, TensorView::new(Dtype::F32, dims.to_vec(), data).map_err(io::Error::other)?));
     }
-    let seal = seal(&state, views.iter().map(|(name, view)| (*name, view)));
-    let metadata = HashMap::from([(STATE.to_string(), state), (SEAL.to_string(), seal)]);
+    state[SEAL] = seal(&state, views.iter().map(|(name, view)| (*name, view))).into();
+    let metadata = HashMap::from([(STATE.to_string(), state.to_string())]);
     write_atomic(path, &safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)?)
 }
 
 /// One hash over the state and every tensor: name, shape and values, in the order of their names.
-fn seal<'a>(state: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>) -> String {
+fn seal<'a>(state: &Value, tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>) -> String {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_by_key(|(name, _)| *name);
     let mut hasher = blake3::Hasher::new();
@@ -117,7 +120,7 @@ fn seal<'a>(state: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorView<
         // Lengths keep the parts apart.
         hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
-    part(state.as_bytes());
+    part(state.to_string().as_bytes());
     for (name, view) in tensors {
         part(name.as_bytes());
         part(&view.shape().iter().flat_map(|n| (*n as u64).to_le_bytes()).collect::<Vec<u8>>());
@@ -131,7 +134,7 @@ pub fn read_checkpoint(path: &Path) -> Result<(CheckpointMeta, Snapshot), Checkp
     let bad = |reason: String| CheckpointError { path: path.to_path_buf(), reason };
     let (state, seal, tensors) = read_tensors(path).map_err(bad)?;
     let meta: CheckpointMeta =
-        serde_json::from_str(&state).map_err(|e| bad(format!("its run state is unreadable ({e})")))?;
+        serde_json::from_value(state).map_err(|e| bad(format!("its run state is unreadable ({e})")))?;
     // Version 0.1.0 knew the lengths of tables only, and no seal.
     if seal == Found::None && meta.csv_bytes.is_empty() {
         return Err(bad("it is damaged: its seal is gone".into()));
@@ -157,18 +160,20 @@ enum Found {
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// The state, whether it is sealed, and the tensors of a file.
-fn read_tensors(path: &Path) -> Result<(String, Found, Tensors), String> {
+fn read_tensors(path: &Path) -> Result<(Value, Found, Tensors), String> {
     let mut bytes = Vec::new();
     regular_file(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|e| e.to_string())?;
     let corrupt = |e: safetensors::SafeTensorError| format!("it is damaged or not a safetensors file ({e})");
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(corrupt)?;
-    let entry = |key: &str| header.metadata().as_ref().and_then(|m| m.get(key));
-    let state = entry(STATE).ok_or("it holds no run state")?;
+    let state = header.metadata().as_ref().and_then(|m| m.get(STATE)).ok_or("it holds no run state")?;
+    let unreadable = |e: serde_json::Error| format!("its run state is unreadable ({e})");
+    let mut state: Value = serde_json::from_str(state).map_err(unreadable)?;
+    let written = state.as_object_mut().and_then(|object| object.shift_remove(SEAL));
     let file = SafeTensors::deserialize(&bytes).map_err(corrupt)?;
     let views = file.tensors();
-    let found = match entry(SEAL) {
+    let found = match written {
         None => Found::None,
-        Some(written) if *written == seal(state, views.iter().map(|(n, v)| (n.as_str(), v))) => Found::Fits,
+        Some(written) if written == seal(&state, views.iter().map(|(n, v)| (n.as_str(), v))) => Found::Fits,
         Some(_) => return Err("it is damaged: its content is not what was sealed".into()),
     };
     let mut tensors = Vec::new();
@@ -179,7 +184,7 @@ fn read_tensors(path: &Path) -> Result<(String, Found, Tensors), String> {
         let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         tensors.push((name, view.shape().to_vec(), values));
     }
-    Ok((state.clone(), found, tensors))
+    Ok((state, found, tensors))
 }
 
 #[cfg(test)]

@@ -61,10 +61,10 @@ pub fn verify(folder: &Path) -> Findings {
 
 /// The tables of a run that goes on are what its checkpoint vouches for.
 fn checkpoint(folder: &Path, meta: &CheckpointMeta, status: Option<&Status>, found: &mut Findings) {
-    found.unsealed |= meta.is_unsealed();
     if status.is_some_and(|s| s.state.is_over()) {
         return;
     }
+    found.unsealed |= meta.is_unsealed();
     for table in [METRICS, EPOCHS, PROBES, TIMING] {
         let vouched = meta.vouches(table.file).map(|vouched| vouched.check(&folder.join(table.file)));
         found.problems.extend(vouched.and_then(Result::err).map(|e| e.to_string()));

@@ -69,7 +69,7 @@ fn a_damaged_checkpoint_is_refused_and_left_alone() {
 #[test]
 fn a_folder_in_use_is_refused() {
     let folder = Folder::new();
-    assert_eq!(folder.run(&["tiny.yaml"]).code, 0);
+    assert_eq!(folder.run(&["tiny.yaml", "--until-epoch", "1"]).code, 75);
     let lock = std::fs::File::open(folder.run_folder().join("lock")).unwrap();
     lock.lock().unwrap();
     let run = folder.run(&["tiny.yaml"]);

@@ -42,7 +42,6 @@ fn every_warning_ends_with_a_checkpoint() {
         kill(&child, signal);
         let run = end(child);
         assert_eq!(run.code, 75, "{signal}: {}", run.stderr);
-        assert!(run.stderr.contains("writing a checkpoint"), "{signal}: {}", run.stderr);
         assert!(folder.run_folder().join("checkpoints/latest.safetensors").is_file(), "{signal}");
         assert!(folder.read("status.json").contains("\"stopped\""), "{signal}");
     }
