@@ -191,7 +191,7 @@ fn a_thousand_runs_take_a_moment() {
     let found = lab.compare(&["results"]);
     println!("1,000 run folders in {:.2} s", start.elapsed().as_secs_f64());
     assert_eq!(found.code, 0, "{}", found.stderr);
-    assert_eq!(found.stdout.matches(" pairs").count(), 99);
+    assert_eq!(found.stdout.matches("  10 pairs  ").count(), 99);
     // A hundred arms stand below each other, their one setting beside them.
     assert!(found.stdout.contains("  arm    encoder.depth\n  arm00  1\n"), "{}", &found.stdout[..400]);
 }

@@ -8,8 +8,7 @@ use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series
 use crate::{
     analysis::settings::Settings,
     results::{
-        EXPERIMENT, MetricMeanings, RunState, Standing, Status,
-        card::RunCard,
+        CARDS, EXPERIMENT, MetricMeanings, RunState, Standing, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
         read,
@@ -110,8 +109,11 @@ fn configuration(file: &Path, value: &Value) -> Result<Value, AnalysisError> {
 
 /// Version of the last process that worked on the run, if its card can be read.
 fn version(path: &Path) -> String {
-    let last = RunCard::read_all(path).ok().and_then(|mut cards| cards.pop());
-    last.map_or(String::new(), |card| card.version)
+    // One word of it: cards of other versions may lack what this one has.
+    let text = read::text(&path.join(CARDS)).ok().flatten().unwrap_or_default();
+    let cards: Value = serde_json::from_str(&text).unwrap_or_default();
+    let last = cards.as_array().and_then(|cards| cards.last());
+    last.and_then(|card| card["version"].as_str()).unwrap_or_default().into()
 }
 
 /// The YAML `text` of `file`.
