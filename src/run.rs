@@ -117,6 +117,9 @@ pub fn run_experiment(
     if let Some(warning) = memory::check_before(&experiment)? {
         progress.note(&warning);
     }
+    if let Some(note) = device::rounding_note(&place, experiment.train.matmul) {
+        progress.note(&format!("note: {note}"));
+    }
     let data = Arc::new(load(&experiment, &mut progress)?);
     check_data(&experiment, &data)?;
     let until = Until { stop, epoch: options.until_epoch };

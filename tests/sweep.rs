@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 
 use ijepa_run::{
     bench::CostMemory,
+    config::Surroundings,
     registry::metric::Direction,
     sweep::{Plan, multirun, plan},
 };
@@ -35,7 +36,8 @@ fn read(name: &str) -> Result<String, String> {
 
 fn planned(text: &str) -> Result<Plan, String> {
     let text = format!("base: tiny.yaml\n{text}");
-    plan("dir/s.yaml", &text, &[], &read, &CostMemory::default()).map_err(|e| e.to_string())
+    plan("dir/s.yaml", &text, &[], &Surroundings::files(&read), &CostMemory::default())
+        .map_err(|e| e.to_string())
 }
 
 fn arms(text: &str) -> Vec<String> {
@@ -116,14 +118,20 @@ fn arms_come_by_name_and_equal_experiments_run_once() {
 #[test]
 fn a_grid_can_be_typed() {
     let typed = ["masking.targets=1,2".to_owned(), "seed=3,4".to_owned(), "train.epochs=2".to_owned()];
-    let plan = multirun("dir/tiny.yaml", BASE, &typed, &read, &CostMemory::default()).expect("valid");
+    let plan = multirun("dir/tiny.yaml", BASE, &typed, &Surroundings::files(&read), &CostMemory::default())
+        .expect("valid");
     let runs: Vec<String> = plan.runs.iter().map(|r| r.experiment.run_folder_name()).collect();
     assert_eq!(runs.len(), 4);
     assert!(runs[1].starts_with("tiny-s4-") && plan.runs[3].arm == "masking.targets=2");
     assert!(plan.runs.iter().all(|r| r.experiment.train.epochs == 2));
-    let error =
-        multirun("dir/tiny.yaml", BASE, &["masking.targetz=1,2".to_owned()], &read, &CostMemory::default())
-            .expect_err("wrong");
+    let error = multirun(
+        "dir/tiny.yaml",
+        BASE,
+        &["masking.targetz=1,2".to_owned()],
+        &Surroundings::files(&read),
+        &CostMemory::default(),
+    )
+    .expect_err("wrong");
     let expected =
         "override `masking.targetz=1,2`: masking.targetz: masking `multiblock` has no setting `targetz`";
     assert!(error.to_string().starts_with(expected), "{error}");
@@ -288,7 +296,7 @@ fn a_budget_gives_cheap_arms_more_epochs() {
     let long = ["train.epochs=40".to_owned()];
     let plan = |equal: &str, extra: &str| {
         let text = format!("base: tiny.yaml\n{}", text(equal, extra));
-        plan("dir/s.yaml", &text, &long, &read, &CostMemory::default()).expect("valid")
+        plan("dir/s.yaml", &text, &long, &Surroundings::files(&read), &CostMemory::default()).expect("valid")
     };
     let epochs = |equal: &str, extra: &str| -> Vec<u64> {
         let plan = plan(equal, extra);
@@ -313,7 +321,8 @@ fn a_metric_has_the_direction_that_its_probe_declares() {
     let read = |_: &str| Ok(base.clone());
     let planned = |text: &str| {
         let text = format!("base: tiny.yaml\n{text}\narms: [{{ name: a }}]\n");
-        plan("dir/s.yaml", &text, &[], &read, &CostMemory::default()).map_err(|e| e.to_string())
+        plan("dir/s.yaml", &text, &[], &Surroundings::files(&read), &CostMemory::default())
+            .map_err(|e| e.to_string())
     };
     let goal = |text: &str| planned(text).map(|p| p.metric.expect("named").goal);
     assert_eq!(goal("metric: { name: linear/target/class/test_nll }"), Ok(Direction::Lower));

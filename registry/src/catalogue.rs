@@ -16,6 +16,8 @@ pub struct Listing {
     pub docs: &'static str,
     /// Example settings, YAML.
     pub example: &'static str,
+    /// What others call it, and what to write here.
+    pub aliases: &'static [(&'static str, &'static str)],
     /// Crate and version.
     pub origin: &'static str,
     /// Source file.
@@ -48,6 +50,17 @@ pub fn find<K: Kind + ?Sized>(name: &str) -> Option<&'static Entry<K>> {
     entries::<K>().into_iter().find(|e| e.name == name)
 }
 
+/// The component of a kind that a bare number stands for, and the setting that the number fills.
+pub fn of_number(kind: &str) -> Option<(&'static str, &'static str)> {
+    let mut all = Vec::new();
+    for_each_kind!(list_numbers, &mut all);
+    all.into_iter().find(|(of, ..)| *of == kind).map(|(_, name, setting)| (name, setting))
+}
+
+fn list_numbers<K: Kind + ?Sized>(all: &mut Vec<(&'static str, &'static str, &'static str)>) {
+    all.extend(entries::<K>().into_iter().filter_map(|e| Some((K::NAME, e.name, e.number?))));
+}
+
 /// Every entry of every kind: kinds in documented order, names sorted.
 pub fn list() -> Vec<Listing> {
     let mut all = Vec::new();
@@ -77,6 +90,7 @@ fn list_kind<K: Kind + ?Sized>(all: &mut Vec<Listing>) {
         name: e.name,
         docs: e.docs,
         example: e.example,
+        aliases: e.aliases,
         origin: e.origin,
         file: e.file,
         schema: (e.schema)(),

@@ -14,6 +14,10 @@ pub struct Entry<K: Kind + ?Sized> {
     pub docs: &'static str,
     /// Settings that work, as YAML.
     pub example: &'static str,
+    /// The setting that a bare number fills: `learning_rate: 1.0e-3`.
+    pub number: Option<&'static str>,
+    /// What others call it, and what to write here. Suggested in errors, never accepted.
+    pub aliases: &'static [(&'static str, &'static str)],
     /// Crate and version it comes from.
     pub origin: &'static str,
     /// Source file.

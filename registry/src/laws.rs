@@ -100,6 +100,11 @@ fn check_common<K: Kind + ?Sized>(entry: &Entry<K>, broken: &mut Broken) -> Opti
     for field in undescribed(schema.as_value(), "") {
         broken.0.push(format!("its setting `{field}` has no doc comment"));
     }
+    for field in unbounded(schema.as_value(), "") {
+        broken.0.push(format!(
+            "its setting `{field}` is a number without a range: add range(min = ..., max = ...)"
+        ));
+    }
     let example = broken.value("the example is no YAML", serde_yaml::from_str::<Value>(entry.example))?;
     let (resolved, component) = broken.value("the example does not build", (entry.build)(&example))?;
     let again = broken.value("its resolved settings do not build", (entry.build)(&resolved));
@@ -128,6 +133,30 @@ fn undescribed(schema: &Value, path: &str) -> Vec<String> {
     properties.flat_map(of_property).collect()
 }
 
+/// Paths of the numbers, also in lists, that have no least or no greatest value. Seeds may be anything.
+fn unbounded(schema: &Value, path: &str) -> Vec<String> {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let is = |json_type: &str| match &schema["type"] {
+        Value::String(one) => one == json_type,
+        Value::Array(several) => several.iter().any(|t| t == json_type),
+        _ => false,
+    };
+    let has = |words: [&str; 2]| words.iter().any(|w| schema.get(*w).is_some());
+    let bounded = has(["minimum", "exclusiveMinimum"]) && has(["maximum", "exclusiveMaximum"]);
+    let mut found = Vec::new();
+    if (is("number") || is("integer")) && !bounded && !path.ends_with("seed") {
+        found.push(path.to_owned());
+    }
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    found.extend(properties.flat_map(|(name, property)| unbounded(property, &below(name))));
+    found.extend(schema.get("items").into_iter().flat_map(|items| unbounded(items, path)));
+    for branches in ["anyOf", "oneOf", "prefixItems"].iter().filter_map(|k| schema[*k].as_array()) {
+        found.extend(branches.iter().flat_map(|branch| unbounded(branch, path)));
+    }
+    found.dedup();
+    found
+}
+
 /// Values in `[-1, 1)` that depend on `purpose` alone.
 fn noise(purpose: &str, count: usize) -> Vec<f32> {
     let mut stream = Stream::new(0, purpose, 0, 0);
@@ -153,6 +182,8 @@ mod tests {
     #[derive(Debug, Serialize, Deserialize, JsonSchema)]
     struct Crooked {
         how: String,
+        #[serde(default)]
+        much: f64,
     }
 
     impl Masking for Crooked {
@@ -172,6 +203,8 @@ mod tests {
             name: "crooked",
             docs: "",
             example,
+            number: None,
+            aliases: &[],
             origin: "test",
             file: "laws.rs",
             schema: schema_of::<Crooked>,
@@ -185,9 +218,13 @@ mod tests {
     #[test]
     fn broken_promises_are_named() {
         let all = failures("how: overlap").join("\n");
-        for part in
-            ["no summary line", "`how` has no doc comment", "accepts an unknown setting", "is a target too"]
-        {
+        for part in [
+            "no summary line",
+            "`how` has no doc comment",
+            "`much` is a number without a range",
+            "accepts an unknown setting",
+            "is a target too",
+        ] {
             assert!(all.contains(part), "{part} is missing in\n{all}");
         }
     }

@@ -32,6 +32,10 @@
 /// assert!(ijepa_registry::catalogue::find::<dyn Masking>("left_half").is_some());
 /// ```
 ///
+/// Two optional parts may follow the example: `number = "value"` names the setting that a bare number
+/// fills, and `aliases = ["mse" => "l2"]` what others call the component and what to write here; an alias
+/// is suggested where it is typed.
+///
 /// A missing doc comment or example does not compile:
 ///
 /// ```compile_fail
@@ -41,12 +45,17 @@
 /// ```
 #[macro_export]
 macro_rules! component {
-    ($(#[doc = $doc:literal])+ $kind:ident $name:literal => $settings:ty, example = $example:literal $(,)?) => {
+    (
+        $(#[doc = $doc:literal])+ $kind:ident $name:literal => $settings:ty, example = $example:literal
+        $(, number = $number:literal)? $(, aliases = [$($alias:literal => $write:literal),+ $(,)?])? $(,)?
+    ) => {
         $crate::inventory::submit! {
             $crate::entry::Entry::<$crate::__kind!($kind)> {
                 name: $name,
                 docs: concat!($($doc, "\n"),+),
                 example: $example,
+                number: $crate::__optional!($($number)?),
+                aliases: &[$($(($alias, $write)),+)?],
                 origin: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")),
                 file: file!(),
                 schema: $crate::entry::schema_of::<$settings>,
@@ -62,6 +71,18 @@ macro_rules! component {
     };
     ($kind:ident $name:literal $($rest:tt)*) => {
         compile_error!(concat!("component \"", $name, "\": write a doc comment above the kind; its first line is the summary shown by `components`"));
+    };
+}
+
+/// `Some` of a literal that may be missing.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __optional {
+    () => {
+        None
+    };
+    ($value:literal) => {
+        Some($value)
     };
 }
 

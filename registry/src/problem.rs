@@ -10,16 +10,23 @@ pub struct Problem {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// A value that would do, as YAML: shown as the line to type.
+    pub instead: Option<String>,
 }
 
 impl Problem {
     /// A problem of the setting at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Problem { path: path.into(), message: message.into(), help: None }
+        Problem { path: path.into(), message: message.into(), help: None, instead: None }
     }
     /// Adds what to do about it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+    /// Adds a value that would do.
+    pub fn instead(mut self, value: impl std::fmt::Display) -> Self {
+        self.instead = Some(value.to_string());
         self
     }
 }

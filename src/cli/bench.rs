@@ -13,9 +13,8 @@ use crate::{
     sinks::human_time,
 };
 
-/// The reference recipe, and the images it is meant for.
+/// The reference recipe.
 const RECIPE: &str = include_str!("../../experiments/baseline.yaml");
-const RECIPE_IMAGES: (usize, usize) = (50_000, 10_000);
 /// Generated images of the same size stand in.
 const STAND_IN: &str = "dataset={ kind: shapes, train: 2048, test: 256 }";
 
@@ -37,7 +36,7 @@ pub(crate) struct BenchArgs {
 
 /// Measures, then prints a table.
 pub(crate) fn bench(args: &BenchArgs) -> Exit {
-    let (experiment, stand_in_for) = match load(args) {
+    let Loaded { experiment, stand_in_for } = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
             out::stderr(&message);
@@ -49,6 +48,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Exit {
     if let Some(warning) = device::warning(experiment.device) {
         out::stderr(&warning);
     }
+    super::run::rounding(&experiment).iter().for_each(|note| out::stderr(&format!("note: {note}")));
     match bench::measure(experiment, &options) {
         Ok(measured) => out::stdout(&table(&measured, args.steps)),
         Err(error) => {
@@ -58,24 +58,72 @@ pub(crate) fn bench(args: &BenchArgs) -> Exit {
     }
 }
 
-/// The experiment, and whose numbers of images to estimate with if its data are stand-ins.
-fn load(args: &BenchArgs) -> Result<(Experiment, Option<(usize, usize)>), String> {
+/// What is measured.
+struct Loaded {
+    experiment: Experiment,
+    /// Training and test images of the experiment that was named, if those measured with are stand-ins.
+    stand_in_for: Option<(usize, usize)>,
+}
+
+fn load(args: &BenchArgs) -> Result<Loaded, String> {
     let mut overrides = args.overrides.clone();
     // `bench train.batch_size=64`: the first word is a setting, not a file.
     let first = args.file.as_ref().map(|f| f.to_string_lossy().into_owned());
     match first {
-        Some(name) if !name.contains('=') => Ok((files::load_one(name.as_ref(), &overrides)?, None)),
+        Some(name) if !name.contains('=') => {
+            let experiment = files::load_one(name.as_ref(), &overrides)?;
+            let stand_in_for = images_named(&experiment, &name, &overrides)?;
+            Ok(Loaded { experiment, stand_in_for })
+        }
         setting => {
             overrides.extend(setting);
             let own_data = overrides.iter().any(|o| o.starts_with("dataset"));
-            if !overrides.iter().any(|o| o.starts_with("dataset=") || o.starts_with("dataset.kind=")) {
+            if !overrides.iter().any(|o| is_other_data(o)) {
                 overrides.push(STAND_IN.into());
             }
-            let read = |name: &str| Err(format!("there is no {name}"));
-            let experiment = config::load("reference recipe", RECIPE, &overrides, &read);
-            Ok((experiment.map_err(|e| e.to_string())?, (!own_data).then_some(RECIPE_IMAGES)))
+            let recipe = |overrides: &[String]| {
+                let read = |name: &str| Err(format!("there is no {name}"));
+                config::load("reference recipe", RECIPE, overrides, &read).map_err(|e| e.to_string())
+            };
+            let stand_in_for = if own_data { None } else { images(&recipe(&[])?) };
+            Ok(Loaded { experiment: recipe(&overrides)?, stand_in_for })
         }
     }
+}
+
+/// Whether an override takes another data set.
+fn is_other_data(text: &str) -> bool {
+    ["dataset=", "dataset.kind="].iter().any(|start| text.trim_start().starts_with(start))
+}
+
+/// The images of the file itself, where an override puts other data in their place: those are only measured
+/// with, the experiment is as long as its own data make it.
+fn images_named(
+    measured: &Experiment,
+    file: &str,
+    overrides: &[String],
+) -> Result<Option<(usize, usize)>, String> {
+    if !overrides.iter().any(|o| is_other_data(o)) {
+        return Ok(None);
+    }
+    let without: Vec<String> = overrides.iter().filter(|o| !o.starts_with("dataset")).cloned().collect();
+    let named = files::load_one(file.as_ref(), &without)?;
+    if named.dataset.kind == measured.dataset.kind {
+        return Ok(None);
+    }
+    let own = images(&named);
+    if own.is_none() {
+        out::stderr(&format!(
+            "note: how many images `{}` of {file} holds is not known; the duration is that of the images given",
+            named.dataset.kind
+        ));
+    }
+    Ok(own)
+}
+
+/// Training and test images, if they are known without reading.
+fn images(experiment: &Experiment) -> Option<(usize, usize)> {
+    experiment.dataset.object.published_counts()
 }
 
 fn table(m: &Measured, steps: u16) -> String {
@@ -177,12 +225,22 @@ mod tests {
             steps: 1,
             threads: None,
         };
-        let (experiment, images) = load(&args(None, &[])).expect("the reference recipe");
-        assert_eq!((experiment.train.batch_size, images), (256, Some(RECIPE_IMAGES)));
-        let (experiment, images) =
+        let Loaded { experiment, stand_in_for } = load(&args(None, &[])).expect("the reference recipe");
+        assert_eq!((experiment.train.batch_size, stand_in_for), (256, Some((50_000, 10_000))));
+        let Loaded { experiment, stand_in_for } =
             load(&args(Some("train.batch_size=8"), &["dataset.train=64"])).expect("valid");
-        assert_eq!((experiment.train.batch_size, images), (8, None));
+        assert_eq!((experiment.train.batch_size, stand_in_for), (8, None));
         assert_eq!(experiment.dataset.object.train_count(), Some(64));
         assert!(load(&args(Some("none.yaml"), &[])).is_err());
+    }
+    #[test]
+    fn images_that_stand_in_do_not_change_the_length_of_the_experiment() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("a.yaml");
+        std::fs::write(&file, RECIPE).expect("write");
+        let overrides = vec!["dataset=shapes".to_owned()];
+        let args = BenchArgs { file: Some(file), overrides, steps: 1, threads: None };
+        let Loaded { experiment, stand_in_for } = load(&args).expect("valid");
+        assert_eq!((experiment.dataset.kind.as_str(), stand_in_for), ("shapes", Some((50_000, 10_000))));
     }
 }

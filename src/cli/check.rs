@@ -1,6 +1,6 @@
-//! `ijepa-run check FILE...`
+//! `ijepa-run check FILE... [key=value ...]`
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 
@@ -13,18 +13,26 @@ use crate::bench::CostMemory;
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// Experiment and sweep files.
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    /// Experiment and sweep files, then settings to change in all of them, such as encoder.depth=4.
+    #[arg(value_name = "FILE|KEY=VALUE", required = true)]
+    words: Vec<String>,
 }
 
 /// Reports every mistake of every file, and one line for each file without any.
 pub(crate) fn check(args: &CheckArgs) -> Exit {
+    let is_setting = |word: &&String| word.contains('=') && !Path::new(word).exists();
+    let overrides: Vec<String> = args.words.iter().filter(is_setting).cloned().collect();
+    let files: Vec<&String> = args.words.iter().filter(|w| !is_setting(w)).collect();
+    if files.is_empty() {
+        out::stderr("no file is named\n  help: ijepa-run check FILE.yaml key=value");
+        return Exit::Config;
+    }
     let (mut exit, costs) = (Exit::Done, CostMemory::default());
-    for file in &args.files {
-        match files::load(file, &[], false, &costs) {
+    for file in files {
+        match files::load(file.as_ref(), &overrides, false, &costs) {
             Ok(loaded) => {
-                let told = out::stdout(&format!("{}: ok, {}\n", file.display(), describe(&loaded)));
+                notes(&loaded).iter().for_each(|note| out::stderr(&format!("note: {note}")));
+                let told = out::stdout(&format!("{file}: ok, {}\n", describe(&loaded)));
                 exit = exit.or(told);
             }
             Err(message) => {
@@ -34,6 +42,13 @@ pub(crate) fn check(args: &CheckArgs) -> Exit {
         }
     }
     exit
+}
+
+fn notes(loaded: &Loaded) -> &[String] {
+    match loaded {
+        Loaded::One(experiment) => &experiment.notes,
+        Loaded::Sweep(plan) => &plan.notes,
+    }
 }
 
 fn describe(loaded: &Loaded) -> String {

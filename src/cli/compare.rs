@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, judging::Judging, out};
+use super::{Exit, judging::Judging, lookup, out};
 use crate::{
     analysis::{self, AnalysisError, ColumnMap, Contrast, Report, Request, Verdict, render},
     results::{
@@ -24,7 +24,7 @@ ended; semicolons, tabs and decimal commas are understood.
 Examples:
   ijepa-run compare results                                   every run in the folder
   ijepa-run compare results --baseline baseline --margin 0.5  what is within half a point?
-  ijepa-run compare results/sweeps/mask-count-50b96436e11e    the arms of a sweep, by its metric
+  ijepa-run compare mask-count                                the arms of a sweep, by its metric
   ijepa-run compare before after --fail-on worse              same experiments, two programs
   ijepa-run compare results --metric loss                     which loss is lowest?
   ijepa-run compare a.csv b.csv --map metric=acc seed=seed --goal higher
@@ -38,9 +38,13 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CompareArgs {
-    /// Run folders, folders of run folders, sweep folders or their runs.csv, CSV files of other programs.
+    /// Run folders, folders of run folders, sweep folders, their names or their runs.csv, CSV files of other
+    /// programs.
     #[arg(value_name = "PATH", required = true)]
     inputs: Vec<PathBuf>,
+    /// Folder in which sweeps are looked up by name.
+    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    results: PathBuf,
     #[command(flatten)]
     judging: Judging,
     /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=, state= (finished, crashed ...).
@@ -102,7 +106,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Exit {
 
 fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
     Ok(Request {
-        inputs: args.inputs.clone(),
+        inputs: args.inputs.iter().map(|input| meant(input, &args.results)).collect(),
         metric: args.judging.metric.clone(),
         baseline: args.judging.baseline.clone(),
         at: args.judging.at,
@@ -110,6 +114,12 @@ fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
         goal: args.judging.goal,
         map: ColumnMap::parse(&args.map)?,
     })
+}
+
+/// A path, or the folder of the sweep of that name.
+fn meant(input: &Path, results: &Path) -> PathBuf {
+    let named = || lookup::sweep(input, results).ok();
+    if input.exists() { input.into() } else { named().unwrap_or_else(|| input.into()) }
 }
 
 fn text(report: &Report, format: Format) -> String {

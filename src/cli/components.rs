@@ -13,7 +13,7 @@ use crate::{config::describe_range, results::meanings::example_metrics};
 
 #[derive(Args, Debug)]
 pub(crate) struct ComponentsArgs {
-    /// One kind only, such as masking.
+    /// One kind only, such as masking; or the name of a component.
     kind: Option<String>,
     /// One component: what it does, its settings, an example.
     #[arg(requires = "kind")]
@@ -28,8 +28,8 @@ pub(crate) fn components(args: &ComponentsArgs) -> Exit {
     let all = catalogue::list();
     match select(&all, args) {
         Ok(chosen) if args.json => out::stdout(&format!("{:#}\n", as_json(&chosen))),
-        Ok(chosen) if args.name.is_some() => {
-            out::stdout(&chosen.iter().map(|l| explain(l)).collect::<String>())
+        Ok(chosen) if args.name.is_some() || by_name(&all, args).is_some() => {
+            out::stdout(&chosen.iter().map(|l| explain(l)).collect::<Vec<_>>().join("\n\n"))
         }
         Ok(chosen) => out::stdout(&table(&chosen)),
         Err(message) => {
@@ -41,6 +41,9 @@ pub(crate) fn components(args: &ComponentsArgs) -> Exit {
 
 fn select<'a>(all: &'a [Listing], args: &ComponentsArgs) -> Result<Vec<&'a Listing>, String> {
     let mut chosen: Vec<&Listing> = all.iter().collect();
+    if let Some(named) = by_name(all, args) {
+        return Ok(named);
+    }
     if let Some(kind) = &args.kind {
         chosen = narrow(chosen, kind, "kind", |l| l.kind)?;
     }
@@ -48,6 +51,12 @@ fn select<'a>(all: &'a [Listing], args: &ComponentsArgs) -> Result<Vec<&'a Listi
         chosen = narrow(chosen, name, args.kind.as_deref().unwrap_or("component"), |l| l.name)?;
     }
     Ok(chosen)
+}
+
+/// The components of this name, if it is no kind and stands alone: `components multiblock`.
+fn by_name<'a>(all: &'a [Listing], args: &ComponentsArgs) -> Option<Vec<&'a Listing>> {
+    let word = args.kind.as_deref().filter(|w| args.name.is_none() && all.iter().all(|l| l.kind != *w))?;
+    Some(all.iter().filter(|l| l.name == word).collect::<Vec<_>>()).filter(|named| !named.is_empty())
 }
 
 fn narrow<'a>(
@@ -64,6 +73,12 @@ fn narrow<'a>(
     let close = nearest(word, words.iter().copied());
     let question =
         if close.is_empty() { String::new() } else { format!("did you mean {}? ", close.join(" or ")) };
+    let known_as = from.iter().flat_map(|l| l.aliases.iter().map(move |alias| (l, alias)));
+    let alias = known_as
+        .filter(|(_, (other, _))| *other == word)
+        .map(|(l, _)| format!("{} {}", l.kind, l.name))
+        .next();
+    let question = alias.map_or(question, |known| format!("did you mean `components {known}`? "));
     Err(format!("there is no {noun} `{word}`\n  help: {question}there are: {}", words.join(", ")))
 }
 

@@ -10,7 +10,13 @@ use crate::doctor::{Health, examine};
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
     /// Folder of the run folders.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    #[arg(
+        long = "results",
+        alias = "output",
+        value_name = "DIR",
+        env = "IJEPA_RUN_OUTPUT",
+        default_value = "results"
+    )]
     output: PathBuf,
 }
 

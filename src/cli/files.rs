@@ -1,18 +1,16 @@
 //! Finding and reading experiment files.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use ijepa_registry::problem::nearest;
 
 use crate::{
     bench::CostMemory,
-    config::{self, Experiment},
-    results::read::regular_file,
+    config::{self, Experiment, Surroundings, Variables},
     sweep::{self, Plan},
 };
+
+use super::{hints, slow::Slow, text::read_text};
 
 /// What a file describes.
 pub(crate) enum Loaded {
@@ -29,29 +27,25 @@ pub(crate) fn load(
     multirun: bool,
     costs: &CostMemory,
 ) -> Result<Loaded, String> {
-    let text = user_text(file).map_err(|e| unreadable(file, &e))?;
-    let read = |name: &str| user_text(Path::new(name)).map_err(|e| reason(&e));
+    let text = read_text(file).map_err(|reason| unreadable(file, &reason, overrides))?;
+    let _slow =
+        Slow::new(format!("{}: building and checking every run, this may take a while", file.display()));
+    let read = |name: &str| read_text(name.as_ref());
+    let outside = Surroundings { read: &read, variables: variables() };
     let name = file.to_string_lossy();
     let loaded = match (sweep::is_sweep(&text), multirun) {
         (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),
         (true, false) => {
-            sweep::plan(&name, &text, overrides, &read, costs).map(|p| Loaded::Sweep(Box::new(p)))
+            sweep::plan(&name, &text, overrides, &outside, costs).map(|p| Loaded::Sweep(Box::new(p)))
         }
         (false, true) => {
-            sweep::multirun(&name, &text, overrides, &read, costs).map(|p| Loaded::Sweep(Box::new(p)))
+            sweep::multirun(&name, &text, overrides, &outside, costs).map(|p| Loaded::Sweep(Box::new(p)))
         }
-        (false, false) => config::load(&name, &text, overrides, &read).map(|e| Loaded::One(Box::new(e))),
+        (false, false) => {
+            config::load_in(&outside, &name, &text, overrides).map(|e| Loaded::One(Box::new(e)))
+        }
     };
     loaded.map_err(|e| e.to_string())
-}
-
-/// The text of a file that a person wrote: a regular one, of a size that a person writes.
-fn user_text(file: &Path) -> io::Result<String> {
-    const LARGEST: u64 = 64 << 20;
-    let mut text = String::new();
-    let read = regular_file(file)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    let large = || io::Error::new(io::ErrorKind::FileTooLarge, "is larger than 64 MiB");
-    if read as u64 > LARGEST { Err(large()) } else { Ok(text) }
 }
 
 /// Loads a file that must hold a single experiment.
@@ -62,31 +56,56 @@ pub(crate) fn load_one(file: &Path, overrides: &[String]) -> Result<Experiment, 
     }
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> String {
-    let message = format!("{}: {}", file.display(), reason(error));
-    let similar = if error.kind() == std::io::ErrorKind::NotFound { similar(file) } else { Vec::new() };
-    if similar.is_empty() {
-        message
-    } else {
-        format!("{message}\n  help: did you mean {}?", similar.join(" or "))
+/// What variables in paths stand for; a variable that is no text cannot be named.
+pub(super) fn variables() -> Variables {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let mut all: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+    if let (None, Some(profile)) = (all.get("HOME"), all.get("USERPROFILE")) {
+        all.insert("HOME".into(), profile.clone());
     }
+    all.into()
 }
 
-fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".into(),
-        std::io::ErrorKind::InvalidData => "is not UTF-8 text".into(),
-        _ => error.to_string(),
-    }
+fn unreadable(file: &Path, reason: &str, overrides: &[String]) -> String {
+    let message = format!("{}: {reason}", file.display());
+    let commands = super::command_names();
+    let help = match () {
+        () if file.is_dir() => inside(file),
+        () if file.exists() => None,
+        () => {
+            hints::for_missing_file(&file.to_string_lossy(), overrides, &commands).or_else(|| similar(file))
+        }
+    };
+    help.map_or(message.clone(), |help| format!("{message}\n  help: {help}"))
 }
 
-/// Files in the same folder with similar names, and subcommands.
-fn similar(file: &Path) -> Vec<String> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
-    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+/// Files of a folder that can be run.
+fn inside(folder: &Path) -> Option<String> {
+    const SHOWN: usize = 20;
+    let run = folder.join("experiment.yaml");
+    if run.is_file() {
+        return Some(format!("a run folder is continued or repeated by its file: {}", run.display()));
+    }
+    let names = yaml_files(folder);
+    let paths: Vec<String> = names.iter().take(SHOWN).map(|n| folder.join(n).display().to_string()).collect();
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    (!paths.is_empty()).then(|| format!("name one of its files: {}{more}", paths.join(", ")))
+}
+
+/// Names of the YAML files in a folder, sorted.
+fn yaml_files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter(|e| e.path().is_file()).map(|e| e.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|n| n.ends_with(".yaml") || n.ends_with(".yml")).collect();
     names.sort();
+    names
+}
+
+/// Files in the same folder with similar names, and subcommands.
+fn similar(file: &Path) -> Option<String> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
+    let names = yaml_files(folder.unwrap_or(Path::new(".")));
     let wanted = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let in_folder = |name: &str| folder.map_or(name.into(), |f| f.join(name).display().to_string());
     let mut found: Vec<String> = by_stem(&wanted, &names).into_iter().map(in_folder).collect();
@@ -95,7 +114,7 @@ fn similar(file: &Path) -> Vec<String> {
         let close = nearest(&wanted, commands.iter().map(String::as_str));
         found.extend(close.into_iter().map(|c| format!("the command `{c}`")));
     }
-    found
+    (!found.is_empty()).then(|| format!("did you mean {}?", found.join(" or ")))
 }
 
 /// Compares without the ending: `baseline` and `baseline.yml` mean `baseline.yaml`.

@@ -9,14 +9,20 @@ use std::{
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
-use super::{Exit, out};
-use crate::results::{RunState, STATUS, Standing};
+use super::{Exit, out, results_table::LastProbes};
+use crate::{
+    analysis::settings::{ABSENT, Settings, decides, differences},
+    results::{EXPERIMENT, RunState, STATUS, Standing},
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct LsArgs {
+    /// Folder of the run folders; the same as --results.
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
     /// Folder of the run folders.
-    #[arg(value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
-    folder: PathBuf,
+    #[arg(long, alias = "output", value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    results: PathBuf,
     /// Only runs with this in their name.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -42,6 +48,7 @@ enum Sort {
 
 /// A run folder, from its name and its status alone.
 struct Listed {
+    folder: String,
     name: String,
     seed: u64,
     identity: String,
@@ -54,10 +61,17 @@ struct Listed {
 /// Lists the run folders in a folder; nothing is locked or written, and one small file is read per
 /// run.
 pub(crate) fn ls(args: &LsArgs) -> Exit {
-    let entries = match std::fs::read_dir(&args.folder) {
+    let folder = args.folder.as_ref().unwrap_or(&args.results);
+    let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && args.folder.is_none() => {
+            let first =
+                "the first command that runs one makes it, such as ijepa-run experiments/quickstart.yaml";
+            out::stderr(&format!("no runs yet: there is no folder {}\n  help: {first}", folder.display()));
+            return Exit::Done;
+        }
         Err(e) => {
-            out::stderr(&format!("{}: {e}", args.folder.display()));
+            out::stderr(&format!("{}: {e}", folder.display()));
             return Exit::Config;
         }
     };
@@ -74,19 +88,72 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
         } else {
             "no run folders"
         };
-        out::stderr(&format!("{} holds {which}", args.folder.display()));
+        out::stderr(&format!("{} holds {which}", folder.display()));
         return Exit::Done;
     }
     sort(&mut runs, args.sort);
-    out::stdout(&out::aligned(
-        ["name", "seed", "state", "steps", "identity"].map(String::from),
-        runs.into_iter().map(row).collect(),
-    ))
+    out::stdout(&table(&runs, folder))
+}
+
+/// More runs than this are listed by their names and states alone: nobody waits for 10,000 files.
+const MOST_READ: usize = 1000;
+
+fn table(runs: &[Listed], folder: &Path) -> String {
+    let mut head = vec!["name", "seed", "state", "steps", "identity"];
+    let mut rows: Vec<Vec<String>> = runs.iter().map(|run| row(run).to_vec()).collect();
+    if runs.len() <= MOST_READ {
+        head.extend(["result", "changed"]);
+        let read =
+            |run: &Listed| LastProbes::read(&folder.join(&run.folder)).ok().and_then(|last| last.headline());
+        let results: Vec<Option<String>> = runs.par_iter().map(read).collect();
+        for ((row, result), changed) in rows.iter_mut().zip(results).zip(changes(runs, folder)) {
+            row.extend([result.unwrap_or_else(|| "-".into()), changed]);
+        }
+    }
+    rows.insert(0, head.into_iter().map(str::to_owned).collect());
+    out::columns(&rows)
+}
+
+/// What sets each run apart from the others of its name, other than its seed.
+fn changes(runs: &[Listed], folder: &Path) -> Vec<String> {
+    let read = |run: &Listed| {
+        let text = std::fs::read_to_string(folder.join(&run.folder).join(EXPERIMENT)).unwrap_or_default();
+        Settings::all(&serde_yaml::from_str(&text).unwrap_or_default())
+    };
+    let settings: Vec<Settings> = runs.par_iter().map(read).collect();
+    let mut changed = vec![String::new(); runs.len()];
+    let mut names: Vec<&str> = runs.iter().map(|r| r.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let own: Vec<usize> = (0..runs.len()).filter(|i| runs[*i].name == name).collect();
+        let all: Vec<&Settings> = own.iter().map(|i| &settings[*i]).collect();
+        let deciding = differences(&all).into_iter().filter(|d| decides(&d.path) && d.path != "seed");
+        let deciding: Vec<_> = deciding.collect();
+        for (at, i) in own.into_iter().enumerate() {
+            let words = deciding
+                .iter()
+                .filter(|d| d.values[at] != ABSENT)
+                .map(|d| format!("{}={}", d.path, d.values[at]));
+            changed[i] = shortened(&words.collect::<Vec<_>>().join(" "));
+        }
+    }
+    changed
+}
+
+/// Cut where a line would wrap on most terminals.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 80;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST - 3).chain("...".chars()).collect()
 }
 
 /// A run folder; none for anything else.
 fn listed(folder: &Path, dated: bool) -> Option<Listed> {
-    let (name, seed, identity) = parts(folder.file_name()?.to_str()?)?;
+    let own = folder.file_name()?.to_str()?;
+    let (name, seed, identity) = parts(own)?;
     let standing = Standing::without_metrics(folder);
     let state = standing.state();
     if state == RunState::Pending {
@@ -94,6 +161,7 @@ fn listed(folder: &Path, dated: bool) -> Option<Listed> {
     }
     let changed = || std::fs::metadata(folder.join(STATUS)).and_then(|m| m.modified()).ok();
     Some(Listed {
+        folder: own.into(),
         name: name.into(),
         seed: seed.parse().ok()?,
         identity: identity.into(),
@@ -119,9 +187,9 @@ fn sort(runs: &mut [Listed], by: Sort) {
     }
 }
 
-fn row(run: Listed) -> [String; 5] {
+fn row(run: &Listed) -> [String; 5] {
     let steps = run.steps.map_or("-".into(), |(done, all)| format!("{done}/{all}"));
-    [run.name, run.seed.to_string(), run.state.to_string(), steps, run.identity]
+    [run.name.clone(), run.seed.to_string(), run.state.to_string(), steps, run.identity.clone()]
 }
 
 /// `NAME-sSEED-IDENTITY`, taken apart.

@@ -3,9 +3,11 @@
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod components;
 mod doctor;
 mod files;
+mod hints;
 mod judging;
 mod lookup;
 mod ls;
@@ -14,13 +16,16 @@ mod outcome;
 mod pool_display;
 mod race;
 mod report;
+mod results_table;
 mod run;
 mod schema;
 mod show;
 mod signals;
+mod slow;
 mod status;
 mod summary;
 mod sweep;
+mod text;
 mod verify;
 mod why;
 
@@ -113,6 +118,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// List components, or explain one.
     Components(components::ComponentsArgs),
+    /// Print the script that lets a shell complete commands and options.
+    Completions(completions::CompletionsArgs),
     /// Say what this machine offers a run: processor, memory, GPUs, data, and what is missing.
     Doctor(doctor::DoctorArgs),
     /// List run folders, from their files only.
@@ -156,7 +163,13 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub print_config: bool,
     /// Folder of the run folders.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    #[arg(
+        long = "results",
+        alias = "output",
+        value_name = "DIR",
+        env = "IJEPA_RUN_OUTPUT",
+        default_value = "results"
+    )]
     pub output: PathBuf,
     /// Runs of a sweep at a time, each a process of its own.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
@@ -192,9 +205,15 @@ pub fn main() -> ExitCode {
 }
 
 fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(e) => {
+            let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+            if let Some(message) = hints::for_unknown_option(&e, &words) {
+                out::stderr(&message);
+                return Exit::Config.into();
+            }
             if e.use_stderr() {
                 // Nobody is left to tell if this fails.
                 let _ = e.print();
@@ -208,6 +227,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
+        Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),

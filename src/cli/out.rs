@@ -33,11 +33,18 @@ pub(crate) fn stderr(text: &str) {
 
 /// Rows under their heads, columns aligned, two spaces in front of each.
 pub(crate) fn aligned<const N: usize>(head: [String; N], rows: Vec<[String; N]>) -> String {
-    let rows: Vec<[String; N]> = std::iter::once(head).chain(rows).collect();
-    let widths: [usize; N] =
-        std::array::from_fn(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; N]| {
-        let cells: String = row.iter().zip(widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
+    columns(&[head].into_iter().chain(rows).collect::<Vec<_>>())
+}
+
+/// The same for rows of any length.
+pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let count = rows.iter().map(|r| r.as_ref().len()).max().unwrap_or(0);
+    let width =
+        |c: usize| rows.iter().filter_map(|r| r.as_ref().get(c)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|c| width(c).unwrap_or(0)).collect();
+    let line = |row: &R| {
+        let cells: String =
+            row.as_ref().iter().zip(&widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
         format!("{}\n", cells.trim_end())
     };
     rows.iter().map(line).collect()

@@ -2,15 +2,10 @@
 
 use std::path::Path;
 
-use super::{Exit, out};
+use super::{Exit, out, results_table::LastProbes};
 use crate::{
-    analysis::render::short,
     events::Outcome,
-    results::{
-        FolderError, Status,
-        columns::{PROBES, ProbeRow},
-        read,
-    },
+    results::{FolderError, Status},
     run::{Finished, RunError},
     sinks::Verbosity,
 };
@@ -28,7 +23,7 @@ pub(crate) fn report(finished: &Finished, verbosity: Verbosity) -> Exit {
         Outcome::Collapsed { reason } => (format!("collapsed: {reason}: {folder}"), Exit::Diverged),
     };
     let shows = exit == Exit::Done && verbosity > Verbosity::Quiet;
-    let told = if shows { out::stdout(&last_probes(&finished.folder)) } else { Exit::Done };
+    let told = if shows { out::stdout(&results(&finished.folder, verbosity)) } else { Exit::Done };
     if finished.reused && Status::read(&finished.folder).ok().flatten().is_some_and(|s| s.is_unsealed()) {
         out::stderr(
             "note: unsealed: version 0.1.0 wrote this run, and nothing vouches for its files; `ijepa-run verify --accept` seals them",
@@ -38,6 +33,16 @@ pub(crate) fn report(finished: &Finished, verbosity: Verbosity) -> Exit {
     exit.or(told)
 }
 
+/// The results set off from everything else; choices of the probes and diagnostics where more is asked for.
+fn results(folder: &Path, verbosity: Verbosity) -> String {
+    match LastProbes::read(folder) {
+        Ok(last) if verbosity == Verbosity::Verbose => format!("\n{}\n{}\n", last.results(), last.others()),
+        Ok(last) if last.headline().is_none() => String::new(),
+        Ok(last) => format!("\n{}\n", last.results()),
+        Err(error) => format!("  damaged: {error}\n"),
+    }
+}
+
 /// The exit code of an error.
 pub(crate) fn exit_of(error: &RunError) -> Exit {
     match error {
@@ -45,24 +50,4 @@ pub(crate) fn exit_of(error: &RunError) -> Exit {
         RunError::Folder(FolderError::InUse(_)) => Exit::Locked,
         _ => Exit::Failed,
     }
-}
-
-/// Two decimals, or the first digits of a small number.
-fn measured(value: f64) -> String {
-    if value != 0.0 && value.abs() < 0.1 { short(value) } else { format!("{value:.2}") }
-}
-
-/// The rows of the last epoch of `probes.csv` as an aligned table, or what is wrong with it.
-pub(super) fn last_probes(folder: &Path) -> String {
-    let rows: Vec<ProbeRow> = match read::rows(folder, &PROBES) {
-        Ok(rows) => rows,
-        Err(error) => return format!("  damaged: {error}\n"),
-    };
-    let Some(last) = rows.last().map(|row| row.epoch) else { return String::new() };
-    let header = ["probe", "encoder", "labels", "metric", "value", "unit"].map(String::from);
-    let cells = |row: &ProbeRow| {
-        let value = measured(row.value);
-        [&row.probe, &row.encoder, &row.labels, &row.metric, &value, &row.unit].map(String::from)
-    };
-    out::aligned(header, rows.iter().filter(|row| row.epoch == last).map(cells).collect())
 }

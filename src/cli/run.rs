@@ -3,12 +3,12 @@
 use super::{
     Exit, RunArgs, RunOptions,
     files::{self, Loaded},
-    out, outcome, signals, sweep,
+    hints, out, outcome, signals, sweep,
 };
 use crate::{
     bench::{CostMemory, Rates},
     config::Experiment,
-    run,
+    run::{self, device},
     sinks::Verbosity,
 };
 
@@ -17,6 +17,11 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
     let Some(file) = &args.file else { return Exit::Config };
     // Before anything that takes time: a signal must find somebody.
     signals::stop_flag();
+    if let Some((range, hint)) = args.overrides.iter().find_map(|o| Some((o, hints::for_range(o)?))) {
+        out::stderr(&format!("override `{range}`: a range is no list of values"));
+        help(&hint);
+        return Exit::Config;
+    }
     let rates =
         Rates::of(&args.options.output, sweep::threads_per_run(&args.options, args.options.jobs.into()));
     match files::load(file, &args.overrides, args.multirun, &CostMemory::with(rates)) {
@@ -25,17 +30,21 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
         Err(message) => {
             out::stderr(&message);
             if !args.multirun && args.overrides.iter().any(|o| lists_values(o)) {
-                out::stderr("  help: to run a grid of all listed values, add -m");
+                help("to run a grid of all listed values, add -m");
             }
             Exit::Config
         }
     }
 }
 
+fn help(line: &str) {
+    out::stderr(&format!("  help: {line}"));
+}
+
 /// `masking.targets=1,2`, but not `masking.scale=[1, 2]`.
 fn lists_values(text: &str) -> bool {
     let value = text.split_once('=').map_or("", |(_, value)| value.trim());
-    value.contains(',') && !value.starts_with(['[', '{', '"', '\''])
+    value.contains(',') && hints::for_range(text).is_none() && !value.starts_with(['[', '{', '"', '\''])
 }
 
 fn one(experiment: Experiment, options: &RunOptions) -> Exit {
@@ -48,10 +57,16 @@ fn one(experiment: Experiment, options: &RunOptions) -> Exit {
     if options.print_config {
         out::stdout(&experiment.to_yaml())
     } else if options.dry_run {
+        rounding(&experiment).iter().for_each(|note| out::stderr(&format!("note: {note}")));
         out::stdout(&plan(&experiment, options))
     } else {
         run(experiment, options)
     }
+}
+
+/// What a person should know about the precision, if the device is there.
+pub(super) fn rounding(experiment: &Experiment) -> Option<String> {
+    device::rounding_note(&device::choose(experiment.device).ok()?, experiment.train.matmul)
 }
 
 /// Runs the experiment.

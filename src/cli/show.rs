@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, lookup, ls, out, outcome};
+use super::{Exit, lookup, ls, out, results_table::LastProbes};
 use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
@@ -25,7 +25,7 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "ID")]
     run: PathBuf,
     /// Folder in which runs are looked up.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    #[arg(long, alias = "output", value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
     results: PathBuf,
 }
 
@@ -66,16 +66,23 @@ fn text(folder: &Path) -> String {
     let mut facts = vec![("state", state(&standing))];
     facts.extend(arms(folder).into_iter().map(|arm| ("arm", arm)));
     facts.extend(processes(folder));
-    let probes = outcome::last_probes(folder);
     let mut parts = vec![format!("{}\n{}", folder.display(), pairs(&facts))];
     parts.push(format!("settings that differ from their defaults\n{}", settings(folder)));
-    if !probes.is_empty() {
-        parts.push(format!("last measurements\n{probes}"));
-    }
+    parts.extend(measurements(folder));
     parts.extend([METRICS, TIMING].iter().filter_map(|table| last_row(folder, table)));
     parts.push(format!("files\n{}", files(folder)));
     parts.push(commands(folder, &standing));
     parts.join("\n")
+}
+
+/// The last results, and apart from them what the probes chose.
+fn measurements(folder: &Path) -> Vec<String> {
+    let (results, others) = match LastProbes::read(folder) {
+        Ok(last) => (last.results(), last.others()),
+        Err(error) => (format!("  damaged: {error}\n"), String::new()),
+    };
+    let titled = [("last results", results), ("chosen by the probes, and diagnostics", others)];
+    titled.into_iter().filter(|(_, t)| !t.is_empty()).map(|(title, t)| format!("{title}\n{t}")).collect()
 }
 
 /// Keys and values under each other.
@@ -183,8 +190,8 @@ fn commands(folder: &Path, standing: &Standing) -> String {
     let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut lines = Vec::new();
     if !standing.is_over() {
-        lines.push(("continue", format!("ijepa-run {} --output {}", file.display(), results.display())));
+        lines.push(("continue", format!("ijepa-run {} --results {}", file.display(), results.display())));
     }
-    lines.push(("repeat", format!("ijepa-run {} --output again", file.display())));
+    lines.push(("repeat", format!("ijepa-run {} --results again", file.display())));
     format!("commands\n{}", pairs(&lines))
 }

@@ -23,7 +23,7 @@ pub(crate) struct StatusArgs {
     #[arg(short, long)]
     runs: bool,
     /// Folder in which sweeps are looked up by name.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    #[arg(long, alias = "output", value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
     results: PathBuf,
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, signals, summary};
+use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, run as single, signals, summary};
 use crate::{
     launch::{Ended, Job, PoolEvent, run_all},
     results::{FolderError, RunRow, RunState, SWEEP, Sizes, Standing, SweepFolder, write_atomic},
@@ -16,7 +16,8 @@ use crate::{
 /// Prints or runs a plan.
 pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
     if !options.quiet {
-        plan.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
+        let rounding = plan.runs.iter().find_map(|r| single::rounding(&r.experiment));
+        plan.notes.iter().chain(&rounding).for_each(|note| out::stderr(&format!("note: {note}")));
     }
     if options.print_config {
         let document =
@@ -249,7 +250,7 @@ pub(super) fn threads_per_run(options: &RunOptions, workers: usize) -> usize {
 fn arguments(config: &Path, options: &RunOptions, stage: Stage, threads: usize) -> Vec<String> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut all = vec![text(config), "--quiet".into(), "--stop-with-stdin".into()];
-    all.extend(["--output".into(), text(&options.output), "--threads".into(), threads.to_string()]);
+    all.extend(["--results".into(), text(&options.output), "--threads".into(), threads.to_string()]);
     all.extend(stage.fresh.then(|| "--force".to_owned()));
     all.extend(stage.until.iter().flat_map(|epoch| ["--until-epoch".to_owned(), epoch.to_string()]));
     all

@@ -34,7 +34,13 @@ pub(crate) struct WhyArgs {
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Folder of the run folders.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
+    #[arg(
+        long = "results",
+        alias = "output",
+        value_name = "DIR",
+        env = "IJEPA_RUN_OUTPUT",
+        default_value = "results"
+    )]
     output: PathBuf,
 }
 

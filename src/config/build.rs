@@ -9,7 +9,7 @@ use ijepa_registry::{
         Augmentation, Dataset, EncoderSettings, LossSettings, Masking, OptimizerSettings, PredictorSettings,
         Probe, Schedule,
     },
-    problem::Problem,
+    problem::{Problem, nearest},
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -22,10 +22,11 @@ use super::{
     document::describe,
     error::{ConfigError, Finding, Located, Report},
     experiment::{Experiment, ProbeSpec},
+    naming,
     place::{Place, Places, join},
-    sections::{Device, Header, ProbeOptions, SECTIONS, TrainSettings},
+    sections::{COMPONENTS, Device, Header, ProbeOptions, SECTIONS, TrainSettings},
     sentences::did_you_mean,
-    settings::{violations, whole_numbers},
+    settings::{settle, violations},
     spec::Spec,
 };
 
@@ -48,16 +49,21 @@ pub(crate) struct Parts {
 
 /// Judges and builds everything.
 pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigError> {
-    let Spec { document, notes, problems } = spec;
-    let mut report = Report::new(&document.places, problems);
+    let Spec { document, notes, problems, variables } = spec;
+    let mut report = Report::new(&document.places, problems).with_variables(&variables);
     report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     let empty = Map::new();
     let top = document.value.as_object().unwrap_or(&empty);
     report.clean("", unknown_sections(top));
+    left_empty("", &document.value, &mut report);
+    // `null` at the top means that the section is as if it were not there.
+    let given = top.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone()));
+    let top = &given.collect::<Map<_, _>>();
     let header = header(file_name, top, &mut report);
     let parts = parts(top, &mut report);
-    checks::check(&parts, &mut report);
-    report.into_result()?;
+    let advice = checks::check(&parts, &mut report);
+    report.into_result().map_err(|error| inherited(file_name, error))?;
+    let notes = [notes, advice].concat();
     let start = document.places.key("");
     let experiment = header.and_then(|header| finish(header, parts, notes, document.places));
     experiment.ok_or_else(|| ConfigError::new(vec![Located { place: start, ..lost() }]))
@@ -102,9 +108,66 @@ fn unknown_sections(top: &Map<String, Value>) -> Vec<Finding> {
     unknown
         .map(|key| {
             let problem = Problem::new(key, format!("there is no section `{key}`"));
-            Finding { at_key: true, problem: problem.help(did_you_mean(key, SECTIONS)) }
+            Finding { at_key: true, problem: problem.help(section_help(key)) }
         })
         .collect()
+}
+
+/// The section or setting that `key` may have meant, and all sections.
+pub(super) fn section_help(key: &str) -> String {
+    let near = nearest(key, SECTIONS.iter().copied());
+    match naming::elsewhere(key).filter(|_| near.is_empty()) {
+        Some(question) => format!("{question}\nsections: {}", SECTIONS.join(", ")),
+        None => did_you_mean(key, SECTIONS),
+    }
+}
+
+/// Entries that were typed without a value: an empty shell variable, a list whose items are comments.
+fn left_empty(path: &str, value: &Value, report: &mut Report) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, v)| left_empty(&join(path, key), v, report)),
+        Value::Array(items) => {
+            // An empty entry is reported where entries are read.
+            let entries = items.iter().enumerate().filter(|(_, v)| !v.is_null());
+            entries.for_each(|(i, v)| left_empty(&join(path, &i.to_string()), v, report));
+        }
+        Value::Null if report.was_left_empty(path) && !is_required(path) && !path.ends_with(".kind") => {
+            let help = match path {
+                "augmentation" | "probes" | "collapse" => {
+                    format!("write `{path}: []` for none, or leave the line out for the default")
+                }
+                _ => "write a value, or leave the line out for the default".into(),
+            };
+            report.add("", Problem::new(path, "has no value").help(help));
+        }
+        _ => {}
+    }
+}
+
+/// Sections that are reported by themselves when they are empty.
+fn is_required(path: &str) -> bool {
+    path == "train" || COMPONENTS.iter().any(|c| c.section == path)
+}
+
+/// Says of mistakes in an extended file how they got here and what undoes them.
+fn inherited(file_name: &str, error: ConfigError) -> ConfigError {
+    let explain = |problem: Located| {
+        let Place::File { name, .. } = &problem.place else { return problem };
+        if **name == *file_name {
+            return problem;
+        }
+        let section = problem.path.split('.').next().unwrap_or_default();
+        let remedy = match section {
+            "collapse" | "probes" | "augmentation" => {
+                format!("`{section}: []` there drops what is inherited")
+            }
+            _ => format!("`{section}` there replaces what is inherited"),
+        };
+        let line = format!("{file_name} inherits this from {name}; {remedy}");
+        let help = problem.help.clone().map_or(line.clone(), |help| format!("{help}\n{line}"));
+        Located { help: Some(help), ..problem }
+    };
+    ConfigError::new(error.problems.into_iter().map(explain).collect())
 }
 
 fn header(file_name: &str, top: &Map<String, Value>, report: &mut Report) -> Option<(String, Header)> {
@@ -150,20 +213,18 @@ fn section<K: Kind + Debug + ?Sized>(
     report: &mut Report,
 ) -> Option<Component<K>> {
     match top.get(name) {
-        None | Some(Value::Null) => {
+        None => {
             let help = format!("write `{name}: NAME`; {}", component::choices::<K>());
-            report.add("", missing(name, top).help(help));
+            report.add("", missing(name, report).help(help));
             None
         }
         Some(value) => component::read(name, value, &[], report),
     }
 }
 
-fn missing(name: &str, top: &Map<String, Value>) -> Problem {
-    Problem::new(
-        name,
-        if top.contains_key(name) { "this section is empty" } else { "this section is missing" },
-    )
+fn missing(name: &str, report: &Report) -> Problem {
+    let empty = report.was_left_empty(name);
+    Problem::new(name, if empty { "this section is empty" } else { "this section is missing" })
 }
 
 fn augmentation(top: &Map<String, Value>, report: &mut Report) -> Vec<Component<dyn Augmentation>> {
@@ -172,7 +233,7 @@ fn augmentation(top: &Map<String, Value>, report: &mut Report) -> Vec<Component<
     steps.into_iter().filter_map(|(path, step)| component::read(&path, step, &[], report)).collect()
 }
 
-/// The entries of a list section with their paths; empty and absent are the same.
+/// The entries of a list section with their paths.
 fn list<'v>(name: &str, value: &'v Value, report: &mut Report) -> Vec<(String, &'v Value)> {
     match value {
         Value::Array(items) => {
@@ -189,8 +250,8 @@ fn list<'v>(name: &str, value: &'v Value, report: &mut Report) -> Vec<(String, &
 
 fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings> {
     match top.get("train") {
-        None | Some(Value::Null) => {
-            report.add("", missing("train", top).help("write `train: { epochs: 100, batch_size: 64 }`"));
+        None => {
+            report.add("", missing("train", report).help("write `train: { epochs: 100, batch_size: 64 }`"));
             None
         }
         Some(value) => decode("train", value.clone(), "`train`", report),
@@ -246,9 +307,9 @@ fn decode<S: DeserializeOwned + JsonSchema>(
     report: &mut Report,
 ) -> Option<S> {
     let schema = schema_of::<S>().to_value();
+    settle(&schema, &mut value);
     if !report.clean(path, violations(&schema, &value, owner, &[])) {
         return None;
     }
-    whole_numbers(&schema, &mut value);
     serde_json::from_value(value).map_err(|e| report.add(path, Problem::new("", e.to_string()))).ok()
 }

@@ -10,7 +10,8 @@ use super::{
     merge::is_component,
     overrides,
     place::{Place, Places, Spot},
-    spec::{self, ReadFile, Spec},
+    spec::{self, Spec},
+    surroundings::Surroundings,
 };
 
 /// A new value for one setting, or for a whole section, and the place that asked for it.
@@ -27,7 +28,9 @@ impl Change {
     pub fn typed(path: &str, document: &Document, key: &str, from: &str, value: &Value) -> Self {
         let path = slot(path);
         let mut places = document.places.moved(from, path);
-        places.insert(path, Spot { key: document.places.key(key), value: document.places.value(from) });
+        let empty = document.places.is_empty(from);
+        places
+            .insert(path, Spot { key: document.places.key(key), value: document.places.value(from), empty });
         Change { path: path.into(), value: Document { value: value.clone(), places } }
     }
 
@@ -35,7 +38,7 @@ impl Change {
     pub fn computed(path: &str, value: Value, place: Place) -> Self {
         let path = slot(path);
         let mut places = Places::new(place.clone());
-        places.insert(path, Spot { key: place.clone(), value: place });
+        places.insert(path, Spot::at(place));
         Change { path: path.into(), value: Document { value, places } }
     }
 
@@ -62,9 +65,9 @@ impl Base {
         file_name: &str,
         text: &str,
         overrides: &[String],
-        read: ReadFile,
+        outside: &Surroundings,
     ) -> Result<Self, ConfigError> {
-        let spec = spec::assemble(file_name, text, overrides, read)?;
+        let spec = spec::assemble(file_name, text, overrides, outside)?;
         Ok(Base { file_name: file_name.into(), spec })
     }
 

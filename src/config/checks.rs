@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{EncoderSettings, Horizon, Schedule},
+    kinds::{EncoderSettings, Schedule},
     mask::Grid,
     problem::Problem,
 };
@@ -16,12 +16,13 @@ use super::{
     error::{ConfigError, Report},
     experiment::{Experiment, ProbeSpec},
     place::join,
+    schedules,
     sections::TrainSettings,
 };
 
 /// Checks whatever could be read. A component is only asked about what depends on another one if
 /// that one is in order.
-pub(crate) fn check(parts: &Parts, report: &mut Report) {
+pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     let shape = image_shape(parts, report);
     let grid = shape.and_then(|shape| grid(parts, shape, report));
     predictor(parts, report);
@@ -37,10 +38,13 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) {
     probes(&parts.probes, report);
     collapse::check(&parts.collapse, &parts.probes, report);
     let known_count = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| d.object.train_count());
-    if let Some((train, count)) = parts.train.as_ref().zip(known_count) {
-        let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema];
-        length(train, count, schedules.map(Option::as_ref), report);
+    let Some(train) = &parts.train else { return Vec::new() };
+    let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema].map(Option::as_ref);
+    match known_count {
+        Some(count) => length(train, count, schedules, report),
+        None => schedules::check_ranges(schedules, schedules::typical(train.epochs), report),
     }
+    schedules::advice(schedules, schedules::typical(train.epochs), report)
 }
 
 impl Experiment {
@@ -122,21 +126,6 @@ fn length(
         return;
     }
     let horizon = train.horizon(count);
-    let names = ["learning_rate", "weight_decay", "ema"];
-    for (name, schedule) in names.into_iter().zip(schedules) {
-        let Some(schedule) = schedule else { continue };
-        if report.clean(name, schedule.object.check(horizon)) && name == "ema" {
-            report.clean(name, momentum_out_of_range(schedule.object.as_ref(), horizon));
-        }
-    }
-}
-
-/// A momentum outside 0 to 1 makes the average diverge.
-fn momentum_out_of_range(ema: &dyn Schedule, horizon: Horizon) -> Option<Problem> {
-    let (first, last) = ema.end_points(horizon);
-    let first = first.unwrap_or_else(|| ema.value(0, horizon));
-    let last = last.unwrap_or_else(|| ema.value(horizon.steps.saturating_sub(1), horizon));
-    let outside = [first, last].into_iter().find(|m| !(0.0..=1.0).contains(m))?;
-    let message = format!("the momentum goes from {first} to {last}; {outside} is outside 0 to 1");
-    Some(Problem::new("", message).help("1 keeps the teacher as it is, 0 copies the student"))
+    schedules::check(schedules, horizon, report);
+    schedules::check_ranges(schedules, horizon, report);
 }

@@ -19,13 +19,15 @@ pub struct CollapseRule {
     /// metric of a probe such as `rankme/target/rankme`, taken whenever the probe runs.
     pub metric: String,
     /// Smallest healthy value.
+    #[schemars(range(min = -1e30, max = 1e30))]
     pub below: f64,
     /// Measurements in a row that must be below.
     #[serde(default = "once")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub patience: u64,
     /// Epochs at the start that are not judged: a random encoder may look collapsed.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub after: u64,
 }
 
@@ -57,7 +59,14 @@ fn problem(rule: &CollapseRule, probes: &[ProbeSpec]) -> Option<Problem> {
             let known: Vec<&str> =
                 WATCHED_COLUMNS.into_iter().chain(names.iter().map(|(name, _)| name.as_str())).collect();
             let message = format!("nothing measures `{}`", rule.metric);
-            Some(Problem::new("metric", message).help(did_you_mean(&rule.metric, &known)))
+            let probe = rule.metric.split('/').next().filter(|_| rule.metric.contains('/'));
+            let keep =
+                probe.map_or(String::new(), |probe| format!("keep a probe `{probe}` with `every`, or "));
+            let help = did_you_mean(&rule.metric, &known);
+            Some(
+                Problem::new("metric", message)
+                    .help(format!("{keep}write `collapse: []` to drop the rules\n{help}")),
+            )
         }
     }
 }

@@ -14,7 +14,8 @@ use super::{
     error::Report,
     sections::TrainSettings,
     sentences::{ticked, with_article},
-    settings::{violations, whole_numbers},
+    settings::{settle, violations},
+    surroundings::expand_paths,
 };
 
 /// A component as chosen by an experiment.
@@ -97,10 +98,11 @@ fn build<K: Kind + Debug + ?Sized>(
 ) -> Option<Component<K>> {
     let schema = (entry.schema)().to_value();
     let owner = format!("{} `{}`", K::NAME, entry.name);
+    settle(&schema, &mut settings);
+    expand_paths(path, &schema, &mut settings, report);
     if !report.clean(path, violations(&schema, &settings, &owner, other_keys)) {
         return None;
     }
-    whole_numbers(&schema, &mut settings);
     match (entry.build)(&settings) {
         Ok((settings, object)) => Some(Component { kind: entry.name.into(), settings, object }),
         Err(message) => {
@@ -131,14 +133,26 @@ fn split<K: Kind + ?Sized>(value: &Value) -> Result<(String, Value), Problem> {
 }
 
 fn unknown<K: Kind + ?Sized>(kind: &str) -> Problem {
-    let close = nearest(kind, catalogue::names::<K>());
-    let question = match close.as_slice() {
+    let note = "one of your own crate must be named by the program that runs it: `use my_crate as _;`";
+    Problem::new("kind", format!("there is no {} `{kind}` in this program", K::NAME)).help(format!(
+        "{}{}\n{note}",
+        question::<K>(kind),
+        choices::<K>()
+    ))
+}
+
+/// `did you mean ...?` and a line end: what has this alias, or else nearly this name.
+fn question<K: Kind + ?Sized>(kind: &str) -> String {
+    let word = kind.to_lowercase();
+    let alias = catalogue::entries::<K>().into_iter().flat_map(|e| e.aliases).find(|(a, _)| *a == word);
+    let close = match alias {
+        Some((_, write)) => vec![*write],
+        None => nearest(&word, catalogue::names::<K>()),
+    };
+    match close.as_slice() {
         [] => String::new(),
         close => format!("did you mean {}?\n", ticked(close, " or ")),
-    };
-    let note = "one of your own crate must be named by the program that runs it: `use my_crate as _;`";
-    Problem::new("kind", format!("there is no {} `{kind}` in this program", K::NAME))
-        .help(format!("{question}{}\n{note}", choices::<K>()))
+    }
 }
 
 /// The components of a kind, as help.

@@ -1,10 +1,13 @@
 //! Everything that is wrong with a configuration, each with its place.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use ijepa_registry::problem::Problem;
 
-use super::place::{Place, Places, join};
+use super::{
+    place::{Place, Places, join},
+    surroundings::Variables,
+};
 
 /// One problem and where it was typed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +37,12 @@ impl fmt::Display for Located {
     }
 }
 
+/// Messages of the same words that are printed.
+const MOST_EQUAL: usize = 50;
+
+/// Messages that are printed in all.
+const MOST_SHOWN: usize = 200;
+
 /// All problems of a configuration at once, in the order of their places.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.render())]
@@ -50,8 +59,22 @@ impl ConfigError {
         ConfigError { problems }
     }
 
+    /// Equal messages and all messages are cut: nobody reads the same sentence 20,000 times.
     fn render(&self) -> String {
-        self.problems.iter().map(Located::to_string).collect::<Vec<_>>().join("\n")
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut lines: Vec<String> = Vec::new();
+        for problem in &self.problems {
+            let count = counts.entry(&problem.message).or_default();
+            *count += 1;
+            if *count <= MOST_EQUAL && lines.len() < MOST_SHOWN {
+                lines.push(problem.to_string());
+            }
+        }
+        match self.problems.len() - lines.len() {
+            0 => {}
+            more => lines.push(format!("and {more} more")),
+        }
+        lines.join("\n")
     }
 }
 
@@ -72,12 +95,23 @@ impl From<Problem> for Finding {
 pub(crate) struct Report<'a> {
     places: &'a Places,
     problems: Vec<Located>,
+    variables: Variables,
 }
 
 impl<'a> Report<'a> {
     /// Starts with problems found earlier.
     pub fn new(places: &'a Places, problems: Vec<Located>) -> Self {
-        Report { places, problems }
+        Report { places, problems, variables: Variables::default() }
+    }
+
+    /// What variables in the paths stand for that are read on the way.
+    pub fn with_variables(self, variables: &Variables) -> Self {
+        Report { variables: variables.clone(), ..self }
+    }
+
+    /// Those of [`Report::with_variables`].
+    pub fn variables(&self) -> Variables {
+        self.variables.clone()
     }
 
     /// Files a finding whose path is relative to `owner`.
@@ -85,7 +119,20 @@ impl<'a> Report<'a> {
         let Finding { at_key, problem } = finding.into();
         let path = join(owner, &problem.path);
         let place = if at_key { self.places.key(&path) } else { self.places.value(&path) };
-        self.problems.push(Located { place, path, message: problem.message, help: problem.help });
+        let line = problem.instead.map(|value| to_type(&place, &path, &value));
+        let help = [problem.help, line].into_iter().flatten().collect::<Vec<_>>();
+        let help = (!help.is_empty()).then(|| help.join("\n"));
+        self.problems.push(Located { place, path, message: problem.message, help });
+    }
+
+    /// Where `path` stands.
+    pub fn place(&self, path: &str) -> Place {
+        self.places.value(path)
+    }
+
+    /// Whether `path` was typed without a value.
+    pub fn was_left_empty(&self, path: &str) -> bool {
+        self.places.is_empty(path)
     }
 
     /// Files all findings of `owner`; true if there were none.
@@ -106,9 +153,44 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The line that sets `path` to `value`, as it would be typed where the mistake is.
+fn to_type(place: &Place, path: &str, value: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or_default();
+    let is_entry = key.bytes().all(|b| b.is_ascii_digit());
+    match place {
+        Place::Override(_) if value.contains([' ', '[', '{']) => format!("write '{path}={value}'"),
+        Place::Override(_) => format!("write {path}={value}"),
+        Place::File { .. } if is_entry => format!("write `{value}`"),
+        Place::File { .. } => format!("write `{key}: {value}`, or {path}={value} on the command line"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn located(line: usize, message: &str) -> Located {
+        let place = Place::File { name: "a.yaml".into(), line, column: 1 };
+        Located { place, path: String::new(), message: message.into(), help: None }
+    }
+
+    #[test]
+    fn equal_messages_are_cut_and_counted() {
+        let mut problems: Vec<Located> = (1..=20_000).map(|line| located(line, "again")).collect();
+        problems.push(located(30_000, "another"));
+        let text = ConfigError::new(problems).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[50], lines[51]), (52, "a.yaml:30000:1: another", "and 19950 more"));
+    }
+
+    #[test]
+    fn the_line_to_type_suits_where_the_mistake_is() {
+        let file = located(1, "").place;
+        let over = Place::Override("a.b=1".into());
+        assert_eq!(to_type(&file, "a.b", "2"), "write `b: 2`, or a.b=2 on the command line");
+        assert_eq!(to_type(&over, "a.b", "2"), "write a.b=2");
+        assert_eq!(to_type(&over, "a", "{ kind: x }"), "write 'a={ kind: x }'");
+    }
 
     #[test]
     fn renders_place_path_message_and_help() {

@@ -1,23 +1,31 @@
 //! Layers a document over another: the file over the file it extends, an override over the file.
 
+use ijepa_registry::catalogue;
 use serde_json::{Map, Value};
 
 use super::{
     document::Document,
     place::{Places, Spot, join},
-    sections::{COMPONENT_LISTS, COMPONENTS},
+    sections::{COMPONENT_LISTS, COMPONENTS, Section},
 };
 
 /// Whether a component stands at `path`, such as `masking` or `probes.0`.
 pub(crate) fn is_component(path: &str) -> bool {
+    component_at(path).is_some()
+}
+
+/// The section of the component at `path`.
+fn component_at(path: &str) -> Option<&'static Section> {
     let in_list = |list: &str| {
         let rest = path.strip_prefix(list).and_then(|r| r.strip_prefix('.'));
         rest.is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()))
     };
-    COMPONENTS.iter().any(|c| c.section == path) || COMPONENT_LISTS.iter().any(|c| in_list(c.section))
+    let alone = COMPONENTS.iter().find(|c| c.section == path);
+    alone.or_else(|| COMPONENT_LISTS.iter().find(|c| in_list(c.section)))
 }
 
-/// Writes every bare component name out as `{ kind: name }`, so that all layers look alike.
+/// Writes every bare component name out as `{ kind: name }`, and every bare number as the component that
+/// takes one, so that all layers look alike.
 pub(crate) fn expand_names(document: &mut Document) {
     let Document { value: Value::Object(sections), places } = document else { return };
     for (section, value) in sections.iter_mut() {
@@ -38,13 +46,20 @@ pub(crate) fn expand(path: &str, value: &mut Value, places: &mut Places) {
 }
 
 fn expand_name(path: &str, value: &mut Value, places: &mut Places) {
-    if let Value::String(kind) = value
-        && is_component(path)
-    {
-        let at = places.value(path);
-        places.insert(join(path, "kind"), Spot { key: at.clone(), value: at });
-        *value = Value::Object(Map::from_iter([("kind".to_owned(), Value::String(std::mem::take(kind)))]));
-    }
+    let Some(part) = component_at(path) else { return };
+    let expanded: Vec<(String, Value)> = match value {
+        Value::String(kind) => vec![("kind".into(), std::mem::take(kind).into())],
+        Value::Number(number) => match catalogue::of_number(part.kind) {
+            Some((kind, setting)) => {
+                vec![("kind".into(), kind.into()), (setting.into(), number.clone().into())]
+            }
+            None => return,
+        },
+        _ => return,
+    };
+    let at = places.value(path);
+    expanded.iter().for_each(|(key, _)| places.insert(join(path, key), Spot::at(at.clone())));
+    *value = Value::Object(Map::from_iter(expanded));
 }
 
 /// Lays `over` on `base`: mappings merge key by key; lists, scalars and components of another
@@ -91,10 +106,13 @@ impl Layer<'_> {
     }
 }
 
-/// Paths of the components written as a bare name.
+/// Paths of the components written as a bare name or number.
 pub(crate) fn short_names(document: &Document) -> Vec<String> {
     let sections = document.value.as_object().into_iter().flatten();
-    sections.filter(|(k, v)| v.is_string() && is_component(k)).map(|(k, _)| k.clone()).collect()
+    sections
+        .filter(|(k, v)| (v.is_string() || v.is_number()) && is_component(k))
+        .map(|(k, _)| k.clone())
+        .collect()
 }
 
 #[cfg(test)]

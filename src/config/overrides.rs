@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    build::section_help,
     change::{Change, slot},
     document::{Document, describe},
     error::Located,
@@ -18,9 +19,22 @@ pub(crate) fn apply(document: &mut Document, overrides: &[String]) -> (Vec<Strin
     for text in overrides {
         parse(text).map_or_else(|p| problems.extend(p), |o| parsed.push(o));
     }
-    let (notes, refused) = apply_changes(document, parsed);
+    let twice = said_twice(&parsed);
+    let (mut notes, refused) = apply_changes(document, parsed);
+    notes.extend(twice);
     problems.extend(refused);
     (notes, problems)
+}
+
+/// Of overrides of one path the last counts, which may not be what was meant: a shell makes several of
+/// `x={1,2}`.
+fn said_twice(changes: &[Change]) -> Vec<String> {
+    let earlier = |i: usize| changes[..i].iter().rev().find(|c| c.path == changes[i].path);
+    let note = |i: usize| {
+        let (last, first) = (changes[i].place(), earlier(i)?.place());
+        Some(format!("{last} takes the place of {first}; a grid is written {}=a,b with -m", changes[i].path))
+    };
+    (0..changes.len()).filter_map(note).collect()
 }
 
 /// Shorter paths go first, so `masking.ratio=0.5 masking=random` means the same in any order.
@@ -46,6 +60,10 @@ pub(crate) fn apply_changes(
 fn parse(text: &str) -> Result<Change, Vec<Located>> {
     let refuse =
         |message: &str, help: &str| Err(vec![located(text, "", message.to_owned(), Some(help.to_owned()))]);
+    if text.ends_with(".yaml") || text.ends_with(".yml") {
+        let help = "one file is run at a time; a sweep file with `base` and `parameters` describes many runs";
+        return refuse("is a second file", help);
+    }
     let Some((path, value)) = text.split_once('=') else {
         return refuse("has no `=`", "write key=value, such as encoder.depth=4");
     };
@@ -57,8 +75,23 @@ fn parse(text: &str) -> Result<Change, Vec<Located>> {
         return refuse(&format!("`{path}` belongs in the file"), "name another experiment file instead");
     }
     let path = slot(path).to_owned();
-    let value = Document::from_override(text, &path, value)?;
-    Ok(Change { path, value })
+    let read = Document::from_override(text, &path, value).map_err(|problems| quoted(problems, value))?;
+    let is_null = ["null", "Null", "NULL", "~"].contains(&value.trim());
+    if read.value.is_null() && !is_null {
+        let help = format!("write a value, or {path}=null for the default; a shell variable may be empty");
+        return Err(vec![located(text, &path, "has no value".into(), Some(help))]);
+    }
+    Ok(Change { path, value: read })
+}
+
+/// A bracket that is not closed was taken apart by the shell.
+fn quoted(mut problems: Vec<Located>, value: &str) -> Vec<Located> {
+    let value = value.trim();
+    let is_open = [('{', '}'), ('[', ']')].iter().any(|(a, b)| value.starts_with(*a) && !value.ends_with(*b));
+    let help =
+        "the shell takes spaces apart: put the whole override in quotes, such as 'encoder={ kind: vit }'";
+    problems.iter_mut().filter(|p| is_open && p.help.is_none()).for_each(|p| p.help = Some(help.into()));
+    problems
 }
 
 type Refusal = (String, Option<String>);
@@ -66,10 +99,11 @@ type Refusal = (String, Option<String>);
 fn assign(document: &mut Document, o: &Change) -> Result<Option<String>, Refusal> {
     let mut value = o.value.value.clone();
     let mut places = o.value.places.clone();
-    let kind = value.as_str().filter(|_| is_component(&o.path)).map(str::to_owned);
+    let (bare, number) = (value.is_string() || value.is_number(), value.is_number());
     expand(&o.path, &mut value, &mut places);
+    let kind = value["kind"].as_str().filter(|_| bare && is_component(&o.path));
     let target = find(&mut document.value, &o.path)?;
-    let note = kind.and_then(|kind| replacement_note(&o.value.places.key(&o.path), target, &kind));
+    let note = kind.and_then(|kind| replacement_note(&o.value.places.key(&o.path), target, kind, number));
     *target = value;
     document.places.replace(&o.path, &places);
     Ok(note)
@@ -107,7 +141,7 @@ fn check_section(walked: &str, key: &str) -> Result<(), Refusal> {
     if !walked.is_empty() || SECTIONS.contains(&key) {
         return Ok(());
     }
-    Err((format!("there is no section `{key}`"), Some(super::sentences::did_you_mean(key, SECTIONS))))
+    Err((format!("there is no section `{key}`"), Some(section_help(key))))
 }
 
 fn no_entry(list: &str, key: &str, count: usize) -> Refusal {
@@ -120,15 +154,16 @@ fn no_entry(list: &str, key: &str, count: usize) -> Refusal {
 }
 
 /// Says that settings are lost, where any were given.
-fn replacement_note(whole: &Place, old: &Value, kind: &str) -> Option<String> {
+fn replacement_note(whole: &Place, old: &Value, kind: &str, number: bool) -> Option<String> {
     let old = old.as_object()?;
     let before = old.get("kind")?.as_str()?;
     let lost: Vec<&str> = old.keys().map(String::as_str).filter(|k| *k != "kind").collect();
-    if before == kind && lost.is_empty() {
+    if before == kind && (lost.is_empty() || number) {
         return None;
     }
-    let defaults = format!("{whole}: `{kind}` replaces `{before}`, with the defaults of `{kind}`");
-    Some(if lost.is_empty() { defaults } else { format!("{defaults} (dropped: {})", lost.join(", ")) })
+    let defaults = if number { String::new() } else { format!(", with the defaults of `{kind}`") };
+    let note = format!("{whole}: `{kind}` replaces `{before}`{defaults}");
+    Some(if lost.is_empty() { note } else { format!("{note} (dropped: {})", lost.join(", ")) })
 }
 
 fn located(whole: &str, path: &str, message: String, help: Option<String>) -> Located {
@@ -183,6 +218,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_a_constant_schedule_and_null_is_handed_on() {
+        let text = "learning_rate: {kind: linear, start: 1}\nema: {kind: constant, value: 1}";
+        let (doc, notes) =
+            applied(text, &["learning_rate=1e-3", "ema=0.9", "train.log_every=null"]).expect("valid");
+        assert_eq!(doc.value["learning_rate"], json!({"kind": "constant", "value": 0.001}));
+        assert_eq!(doc.value["ema"], json!({"kind": "constant", "value": 0.9}));
+        assert_eq!(doc.value["train"], json!({"log_every": null}));
+        assert_eq!(notes, ["override `learning_rate=1e-3`: `constant` replaces `linear` (dropped: start)"]);
+    }
+
+    #[test]
+    fn of_two_overrides_the_last_counts_and_that_is_noted() {
+        let (doc, notes) = applied("seed: 1", &["seed=2", "seed=3"]).expect("valid");
+        assert_eq!(doc.value["seed"], 3);
+        assert!(notes[0].starts_with("override `seed=3` takes the place of override `seed=2`"), "{notes:?}");
+    }
+
+    #[test]
     fn mistakes_say_what_to_write() {
         let text = "seed: 1\nprobes: [knn]";
         let fails = |over| applied(text, &[over]).map(|_| ()).expect_err("refused");
@@ -192,6 +245,9 @@ mod tests {
         assert!(fails("seed.x=3").contains("`seed` holds 1"));
         assert!(fails("probes.1.every=3").contains("entries 0 to 0"));
         assert!(fails("extends=b.yaml").contains("belongs in the file"));
+        assert!(fails("masking.x=").contains("has no value\n  help: write a value, or masking.x=null"));
+        assert!(fails("probes= # none").contains("has no value"));
+        assert!(fails("epochs=3").contains("did you mean `train.epochs`?"));
         assert!(fails("seed=[1").starts_with("override `seed=[1`: seed: "));
     }
 }

@@ -34,6 +34,15 @@ pub(crate) struct Spot {
     pub key: Place,
     /// Of its value; of its key for mappings and lists, because a reader looks for the name.
     pub value: Place,
+    /// Nothing at all was written as its value; `null` is something.
+    pub empty: bool,
+}
+
+impl Spot {
+    /// An entry that stands at one place, or was computed there.
+    pub fn at(place: Place) -> Self {
+        Spot { key: place.clone(), value: place, empty: false }
+    }
 }
 
 /// Places of all entries by dotted path; the whole document has the empty path.
@@ -61,6 +70,11 @@ impl Places {
     /// Where the value of `path` stands; the nearest parent's for what was not typed.
     pub fn value(&self, path: &str) -> Place {
         self.spot(path).map_or_else(|| self.root.clone(), |s| s.value.clone())
+    }
+
+    /// Whether `path` was typed without a value.
+    pub fn is_empty(&self, path: &str) -> bool {
+        self.spots.get(path).is_some_and(|s| s.empty)
     }
 
     /// Replaces everything known at and below `path` by what `other` knows there.
@@ -126,7 +140,7 @@ mod tests {
     #[test]
     fn what_was_not_typed_is_found_at_its_parent() {
         let mut places = Places::new(place(1));
-        places.insert("encoder", Spot { key: place(3), value: place(3) });
+        places.insert("encoder", Spot::at(place(3)));
         assert_eq!(places.value("encoder.depth"), place(3));
         assert_eq!(places.value("loss"), place(1));
     }
@@ -135,7 +149,7 @@ mod tests {
     fn replacing_leaves_namesakes_alone() {
         let mut places = Places::new(place(1));
         for (path, line) in [("a", 1), ("a.x", 2), ("ab", 3)] {
-            places.insert(path, Spot { key: place(line), value: place(line) });
+            places.insert(path, Spot::at(place(line)));
         }
         places.replace("a", &Places::new(place(9)));
         assert_eq!((places.key("a.x"), places.key("ab")), (place(1), place(3)));

@@ -20,6 +20,7 @@ pub fn schema() -> Value {
         "title": "ijepa-run experiment",
         "type": "object",
         "properties": properties(),
+        "patternProperties": { "^x-": {} },
         "additionalProperties": false,
         "anyOf": [{ "required": ["extends"] }, { "required": required() }],
         "$defs": definitions(&listings),
@@ -84,6 +85,10 @@ fn definition(kind: &str, listings: &[Listing]) -> Value {
     let names = names.map(|l| json!({ "const": l.name, "description": l.docs.trim() }));
     let mut forms: Vec<Value> = names.collect();
     forms.extend(members.iter().map(|l| component(l)));
+    if let Some((name, setting)) = catalogue::of_number(kind) {
+        let meaning = format!("The `{setting}` of `{name}`.");
+        forms.push(json!({ "type": "number", "description": meaning }));
+    }
     forms.push(json!({
         "type": "object",
         "not": { "required": ["kind"] },
@@ -135,5 +140,7 @@ mod tests {
         assert!(!validator.is_valid(&json!({ "extends": "a.yaml", "maskin": 1 })));
         assert!(validator.is_valid(&json!({ "extends": "a.yaml", "seed": 3 })));
         assert!(!validator.is_valid(&json!({ "seed": 3 })), "required sections");
+        let free = json!({ "extends": "a.yaml", "x-free": [1], "learning_rate": 1e-3 });
+        assert!(validator.is_valid(&free), "numbers as schedules, keys for anchors");
     }
 }

@@ -10,32 +10,44 @@ pub(crate) struct Section {
     pub section: &'static str,
     /// Kind of component.
     pub kind: &'static str,
+    /// What others call it: suggested in errors, never accepted.
+    pub aliases: &'static [&'static str],
     /// What it is for, in the editor.
     pub about: &'static str,
 }
 
 /// Sections with exactly one component; all are required.
 pub(crate) const COMPONENTS: &[Section] = &[
-    Section { section: "dataset", kind: "dataset", about: "Where the images come from." },
-    Section {
-        section: "encoder",
-        kind: "encoder",
-        about: "Context encoder; the teacher is its moving average.",
-    },
-    Section { section: "predictor", kind: "predictor", about: "Guesses target tokens from context tokens." },
-    Section { section: "masking", kind: "masking", about: "Which patches are context, which are targets." },
-    Section { section: "loss", kind: "loss", about: "Distance between predicted and target tokens." },
-    Section { section: "optimizer", kind: "optimizer", about: "Updates the parameters." },
-    Section { section: "learning_rate", kind: "schedule", about: "Learning rate over the steps." },
-    Section { section: "weight_decay", kind: "schedule", about: "Weight decay over the steps." },
-    Section { section: "ema", kind: "schedule", about: "Momentum of the teacher over the steps, 0 to 1." },
+    part("dataset", "dataset", &["data"], "Where the images come from."),
+    part("encoder", "encoder", &["model", "backbone"], "Context encoder; the teacher is its moving average."),
+    part("predictor", "predictor", &[], "Guesses target tokens from context tokens."),
+    part("masking", "masking", &["mask", "masks"], "Which patches are context, which are targets."),
+    part("loss", "loss", &["criterion", "objective"], "Distance between predicted and target tokens."),
+    part("optimizer", "optimizer", &["optim", "opt", "optimiser"], "Updates the parameters."),
+    part("learning_rate", "schedule", &["lr"], "Learning rate over the steps."),
+    part("weight_decay", "schedule", &["wd", "decay"], "Weight decay over the steps."),
+    part(
+        "ema",
+        "schedule",
+        &["momentum", "teacher", "target_encoder", "tau"],
+        "Momentum of the teacher over the steps, 0 to 1.",
+    ),
 ];
 
 /// Sections with a list of components.
 pub(crate) const COMPONENT_LISTS: &[Section] = &[
-    Section { section: "augmentation", kind: "augmentation", about: "Image pipeline, in order." },
-    Section { section: "probes", kind: "probe", about: "Evaluations of the frozen encoders." },
+    part("augmentation", "augmentation", &["augmentations", "transforms"], "Image pipeline, in order."),
+    part("probes", "probe", &["probe", "eval", "evaluation"], "Evaluations of the frozen encoders."),
 ];
+
+const fn part(
+    section: &'static str,
+    kind: &'static str,
+    aliases: &'static [&'static str],
+    about: &'static str,
+) -> Section {
+    Section { section, kind, aliases, about }
+}
 
 /// Every key a file may have at the top, in the order it is written.
 pub(crate) const SECTIONS: &[&str] = &[
@@ -91,21 +103,22 @@ fn auto() -> String {
 #[serde(deny_unknown_fields)]
 pub struct TrainSettings {
     /// Passes over the training images.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-aliases" = ["num_epochs", "max_epochs", "n_epochs"]))]
     pub epochs: u64,
     /// Images per optimizer step. What is left over at the end of an epoch is dropped.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10_000_000), extend("x-aliases" = ["bs", "batch"]))]
     pub batch_size: usize,
     /// Steps between two rows of `metrics.csv`.
     #[serde(default = "every_ten")]
-    #[schemars(range(min = 1), extend("x-cosmetic" = true))]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-cosmetic" = true))]
     pub log_every: u64,
     /// Epochs between two checkpoints; the last epoch always writes one.
     #[serde(default = "one")]
-    #[schemars(range(min = 1), extend("x-cosmetic" = true))]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-cosmetic" = true))]
     pub checkpoint_every: u64,
     /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
     #[serde(default)]
+    #[schemars(extend("x-aliases" = ["precision", "dtype", "amp"]))]
     pub matmul: Rounding,
 }
 
@@ -156,6 +169,7 @@ pub(crate) struct ProbeOptions {
     pub name: Option<String>,
     /// Epochs between two measurements; 0 measures only at the end.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub every: u64,
     /// Encoders to probe.
     #[serde(default = "target_only")]

@@ -68,7 +68,11 @@ pub(crate) fn item_count(schema: &Value) -> String {
 pub(crate) fn bare(value: &Value) -> String {
     match value {
         Value::String(s) => s.clone(),
-        Value::Number(n) => n.as_f64().filter(|x| x.fract() == 0.0).map_or(n.to_string(), |x| format!("{x}")),
+        Value::Number(n) if n.is_f64() => match n.as_f64() {
+            Some(x) if x != 0.0 && !(1e-5..1e15).contains(&x.abs()) => format!("{x:e}"),
+            Some(x) if x.fract() == 0.0 => format!("{x}"),
+            _ => n.to_string(),
+        },
         other => other.to_string(),
     }
 }

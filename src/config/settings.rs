@@ -1,12 +1,16 @@
 //! Settings against their schema: every violation as a sentence.
 
-use ijepa_registry::problem::Problem;
+use ijepa_registry::{
+    catalogue::{self, Listing},
+    problem::{Problem, nearest},
+};
 use jsonschema::{ValidationError, error::TypeKind, error::ValidationErrorKind as Kind};
 use serde_json::Value;
 
 use super::{
     document::describe,
     error::Finding,
+    naming::elsewhere,
     sentences::{bare, did_you_mean, entries, first_line, item_count, range, ticked, type_name},
 };
 
@@ -22,25 +26,78 @@ pub(crate) fn violations(schema: &Value, settings: &Value, owner: &str, extra: &
     validator.iter_errors(settings).flat_map(|e| reader.findings(&e)).collect()
 }
 
-/// Settings with whole floats turned into integers where the schema wants those: `epochs: 1e2`.
-pub(crate) fn whole_numbers(schema: &Value, settings: &mut Value) {
+/// Settings as they are meant: `null` asks for the default where it is no value of its own, and whole
+/// floats are integers where the schema wants those: `epochs: 1e2`.
+pub(crate) fn settle(schema: &Value, settings: &mut Value) {
     let Value::Object(map) = settings else { return };
+    let of = |key: &str| schema["properties"].get(key);
+    map.retain(|key, value| !value.is_null() || of(key).is_none_or(|s| allows(s, "null")));
     for (key, value) in map {
-        let wants_integer = schema["properties"][key.as_str()]["type"].as_str() == Some("integer");
-        let whole = value.as_f64().filter(|x| value.is_f64() && x.fract() == 0.0 && x.abs() < 9e15);
-        if let (true, Some(x)) = (wants_integer, whole) {
-            *value = if x < 0.0 { Value::from(x as i64) } else { Value::from(x as u64) };
-        }
+        of(key).into_iter().for_each(|setting| whole_numbers(setting, value));
     }
 }
 
-/// The schema with unknown keys refused, also if the settings struct forgot to.
+fn whole_numbers(schema: &Value, value: &mut Value) {
+    if let Value::Array(items) = value {
+        items.iter_mut().for_each(|item| whole_numbers(&schema["items"], item));
+        return;
+    }
+    let whole = value.as_f64().filter(|x| value.is_f64() && x.fract() == 0.0 && x.abs() < 9e15);
+    if let (true, Some(x)) = (allows(schema, "integer"), whole) {
+        *value = if x < 0.0 { Value::from(x as i64) } else { Value::from(x as u64) };
+    }
+}
+
+/// Whether a schema says that values may have this JSON type.
+fn allows(schema: &Value, json_type: &str) -> bool {
+    let named = match &schema["type"] {
+        Value::String(one) => one == json_type,
+        Value::Array(several) => several.iter().any(|t| t == json_type),
+        _ => false,
+    };
+    let branches = ["anyOf", "oneOf"].iter().filter_map(|k| schema[*k].as_array()).flatten();
+    named || branches.into_iter().any(|branch| allows(branch, json_type))
+}
+
+/// The schema with unknown keys refused, also if the settings struct forgot to, and with the limits of
+/// whole numbers that the machine has.
 fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Value::Object(map) = &mut schema {
         map.entry("additionalProperties").or_insert(Value::Bool(false));
     }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(limit);
+    }
     schema
+}
+
+/// States the greatest value of an unsigned format.
+fn limit(setting: &mut Value) {
+    let most = match setting["format"].as_str() {
+        Some("uint8") => u64::from(u8::MAX),
+        Some("uint16") => u64::from(u16::MAX),
+        Some("uint32") => u64::from(u32::MAX),
+        Some("uint" | "uint64") => u64::MAX,
+        _ => return,
+    };
+    if let Value::Object(map) = setting
+        && !map.contains_key("maximum")
+    {
+        map.insert("maximum".into(), most.into());
+        map.insert(MACHINE_LIMIT.into(), true.into());
+    }
+}
+
+/// Marks a greatest value that nobody has to know unless it is exceeded.
+const MACHINE_LIMIT: &str = "x-machine-limit";
+
+fn without_machine_limit(setting: &Value) -> Value {
+    let mut setting = setting.clone();
+    if let Some(map) = setting.as_object_mut().filter(|m| m.contains_key(MACHINE_LIMIT)) {
+        map.remove("maximum");
+    }
+    setting
 }
 
 struct Reader<'a> {
@@ -71,8 +128,31 @@ impl Reader<'_> {
             allowed.extend(self.extra);
         }
         let message = format!("{} has no setting `{key}`", self.owner);
-        let help = if allowed.is_empty() { "it has no settings".into() } else { did_you_mean(key, &allowed) };
+        let near = !nearest(key, allowed.iter().copied()).is_empty();
+        let list = if allowed.is_empty() { "it has no settings".into() } else { did_you_mean(key, &allowed) };
+        let of_others = || self.of_other_components(key).filter(|_| path.is_empty());
+        let known = self.by_alias(key, error).or_else(of_others).or_else(|| elsewhere(key)).filter(|_| !near);
+        let help = known.map_or(list.clone(), |question| format!("{question}\n{list}"));
         Finding { at_key: true, problem: Problem::new(super::place::join(path, key), message).help(help) }
+    }
+
+    /// The setting here that others call `key`.
+    fn by_alias(&self, key: &str, error: &ValidationError) -> Option<String> {
+        let key = key.to_lowercase().replace('-', "_");
+        let is_alias =
+            |setting: &Value| setting["x-aliases"].as_array().is_some_and(|a| a.iter().any(|a| *a == key));
+        let settings = self.around(error)["properties"].as_object()?;
+        let (name, _) = settings.iter().find(|(_, setting)| is_alias(setting))?;
+        Some(format!("did you mean `{name}`?"))
+    }
+
+    /// Other components of the same kind that have a setting `key`.
+    fn of_other_components(&self, key: &str) -> Option<String> {
+        let kind = self.owner.split(' ').next()?;
+        let has = |l: &Listing| l.schema.as_value()["properties"].get(key).is_some();
+        let owners: Vec<&str> =
+            catalogue::list().iter().filter(|l| l.kind == kind && has(l)).map(|l| l.name).collect();
+        (!owners.is_empty()).then(|| format!("it is a setting of {}", ticked(&owners, ", ")))
     }
 
     fn missing(&self, path: &str, property: &Value, error: &ValidationError) -> Finding {
@@ -134,10 +214,10 @@ impl Reader<'_> {
     fn sentence(&self, error: &ValidationError) -> String {
         let given = describe(error.instance());
         match error.kind() {
-            Kind::Minimum { .. }
-            | Kind::Maximum { .. }
-            | Kind::ExclusiveMinimum { .. }
-            | Kind::ExclusiveMaximum { .. } => {
+            Kind::Minimum { .. } | Kind::ExclusiveMinimum { .. } => {
+                format!("is {given}; allowed: {}", range(&without_machine_limit(self.around(error))))
+            }
+            Kind::Maximum { .. } | Kind::ExclusiveMaximum { .. } => {
                 format!("is {given}; allowed: {}", range(self.around(error)))
             }
             Kind::Type { .. } | Kind::Constant { .. } | Kind::Enum { .. } => {
@@ -165,7 +245,7 @@ impl Reader<'_> {
 }
 
 fn with_nearest(problem: Problem, given: &Value, words: &[&str]) -> Finding {
-    let close = ijepa_registry::problem::nearest(given.as_str().unwrap_or_default(), words.iter().copied());
+    let close = nearest(given.as_str().unwrap_or_default(), words.iter().copied());
     if close.is_empty() {
         return problem.into();
     }
@@ -286,7 +366,14 @@ mod tests {
     #[test]
     fn whole_floats_become_integers() {
         let mut settings = json!({"depth": 1e2, "beta": 2.0});
-        whole_numbers(&serde_json::to_value(schema_of::<Settings>()).expect("JSON"), &mut settings);
+        settle(&serde_json::to_value(schema_of::<Settings>()).expect("JSON"), &mut settings);
         assert_eq!(settings.to_string(), r#"{"depth":100,"beta":2.0}"#);
+    }
+
+    #[test]
+    fn null_asks_for_the_default_and_stays_where_it_is_a_value() {
+        let mut settings = json!({"depth": null, "shape": null, "unknown": null});
+        settle(&serde_json::to_value(schema_of::<Settings>()).expect("JSON"), &mut settings);
+        assert_eq!(settings, json!({"shape": null, "unknown": null}));
     }
 }

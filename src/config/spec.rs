@@ -1,12 +1,13 @@
-//! What was typed: the file, the file it extends and the overrides, laid on one another.
+//! What was typed: the file, the files it extends and the overrides, laid on one another.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::{
-    document::{Document, mapping},
+    document::{Document, describe, mapping},
     error::{ConfigError, Located},
     merge::{expand_names, merge, short_names},
     overrides,
+    surroundings::{Surroundings, Variables, expanded},
 };
 
 /// One tree with the place of every entry, nothing judged yet.
@@ -17,37 +18,53 @@ pub(crate) struct Spec {
     pub notes: Vec<String>,
     /// Overrides that could not be applied.
     pub problems: Vec<Located>,
+    /// What variables in paths stand for.
+    pub variables: Variables,
 }
 
-/// Reads a file by name; what `extends` uses.
-pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+/// Files that may extend one another in a row.
+const MOST_LEVELS: usize = 16;
 
 /// Puts the layers together.
 pub(crate) fn assemble(
     file_name: &str,
     text: &str,
     overrides: &[String],
-    read: ReadFile,
+    outside: &Surroundings,
 ) -> Result<Spec, ConfigError> {
-    let mut document = layers(file_name, text, read).map_err(ConfigError::new)?;
+    let mut document = layers(&[plain(file_name)], text, outside).map_err(ConfigError::new)?;
     let (notes, problems) = overrides::apply(&mut document, overrides);
-    Ok(Spec { document, notes, problems })
+    Ok(Spec { document, notes, problems, variables: outside.variables.clone() })
 }
 
-fn layers(file_name: &str, text: &str, read: ReadFile) -> Result<Document, Vec<Located>> {
-    let mut own = file(file_name, text)?;
+/// The last of `names`, whose text is given, laid over the file that it extends. The names before it are
+/// those that led here.
+fn layers(names: &[String], text: &str, outside: &Surroundings) -> Result<Document, Vec<Located>> {
+    let own_name = names.last().map_or("", String::as_str);
+    let mut own = file(own_name, text)?;
     let short = short_names(&own);
     expand_names(&mut own);
-    let Some(base_name) = extended(&mut own)? else { return Ok(own) };
-    let mut document = base(file_name, &base_name, &own, read)?;
+    let Some(wanted) = extended(&mut own)? else { return Ok(own) };
+    let base_name =
+        relative(own_name, &wanted, &outside.variables).map_err(|e| vec![about_extends(&own, e)])?;
+    if names.contains(&base_name) || names.len() >= MOST_LEVELS {
+        let way: Vec<&str> = names.iter().chain([&base_name]).map(String::as_str).collect();
+        return Err(vec![about_extends(&own, format!("leads in a circle: {}", way.join(" -> ")))]);
+    }
+    let text = (outside.read)(&base_name)
+        .map_err(|e| vec![about_extends(&own, format!("cannot read {base_name}: {e}"))])?;
+    let mut document = layers(&[names, &[base_name]].concat(), &text, outside)?;
     merge(&mut document, own, &short);
     Ok(document)
 }
 
 fn file(name: &str, text: &str) -> Result<Document, Vec<Located>> {
-    let document = Document::from_file(name, text)?;
+    let mut document = Document::from_file(name, text)?;
     match mapping(&document.value) {
-        Ok(_) => Ok(document),
+        Ok(_) => {
+            drop_anchors(&mut document);
+            Ok(document)
+        }
         Err(message) => {
             let help = "an experiment is a mapping such as `masking: multiblock`, one section per line";
             Err(vec![located(&document, "", format!("the file {message}"), Some(help))])
@@ -55,39 +72,63 @@ fn file(name: &str, text: &str) -> Result<Document, Vec<Located>> {
     }
 }
 
+/// Keys that start with `x-` are free: a place for anchors.
+pub(crate) fn drop_anchors(document: &mut Document) {
+    if let Some(top) = document.value.as_object_mut() {
+        top.retain(|key, _| !key.starts_with("x-"));
+    }
+}
+
 /// Takes `extends` out of the file.
 fn extended(own: &mut Document) -> Result<Option<String>, Vec<Located>> {
     match own.value.as_object_mut().and_then(|top| top.shift_remove("extends")) {
-        None | Some(serde_json::Value::Null) => Ok(None),
-        Some(serde_json::Value::String(name)) => Ok(Some(name)),
+        None => Ok(None),
+        Some(serde_json::Value::String(name)) if !name.trim().is_empty() => Ok(Some(name)),
         Some(other) => {
-            let message = format!("is {}; expected a file name", super::document::describe(&other));
-            Err(vec![located(own, "extends", message, None)])
+            Err(vec![about_extends(own, format!("is {}; expected a file name", describe(&other)))])
         }
     }
 }
 
-/// The file `own` extends, named relative to it. It extends nothing itself: two layers can be
-/// understood, a chain cannot.
-fn base(file_name: &str, base_name: &str, own: &Document, read: ReadFile) -> Result<Document, Vec<Located>> {
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let path = folder.join(base_name).to_string_lossy().into_owned();
-    let text =
-        read(&path).map_err(|e| vec![located(own, "extends", format!("cannot read {path}: {e}"), None)])?;
-    let mut base = file(&path, &text)?;
-    if base.value.get("extends").is_some() {
-        let help = "extend the file with the settings, and repeat the differences";
-        return Err(vec![located(
-            &base,
-            "extends",
-            "an extended file cannot extend another".into(),
-            Some(help),
-        )]);
+/// The file that is called `wanted` in the file `from`.
+pub(crate) fn relative(from: &str, wanted: &str, variables: &Variables) -> Result<String, String> {
+    let wanted = expanded(wanted, variables)?;
+    let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+    Ok(plain(&folder.join(wanted.as_ref()).to_string_lossy()))
+}
+
+/// The name without `.` and `x/..`: one file has one name.
+fn plain(name: &str) -> String {
+    let mut path = PathBuf::new();
+    for part in Path::new(name).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(path.components().next_back(), Some(Component::Normal(_))) => {
+                path.pop();
+            }
+            part => path.push(part),
+        }
     }
-    expand_names(&mut base);
-    Ok(base)
+    path.to_string_lossy().into_owned()
+}
+
+fn about_extends(document: &Document, message: String) -> Located {
+    located(document, "extends", message, None)
 }
 
 fn located(document: &Document, path: &str, message: String, help: Option<&str>) -> Located {
     Located { place: document.places.value(path), path: path.into(), message, help: help.map(Into::into) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_has_one_name() {
+        let same = ["a/./b.yaml", "a/c/../b.yaml", "./a/b.yaml", "a//b.yaml"];
+        assert!(same.iter().all(|n| plain(n) == "a/b.yaml"));
+        assert_eq!(plain("../../x/b.yaml"), "../../x/b.yaml");
+        assert_eq!(plain("/a/../b.yaml"), "/b.yaml");
+    }
 }

@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// itself, or hang on a disk. Its last checkpoint stands.
 const SPEAK_AFTER: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(60);
+/// Time after which progress is told again although nothing has changed: the process lives.
+const TELL_EVERY: Duration = Duration::from_secs(20);
 
 /// One process to be.
 #[derive(Clone, Debug)]
@@ -146,7 +148,7 @@ fn start(job: &Job, own: &[String]) -> io::Result<Child> {
 }
 
 fn wait(mut child: Child, job: &Job, stop: &AtomicBool, tell: &dyn Fn(News)) -> io::Result<ExitStatus> {
-    let mut last = 0;
+    let (mut last, mut told) = ((0, 0), Instant::now());
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -156,9 +158,10 @@ fn wait(mut child: Child, job: &Job, stop: &AtomicBool, tell: &dyn Fn(News)) -> 
             drop(child.stdin.take());
             return wait_for_end(child, tell);
         }
-        if let Some(status) = Status::read(&job.folder).ok().flatten().filter(|s| s.step != last) {
-            last = status.step;
-            tell(News::Progress(status.step, status.steps));
+        let now = Status::read(&job.folder).ok().flatten().map_or(last, |s| (s.step, s.steps));
+        if now != last || told.elapsed() >= TELL_EVERY {
+            (last, told) = (now, Instant::now());
+            tell(News::Progress(now.0, now.1));
         }
         thread::sleep(LOOK_EVERY);
     }

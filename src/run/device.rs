@@ -1,5 +1,7 @@
 //! Which device a run computes on.
 
+use ijepa_registry::params::Rounding;
+
 use super::RunError;
 use crate::config::Device;
 #[cfg(feature = "cuda-base")]
@@ -45,6 +47,14 @@ pub fn warning(wanted: Device) -> Option<String> {
     Some(format!("device: auto takes the processor, because a GPU cannot be used: {}", refusal.cause))
 }
 
+/// What a person should know about how products are rounded: `tf32` is a format of GPUs.
+pub fn rounding_note(place: &Place, rounding: Rounding) -> Option<String> {
+    let is_lost = rounding == Rounding::Tf32 && *place == Place::Cpu;
+    is_lost.then(|| {
+        "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32".into()
+    })
+}
+
 /// Why a GPU cannot be used.
 struct Refusal {
     cause: String,
@@ -82,6 +92,12 @@ mod tests {
         assert_eq!(choose(Device::Cpu).unwrap(), Place::Cpu);
         assert!(choose(Device::Auto).is_ok());
         assert_eq!(warning(Device::Cpu), None);
+    }
+
+    #[test]
+    fn tf32_on_the_processor_is_noted() {
+        assert!(rounding_note(&Place::Cpu, Rounding::Tf32).is_some_and(|n| n.contains("f32")));
+        assert_eq!(rounding_note(&Place::Cpu, Rounding::Bf16), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where events go: files of the run folder, a progress display, memory (for tests).
 
+pub mod bars;
 mod checkpoint;
 mod files;
 mod progress;

@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
-use super::Sink;
+use super::{
+    Sink,
+    bars::{self, BarKind},
+};
 use crate::events::{Event, Phase, Started};
 
 /// How much to say.
@@ -78,14 +81,15 @@ impl Progress {
         if self.phase != phase.what {
             self.phase.clone_from(&phase.what);
             self.bar.finish_and_clear();
-            self.bar = self.new_bar(phase.total, "{msg} [{bar:30}] {pos}/{len} {eta}");
+            let kind = if phase.total == 0 { BarKind::Waiting } else { BarKind::Steps };
+            self.bar = self.new_bar(kind, phase.total);
             self.bar.set_message(phase.what.clone());
         }
         self.bar.set_position(phase.done);
         if !self.terminal && self.line_due() {
             tell(&format!("{}: {}/{}", phase.what, phase.done, phase.total));
         }
-        if phase.done >= phase.total {
+        if phase.done >= phase.total && phase.total > 0 {
             self.bar.finish_and_clear();
         }
     }
@@ -97,14 +101,8 @@ impl Progress {
         }
     }
 
-    fn new_bar(&self, total: u64, template: &str) -> ProgressBar {
-        if !self.terminal {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template(template).expect("the templates are constants");
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
-        bar.set_style(style.progress_chars("=> "));
-        bar
+    fn new_bar(&self, kind: BarKind, total: u64) -> ProgressBar {
+        if self.terminal { bars::bar(kind, total, bars::stderr()) } else { ProgressBar::hidden() }
     }
 
     fn line_due(&mut self) -> bool {
@@ -115,11 +113,11 @@ impl Progress {
         due
     }
 
-    fn say(&self, line: &str) {
+    fn say(&self, text: &str) {
         if self.terminal && !self.bar.is_finished() {
-            self.bar.println(line);
+            self.bar.println(text);
         } else {
-            tell(line);
+            tell(text);
         }
     }
 
@@ -149,8 +147,7 @@ impl Progress {
         if self.bar.is_finished() || !self.phase.is_empty() {
             self.phase.clear();
             self.bar.finish_and_clear();
-            self.bar =
-                self.new_bar(started.steps, "{msg} [{bar:30}] step {pos}/{len} elapsed {elapsed} left {eta}");
+            self.bar = self.new_bar(BarKind::Steps, started.steps);
             self.bar.set_position(step);
             self.bar.reset_eta();
         }

@@ -99,6 +99,12 @@ impl<'a> Builder<'a> {
             return;
         }
         self.seen.insert(identity, point.label.clone());
+        for note in &experiment.notes {
+            // What the base says too has been said.
+            if !self.notes.contains(note) {
+                self.note(format!("`{}`: {note}", point.label));
+            }
+        }
         let changed = point.changes.iter().map(|c| (c.path.clone(), shown(&c.value.value))).collect();
         let index = self.runs.len();
         let cost = self.costs.cost(&experiment).ok();

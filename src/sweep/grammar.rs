@@ -12,7 +12,7 @@ use super::{
     metric::{self, Wanted},
     reader::Reader,
 };
-use crate::config::{Change, ConfigError, Document, Place, describe, join, mapping};
+use crate::config::{Change, ConfigError, Document, Place, describe, drop_anchors, join, mapping};
 
 pub(super) const KEYS: &[&str] = &[
     "version",
@@ -117,7 +117,8 @@ pub fn is_sweep(text: &str) -> bool {
 
 /// Reads a sweep file.
 pub(super) fn read(file_name: &str, text: &str) -> Result<SweepFile, ConfigError> {
-    let document = Document::from_file(file_name, text).map_err(ConfigError::new)?;
+    let mut document = Document::from_file(file_name, text).map_err(ConfigError::new)?;
+    drop_anchors(&mut document);
     let mut reader = Reader::new(&document);
     let file = sweep(file_name, &mut reader);
     match file {

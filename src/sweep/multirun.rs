@@ -6,9 +6,9 @@ use super::{
     axes::Axis,
     budget::Costs,
     grammar::{Method, SweepFile},
-    plan::{Plan, ReadFile, expand},
+    plan::{Plan, expand},
 };
-use crate::config::{Base, Change, ConfigError, Document, Located, Place, join};
+use crate::config::{Base, Change, ConfigError, Document, Located, Place, Surroundings, join};
 
 /// Planned runs allowed.
 const CAP: u64 = 256;
@@ -18,13 +18,13 @@ pub fn multirun(
     file_name: &str,
     text: &str,
     overrides: &[String],
-    read: ReadFile,
+    outside: &Surroundings,
     costs: &dyn Costs,
 ) -> Result<Plan, ConfigError> {
     let (mut single, mut axes, mut seeds) = (Vec::new(), Vec::new(), None);
     let mut parameters = Map::new();
     for text in overrides {
-        let Some((path, document, items)) = listed(text) else {
+        let Some((path, document, items)) = listed(text)? else {
             single.push(text.clone());
             continue;
         };
@@ -38,7 +38,7 @@ pub fn multirun(
         parameters.insert(path.into(), json!({ "values": items }));
         axes.push(Axis::listed(path, items.iter().enumerate().map(change).collect()));
     }
-    let base = Base::read(file_name, text, &single, read)?;
+    let base = Base::read(file_name, text, &single, outside)?;
     let name = base.with(&[])?.name;
     let form =
         json!({ "version": 1, "name": name, "base": file_name, "parameters": parameters, "seeds": seeds });
@@ -48,23 +48,36 @@ pub fn multirun(
     Ok(Plan { source, ..expand(&file(name, axes, seeds), &base, costs)? })
 }
 
+type Listed<'a> = (&'a str, Document, Vec<Value>);
+
 /// The values of `path=a,b`; none if there is only one.
-fn listed(text: &str) -> Option<(&str, Document, Vec<Value>)> {
-    let (path, values) = text.split_once('=')?;
+fn listed(text: &str) -> Result<Option<Listed<'_>>, ConfigError> {
+    let Some((path, values)) = text.split_once('=') else { return Ok(None) };
     let path = path.trim();
-    let document = Document::from_override(text, path, &format!("[{values}]")).ok()?;
-    let items = document.value.as_array().filter(|items| items.len() > 1)?.clone();
-    Some((path, document, items))
+    let is_plain = !values.contains(['[', '{', '"', '\'']);
+    if is_plain && values.contains(',') && values.split(',').any(|value| value.trim().is_empty()) {
+        let help = "write `a,b`; a shell variable may be empty".to_owned();
+        return Err(problem(text, path, "lists an empty value", Some(help)));
+    }
+    let document = match Document::from_override(text, path, &format!("[{values}]")) {
+        Ok(document) => document,
+        // What is wrong with a single value is said where it is applied.
+        Err(_) if !values.contains(',') => return Ok(None),
+        Err(problems) => return Err(ConfigError::new(problems)),
+    };
+    let items = document.value.as_array().cloned().unwrap_or_default();
+    Ok((items.len() > 1).then_some((path, document, items)))
+}
+
+fn problem(text: &str, path: &str, message: &str, help: Option<String>) -> ConfigError {
+    let place = Place::Override(text.into());
+    ConfigError::new(vec![Located { place, path: path.into(), message: message.into(), help }])
 }
 
 fn seed_list(text: &str, items: &[Value]) -> Result<Vec<u64>, ConfigError> {
     let seeds: Option<Vec<u64>> = items.iter().map(Value::as_u64).collect();
     let distinct = seeds.filter(|s| (1..s.len()).all(|i| !s[..i].contains(&s[i])));
-    distinct.ok_or_else(|| {
-        let message = "expected different whole numbers, 0 or more".to_owned();
-        let place = Place::Override(text.into());
-        ConfigError::new(vec![Located { place, path: "seed".into(), message, help: None }])
-    })
+    distinct.ok_or_else(|| problem(text, "seed", "expected different whole numbers, 0 or more", None))
 }
 
 fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {

@@ -1,7 +1,5 @@
 //! Points to checked experiments: the plan, or everything that is wrong with it.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +12,7 @@ use super::{
     metric::Metric,
     points::{Point, can_walk, count, points, shown},
 };
-use crate::config::{Base, ConfigError, Experiment, Located, Place, identity};
+use crate::config::{Base, ConfigError, Experiment, Located, Place, Surroundings, identity, relative};
 
 /// Everything a sweep will run, checked.
 #[derive(Debug)]
@@ -114,22 +112,19 @@ impl PlannedRun {
     }
 }
 
-/// Reads files by name.
-pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
-
 /// The plan of a sweep file. `overrides` change its base; `costs` says what experiments cost.
 pub fn plan(
     file_name: &str,
     text: &str,
     overrides: &[String],
-    read: ReadFile,
+    outside: &Surroundings,
     costs: &dyn Costs,
 ) -> Result<Plan, ConfigError> {
     let file = grammar::read(file_name, text)?;
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let path = folder.join(&file.base).to_string_lossy().into_owned();
-    let base_text =
-        read(&path).map_err(|e| one(&file.base_place, "base", format!("cannot read {path}: {e}"), None))?;
+    let path = relative(file_name, &file.base, &outside.variables)
+        .map_err(|message| one(&file.base_place, "base", message, None))?;
+    let base_text = (outside.read)(&path)
+        .map_err(|e| one(&file.base_place, "base", format!("cannot read {path}: {e}"), None))?;
     if grammar::is_sweep(&base_text) {
         return Err(one(
             &file.base_place,
@@ -138,7 +133,7 @@ pub fn plan(
             Some("name an experiment".into()),
         ));
     }
-    let base = Base::read(&path, &base_text, overrides, read)?;
+    let base = Base::read(&path, &base_text, overrides, outside)?;
     swept_overrides(&file, overrides)?;
     let changed: String = overrides.iter().map(|o| format!("# override: {o}\n")).collect();
     Ok(Plan { source: changed + text, ..expand(&file, &base, costs)? })
@@ -183,13 +178,14 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
         ));
     }
     within_cap(file, (points.len() + arms.len()) as u128, seeds.len())?;
-    let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place)).collect();
+    let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place));
+    let notes = unchanged.notes.iter().cloned().chain(idle).collect();
     let allowance = file.budget.as_ref().map(|b| {
         let changes = arms.iter().chain(&points).flat_map(|p| &p.changes);
         budget::check(b, &changes.map(|c| (c.path.as_str(), c.place())).collect::<Vec<_>>())?;
         Allowance::of(b, &unchanged, costs)
     });
-    let mut builder = Builder::new(base, idle, costs, allowance.transpose()?);
+    let mut builder = Builder::new(base, notes, costs, allowance.transpose()?);
     arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
     let plan = Plan { metric, early, ..builder.finish(file, arms.iter().chain(&points))? };
     if let Some(early) = &plan.early {

@@ -113,10 +113,6 @@ pub(super) fn shown(value: &Value) -> String {
             format!("{{{}}}", entries.join(", "))
         }
         Value::Null => "null".into(),
-        Value::Number(n) => match n.as_f64() {
-            Some(x) if x != 0.0 && !(1e-5..1e15).contains(&x.abs()) => format!("{x:e}"),
-            _ => bare(value),
-        },
         scalar => bare(scalar),
     }
 }

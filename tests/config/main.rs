@@ -31,7 +31,10 @@ pub fn load(text: &str, overrides: &[&str]) -> Result<Experiment, String> {
     let overrides: Vec<String> = overrides.iter().map(|o| o.to_string()).collect();
     let read = |name: &str| match name {
         "dir/base.yaml" => Ok(BASE.to_owned()),
-        "dir/deep.yaml" => Ok("extends: base.yaml\n".to_owned()),
+        "dir/deep.yaml" => Ok("extends: base.yaml\nencoder: { dim: 24 }\n".to_owned()),
+        "dir/round.yaml" => Ok("extends: ../dir/ring.yaml\n".to_owned()),
+        "dir/ring.yaml" => Ok("extends: ./round.yaml\n".to_owned()),
+        "dir/watched.yaml" => Ok(format!("{BASE}collapse: [{{ metric: near/target/top1, below: 2 }}]\n")),
         _ => Err("there is no such file".to_owned()),
     };
     config::load("dir/a.yaml", text, &overrides, &read).map_err(|e| e.to_string())
@@ -149,6 +152,58 @@ fn a_file_extends_another() {
     assert_eq!((&e.encoder.settings["depth"], &e.encoder.settings["dim"]), (&json!(8), &json!(32)));
     assert_eq!(e.masking.settings, json!({"ratio": 0.5}));
     assert_eq!(identity("extends: base.yaml\n", &[]), identity(BASE, &[]));
+}
+
+#[test]
+fn a_file_extends_one_that_extends_another() {
+    let e = loaded("extends: deep.yaml\nencoder: { depth: 8 }\n", &[]);
+    assert_eq!((&e.encoder.settings["depth"], &e.encoder.settings["dim"]), (&json!(8), &json!(24)));
+    let last = loaded("extends: deep.yaml\nencoder: { depth: 8, dim: null }\n", &[]);
+    assert_ne!(last.encoder.settings["dim"], 24, "null takes the default, not what is inherited");
+}
+
+#[test]
+fn numbers_null_anchors_and_merge_keys() {
+    let id = identity(&BASE.replace("ema: { kind: test_line, start: 0.996, end: 1 }", "ema: 0.9"), &[]);
+    assert_eq!(id, identity(BASE, &["ema=0.9"]));
+    assert_eq!(id, identity(BASE, &["ema={ kind: constant, value: 0.9 }"]));
+    assert_eq!(
+        identity(BASE, &["train.log_every=null", "collapse=null", "predictor.dim=null"]),
+        identity(BASE, &[])
+    );
+    let line = "learning_rate: { kind: test_line, start: 1e-3, end: 0 }";
+    let anchored = BASE.replace(
+        line,
+        "x-line: &line { kind: test_line, start: 1e-3 }\nlearning_rate: { <<: *line, end: 0 }",
+    );
+    assert_eq!(identity(&anchored, &[]), identity(BASE, &[]));
+}
+
+#[test]
+fn variables_are_replaced_in_paths_only() {
+    let read = |_: &str| Err("nothing".to_owned());
+    let pairs = [("HOME", "/home-of-a-test"), ("DATA", "/d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let outside = config::Surroundings { read: &read, variables: config::Variables::new(pairs.into()) };
+    let folder = |path: &str| {
+        let text = BASE
+            .replace("dataset: { kind: test_images, size: 32, train: 1000 }", "dataset: { kind: shapes }");
+        let over = [format!("dataset={{ kind: image_folder, path: \"{path}\" }}")];
+        config::load_in(&outside, "a.yaml", &text, &over).map(|e| e.dataset.settings["path"].clone())
+    };
+    assert_eq!(folder("~/pets").ok(), Some(json!("/home-of-a-test/pets")));
+    assert_eq!(folder("${DATA}/pets").ok(), Some(json!("/d/pets")));
+    let error = folder("${NOWHERE}/pets").map(|_| ()).expect_err("not set").to_string();
+    assert!(error.contains("dataset.path: is `${NOWHERE}/pets`") && error.contains("not set"), "{error}");
+}
+
+#[test]
+fn what_is_allowed_and_seldom_meant_is_noted() {
+    let note = |over: &str| loaded(BASE, &[over]).notes.join("\n");
+    assert!(note("ema.start=1.0").is_empty(), "it stays");
+    let falls = note("ema={ kind: linear, start: 0.999, end: 0.9 }");
+    assert!(falls.contains("the momentum falls from 0.999 to 0.9"), "{falls}");
+    let rises = note("learning_rate={ kind: linear, start: 1e-5, end: 1e-3 }");
+    assert!(rises.contains("rises to its last step"), "{rises}");
 }
 
 #[test]

@@ -64,10 +64,23 @@ fn mistakes_in_an_extended_file_name_that_file() {
         error("extends: nowhere.yaml\n"),
         "dir/a.yaml:1:10: extends: cannot read dir/nowhere.yaml: there is no such file"
     );
-    assert!(
-        error("extends: deep.yaml\n")
-            .starts_with("dir/deep.yaml:1:10: extends: an extended file cannot extend another\n  help: ")
+    assert_eq!(
+        error("extends: round.yaml\n"),
+        "dir/ring.yaml:1:10: extends: leads in a circle: dir/a.yaml -> dir/round.yaml -> dir/ring.yaml -> dir/round.yaml"
     );
+    assert!(error("extends: a.yaml\n").contains("leads in a circle: dir/a.yaml -> dir/a.yaml"));
+    let inherited = error("extends: watched.yaml\nprobes: []\n");
+    assert!(
+        inherited.starts_with("dir/watched.yaml:17:22: collapse.0.metric: nothing measures"),
+        "{inherited}"
+    );
+    for line in [
+        "keep a probe `near`",
+        "dir/a.yaml inherits this from dir/watched.yaml",
+        "`collapse: []` there drops",
+    ] {
+        assert!(inherited.contains(line), "{line} is not in\n{inherited}");
+    }
     assert!(error("extends: [a]\n").starts_with("dir/a.yaml:1:1: extends: is a list; expected a file name"));
     assert!(
         error("extends: base.yaml\ntrain: { batch_size: 100 }\nencoder: { patch: 5 }\n")
@@ -117,6 +130,23 @@ fn nothing_a_user_types_panics() {
 /// (replace, by, error)
 const TABLE: &[(&str, &str, &str)] = &[
     ("seed: 7", "seed: -1", "dir/a.yaml:2:7: seed: is -1; allowed: at least 0"),
+    (
+        "seed: 7",
+        "seed: 99999999999999999999",
+        "dir/a.yaml:2:7: seed: is 1e20; allowed: 0 to 18446744073709551615",
+    ),
+    (
+        "augmentation: [test_flip]",
+        "augmentation:",
+        "dir/a.yaml:4:13: augmentation: has no value\n\
+     \x20 help: write `augmentation: []` for none, or leave the line out for the default",
+    ),
+    (
+        "dim: 16",
+        "dim:",
+        "dir/a.yaml:5:33: encoder.dim: has no value\n\
+     \x20 help: write a value, or leave the line out for the default",
+    ),
     ("seed: 7", "seed: x", "dir/a.yaml:2:7: seed: is the text `x`; expected a whole number"),
     (
         "seed: 7",
@@ -316,5 +346,16 @@ const OVERRIDES: &[(&str, &str)] = &[
      \x20 help: `probes` has the entries 0 to 1; or give the whole list: probes=[...]",
     ),
     ("seed.x=1", "override `seed.x=1`: seed.x: `seed` holds 7 and has no settings"),
+    (
+        "epochs=3",
+        "override `epochs=3`: epochs: there is no section `epochs`\n\
+     \x20 help: did you mean `train.epochs`?\n\
+     \x20       sections: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, loss, optimizer, learning_rate, weight_decay, ema, train, probes, collapse",
+    ),
+    (
+        "encoder.depth=",
+        "override `encoder.depth=`: encoder.depth: has no value\n\
+     \x20 help: write a value, or encoder.depth=null for the default; a shell variable may be empty",
+    ),
     ("seed=[1", "override `seed=[1`: seed: while parsing a flow sequence, expected ',' or ']'"),
 ];

@@ -6,6 +6,7 @@ mod program;
 mod refusals;
 mod resume;
 mod signals;
+mod words;
 
 use program::Folder;
 

@@ -35,6 +35,11 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     fn train_count(&self) -> Option<usize> {
         None
     }
+    /// Training and test images of the data set as it was published, where every copy holds as many: what an
+    /// estimate is made with while the data are not there.
+    fn published_counts(&self) -> Option<(usize, usize)> {
+        None
+    }
     /// Reads or generates everything.
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError>;
 }

@@ -22,7 +22,8 @@ component! {
     ///
     /// The same as torchvision's `RandomHorizontalFlip`. Where the two sides mean different
     /// things (text, left-right position labels) it should be left out.
-    augmentation "hflip" => Hflip, example = "{ probability: 0.5 }"
+    augmentation "hflip" => Hflip, example = "{ probability: 0.5 }",
+    aliases = ["flip" => "hflip", "horizontal_flip" => "hflip", "random_horizontal_flip" => "hflip"]
 }
 
 impl Augmentation for Hflip {

@@ -7,8 +7,10 @@ use ijepa_registry::prelude::*;
 #[serde(deny_unknown_fields, default)]
 struct Normalize {
     /// Mean of each channel, of values 0 to 1.
+    #[schemars(length(min = 1, max = 64), inner(range(min = -1000.0, max = 1000.0)))]
     mean: Vec<f64>,
     /// Standard deviation of each channel, of values 0 to 1; above 0.
+    #[schemars(length(min = 1, max = 64), inner(range(min = 1e-6, max = 1000.0)))]
     std: Vec<f64>,
 }
 

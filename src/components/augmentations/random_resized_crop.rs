@@ -7,8 +7,10 @@ use ijepa_registry::prelude::*;
 #[serde(deny_unknown_fields, default)]
 struct RandomResizedCrop {
     /// Least and greatest area of the crop, as a fraction of the image; above 0, at most 1.
+    #[schemars(inner(range(min = 1e-4, max = 1.0)))]
     scale: [f64; 2],
     /// Least and greatest width divided by height of the crop, before resizing; above 0.
+    #[schemars(inner(range(min = 0.01, max = 100.0)))]
     ratio: [f64; 2],
 }
 
@@ -26,7 +28,8 @@ component! {
     /// not fit, the largest centred crop of an allowed ratio. Crops are never larger than the
     /// image, so they are only enlarged, and interpolation with and without antialiasing is
     /// the same.
-    augmentation "random_resized_crop" => RandomResizedCrop, example = "{ scale: [0.3, 1.0] }"
+    augmentation "random_resized_crop" => RandomResizedCrop, example = "{ scale: [0.3, 1.0] }",
+    aliases = ["crop" => "random_resized_crop", "random_crop" => "random_resized_crop"]
 }
 
 impl Augmentation for RandomResizedCrop {
@@ -39,7 +42,7 @@ impl Augmentation for RandomResizedCrop {
             }
         };
         range("scale", self.scale, 1.0, "0 < least <= greatest <= 1");
-        range("ratio", self.ratio, f64::MAX, "0 < least <= greatest");
+        range("ratio", self.ratio, 100.0, "0 < least <= greatest <= 100");
         problems
     }
 

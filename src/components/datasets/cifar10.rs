@@ -15,7 +15,7 @@ use crate::data::{Download, exclusive, unpack_files};
 struct Cifar10 {
     /// Folder that holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or its
     /// parent holding `cifar-10-batches-bin`; relative to where the program runs.
-    #[schemars(extend("x-cosmetic" = true))]
+    #[schemars(extend("x-cosmetic" = true, "x-path" = true, "x-aliases" = ["root", "data_dir", "folder"]))]
     path: PathBuf,
     /// Whether to download the data (170 MB) into `path` if it is not there.
     #[schemars(extend("x-cosmetic" = true))]
@@ -34,7 +34,8 @@ component! {
     /// Reads the binary version. Files with fewer records than the official 10,000 are
     /// accepted, so that a subset in the same layout works. An interrupted download is resumed;
     /// its checksum is verified before anything is unpacked.
-    dataset "cifar10" => Cifar10, example = "{ path: data/cifar-10-batches-bin }"
+    dataset "cifar10" => Cifar10, example = "{ path: data/cifar-10-batches-bin }",
+    aliases = ["cifar" => "cifar10", "cifar-10" => "cifar10", "cifar_10" => "cifar10"]
 }
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
@@ -66,6 +67,10 @@ impl Dataset for Cifar10 {
             return vec![Problem::new("path", "is empty; must be a folder").help("write `path: data`")];
         }
         vec![]
+    }
+
+    fn published_counts(&self) -> Option<(usize, usize)> {
+        Some((50_000, 10_000))
     }
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
@@ -129,10 +134,12 @@ impl Cifar10 {
     }
 
     fn instructions(&self) -> String {
-        let path = self.path.display();
+        // `path` may name the folder that the archive brings, or the one that it is unpacked in.
+        let brings = self.path.file_name().is_some_and(|name| name == FOLDER);
+        let folder = if brings { self.path.clone() } else { self.path.join(FOLDER) };
+        let folder = folder.display();
         format!(
-            "Download {URL} and unpack it into `{path}` (giving `{}`), or set `download: true` where there is a network",
-            self.path.join(FOLDER).display()
+            "Download {URL} and unpack it so that there is `{folder}`, or set `download: true` where there is a network"
         )
     }
 }

@@ -16,25 +16,27 @@ use rayon::prelude::*;
 #[serde(deny_unknown_fields, default)]
 struct ImageFolder {
     /// Folder that holds the two split folders; relative to where the program runs.
-    #[schemars(extend("x-cosmetic" = true))]
+    #[schemars(extend("x-cosmetic" = true, "x-path" = true, "x-aliases" = ["root", "data_dir", "folder"]))]
     path: PathBuf,
     /// Name of the folder with the training classes, inside `path`.
     train: String,
     /// Name of the folder with the test classes, inside `path`.
     test: String,
     /// Height and width every image is brought to, pixels.
-    #[schemars(range(min = 4, max = 1024))]
+    #[schemars(range(min = 4, max = 1024), extend("x-aliases" = ["size", "img_size", "resolution"]))]
     image_size: usize,
     /// Text file that lists the training images, one path relative to `path` a line; instead of
     /// everything in the training folder. Relative to where the program runs.
+    #[schemars(extend("x-path" = true))]
     train_list: Option<PathBuf>,
     /// Text file that lists the test images in the same form.
+    #[schemars(extend("x-path" = true))]
     test_list: Option<PathBuf>,
     /// At most this many training images of each class, the first ones in order.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     train_per_class: Option<usize>,
     /// At most this many test images of each class, the first ones in order.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     test_per_class: Option<usize>,
 }
 
@@ -60,7 +62,8 @@ component! {
     /// RGB; the largest centred square is resized to `image_size` (triangle filter, which
     /// averages when it shrinks). Images are in order of class and file name, or in the order
     /// of the list file. Other files are ignored.
-    dataset "image_folder" => ImageFolder, example = "{ path: data/pets, image_size: 64 }"
+    dataset "image_folder" => ImageFolder, example = "{ path: data/pets, image_size: 64 }",
+    aliases = ["folder" => "image_folder", "imagefolder" => "image_folder", "imagenet" => "image_folder"]
 }
 
 /// Broken files named in one error.

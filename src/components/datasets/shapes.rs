@@ -10,7 +10,7 @@ use crate::data::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
 #[serde(deny_unknown_fields, default)]
 struct Shapes {
     /// Height and width of the images, pixels.
-    #[schemars(range(min = 16, max = 256))]
+    #[schemars(range(min = 16, max = 256), extend("x-aliases" = ["size", "img_size", "resolution"]))]
     image_size: usize,
     /// Training images.
     #[schemars(range(min = 10, max = 1_000_000))]
@@ -62,7 +62,8 @@ component! {
     /// left out. Colours and textures are drawn independently of the class and the contrast has
     /// either sign, so with the defaults the class can be read neither from the mean colour nor
     /// by a linear map of the pixels (of large upright objects the pixels tell a little).
-    dataset "shapes" => Shapes, example = "{ train: 4096, test: 1024 }"
+    dataset "shapes" => Shapes, example = "{ train: 4096, test: 1024 }",
+    aliases = ["synthetic" => "shapes", "toy" => "shapes"]
 }
 
 const COLOURS: [&str; 6] = ["red", "yellow", "green", "cyan", "blue", "magenta"];

@@ -15,7 +15,16 @@ component! {
     /// own sequence. A preset fills in what is not written: `seed` is the 2.7 M-parameter model of
     /// the CIFAR-10 reference; `tiny`, `small` and `base` are the usual sizes with Meta's I-JEPA
     /// choices (sin-cos positions, truncated-normal init, layer-norm eps 1e-6).
-    encoder "vit" => Vit, example = "{ preset: seed, dim: 32, depth: 2, heads: 2, patch: 4 }"
+    encoder "vit" => Vit, example = "{ preset: seed, dim: 32, depth: 2, heads: 2, patch: 4 }",
+    aliases = [
+        "vit_tiny" => "{ kind: vit, preset: tiny }",
+        "vit_small" => "{ kind: vit, preset: small }",
+        "vit_base" => "{ kind: vit, preset: base }",
+        "tiny" => "{ kind: vit, preset: tiny }",
+        "small" => "{ kind: vit, preset: small }",
+        "base" => "{ kind: vit, preset: base }",
+        "transformer" => "vit",
+    ]
 }
 
 /// Named sizes.
@@ -40,19 +49,19 @@ struct VitSettings {
     /// Source of every value that is not written.
     preset: Preset,
     /// Width of the tokens; divisible by `heads`, and by 4 for sin-cos positions. Default: preset.
-    #[schemars(range(min = 1, max = 4096))]
+    #[schemars(range(min = 1, max = 4096), extend("x-aliases" = ["embed_dim", "width", "hidden_size"]))]
     dim: Option<usize>,
     /// Number of transformer blocks. Default: preset.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["layers", "num_layers", "blocks"]))]
     depth: Option<usize>,
     /// Attention heads per block. Default: preset.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["num_heads"]))]
     heads: Option<usize>,
     /// Width of the MLP's hidden layer as a multiple of `dim`. Default: 4.
     #[schemars(range(min = 0.25, max = 16.0))]
     mlp_ratio: Option<f64>,
     /// Side of a square patch in pixels; divides the image size. Default: 4.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["patch_size"]))]
     patch: Option<usize>,
     /// How tokens learn where they are. Default: preset.
     positions: Option<PositionKind>,

@@ -9,7 +9,8 @@ component! {
     /// One minus the cosine between predicted and target token, averaged over the predicted patches.
     ///
     /// Blind to the length of tokens (BYOL, arXiv 2006.07733, up to a factor 2).
-    loss "cosine" => Cosine, example = "{ target: none }"
+    loss "cosine" => Cosine, example = "{ target: none }",
+    aliases = ["cos" => "cosine", "cosine_similarity" => "cosine"]
 }
 
 /// Settings of `loss: { kind: cosine }`.

@@ -10,7 +10,8 @@ component! {
     ///
     /// The CIFAR-10 reference's loss; its scale grows with the encoder's width (a prediction of
     /// zero costs about `dim`). Compare runs by `explained_variance`, not by this value.
-    loss "l2" => L2, example = "{ target: none }"
+    loss "l2" => L2, example = "{ target: none }",
+    aliases = ["mse" => "l2", "mean_squared_error" => "l2", "squared" => "l2"]
 }
 
 /// Settings of `loss: { kind: l2 }`.

@@ -13,7 +13,7 @@ use super::{
 #[serde(deny_unknown_fields, default)]
 struct MultiBlock {
     /// Target blocks per image.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["num_targets", "npred", "num_pred_masks"]))]
     targets: usize,
     /// Least and greatest share of the grid's patches that a target block covers.
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
@@ -28,7 +28,7 @@ struct MultiBlock {
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     context_scale: [f64; 2],
     /// Fewest patches of a context after the targets are taken out; guaranteed.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     min_context: usize,
     /// Whether a context may contain target patches.
     allow_overlap: bool,
@@ -116,7 +116,8 @@ component! {
     ///
     /// What is known to be wrong with Meta's collator can be switched on to measure its effect:
     /// `{ aspect: correlated, size_scope: batch, bounds: exclusive, equalize: raster, min_context: 11 }`.
-    masking "multiblock" => MultiBlock, example = "{ targets: 4, target_scale: [0.15, 0.2], min_context: 4 }"
+    masking "multiblock" => MultiBlock, example = "{ targets: 4, target_scale: [0.15, 0.2], min_context: 4 }",
+    aliases = ["ijepa" => "multiblock", "multi_block" => "multiblock", "multi-block" => "multiblock"]
 }
 
 /// Target and context size.

@@ -10,7 +10,8 @@ component! {
     /// Learning rate and weight decay follow their schedules at every step. Biases and the gain and
     /// bias of norms are not decayed unless `decay_bias_and_norm` says so (the CIFAR-10 reference
     /// decays everything). Gradients can be clipped by their global norm.
-    optimizer "adamw" => AdamW, example = "{ betas: [0.9, 0.95], clip: 1.0 }"
+    optimizer "adamw" => AdamW, example = "{ betas: [0.9, 0.95], clip: 1.0 }",
+    aliases = ["adam" => "adamw", "adam_w" => "adamw"]
 }
 
 /// Settings of `optimizer: { kind: adamw }`.
@@ -18,12 +19,13 @@ component! {
 #[serde(deny_unknown_fields, default)]
 struct AdamW {
     /// Decay rates of the first and second moment, each at least 0 and below 1.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     betas: [f64; 2],
     /// Added to the root of the second moment.
     #[schemars(range(min = 0.0, max = 1.0))]
     eps: f64,
     /// Largest global gradient norm; larger gradients are scaled down to it. `null`: no clipping.
-    #[schemars(range(min = 1e-12))]
+    #[schemars(range(min = 1e-12, max = 1e12), extend("x-aliases" = ["grad_clip", "clip_grad", "max_grad_norm"]))]
     clip: Option<f64>,
     /// Whether weight decay also applies to biases and norms.
     decay_bias_and_norm: bool,

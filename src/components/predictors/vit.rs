@@ -16,7 +16,8 @@ component! {
     /// target block is predicted on its own: it never sees the mask tokens of other blocks. The
     /// outputs at the targets are projected back to the encoder's width (I-JEPA, arXiv 2301.08243,
     /// section 3).
-    predictor "vit" => VitPredictorSettings, example = "{ dim: 24, depth: 1, heads: 2 }"
+    predictor "vit" => VitPredictorSettings, example = "{ dim: 24, depth: 1, heads: 2 }",
+    aliases = ["transformer" => "vit"]
 }
 
 /// Settings of `predictor: { kind: vit }`.
@@ -24,13 +25,13 @@ component! {
 #[serde(deny_unknown_fields, default)]
 struct VitPredictorSettings {
     /// Width of the tokens inside the predictor; divisible by `heads`.
-    #[schemars(range(min = 1, max = 4096))]
+    #[schemars(range(min = 1, max = 4096), extend("x-aliases" = ["embed_dim", "width", "hidden_size"]))]
     dim: usize,
     /// Number of transformer blocks.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["layers", "num_layers", "blocks"]))]
     depth: usize,
     /// Attention heads per block.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["num_heads"]))]
     heads: usize,
     /// Width of the MLP's hidden layer as a multiple of `dim`.
     #[schemars(range(min = 0.25, max = 16.0))]

@@ -55,7 +55,8 @@ component! {
     /// 2018 (arXiv 1805.01978) and DINO, with their temperature 0.07. Equally similar images (cosines in
     /// f64 that differ by no more than its rounding) are taken in the order of train; equal votes go to
     /// the lowest class. Nothing is fitted, so there is nothing to tune and no random number.
-    probe "knn" => Knn, example = "{ k: 20, temperature: 0.07 }"
+    probe "knn" => Knn, example = "{ k: 20, temperature: 0.07 }",
+    aliases = ["nearest" => "knn", "nearest_neighbours" => "knn", "nearest_neighbors" => "knn"]
 }
 
 impl Knn {

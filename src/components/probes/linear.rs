@@ -83,7 +83,8 @@ component! {
     ///
     /// The held-out accuracy is the best of the grid, hence slightly optimistic. A column says when the
     /// choice is the smallest (-1) or the largest (1) value that was tried: a wider grid may do better.
-    probe "linear" => Linear, example = "{ protocol: converged, held_out: 0.1 }"
+    probe "linear" => Linear, example = "{ protocol: converged, held_out: 0.1 }",
+    aliases = ["linear_probe" => "linear", "logistic" => "linear"]
 }
 
 impl Linear {

@@ -35,7 +35,8 @@ component! {
     /// (sum l)^2 / sum l^2 of the eigenvalues l of the covariance. Feature spread is the mean
     /// over features of the standard deviation of length-1 features; 1 / sqrt(features) is the
     /// value of isotropic ones. Features without any variation get 0 for the centred values.
-    probe "rankme" => RankMe, example = "{}"
+    probe "rankme" => RankMe, example = "{}",
+    aliases = ["rank" => "rankme", "effective_rank" => "rankme"]
 }
 
 impl RankMe {

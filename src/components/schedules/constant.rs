@@ -8,6 +8,7 @@ use ijepa_registry::prelude::*;
 struct Constant {
     /// The value of every step, in the unit of whatever is scheduled (no unit for learning rate,
     /// weight decay and EMA momentum).
+    #[schemars(range(min = 0.0, max = 1e30))]
     value: f64,
 }
 
@@ -15,7 +16,7 @@ component! {
     /// The same value in every step.
     ///
     /// Weight decay of the reference repository (0.05), or an EMA momentum that does not move.
-    schedule "constant" => Constant, example = "value: 0.05"
+    schedule "constant" => Constant, example = "value: 0.05", number = "value"
 }
 
 impl Schedule for Constant {

@@ -9,13 +9,15 @@ use super::steps::{check_scale, half_cosine, stretched};
 #[serde(deny_unknown_fields)]
 struct Cosine {
     /// Value that the curve leaves from, one step before the first.
+    #[schemars(range(min = 0.0, max = 1e30))]
     start: f64,
     /// Value that the curve ends at.
+    #[schemars(range(min = 0.0, max = 1e30))]
     end: f64,
     /// Length of the curve in runs (`ipe_scale` of the I-JEPA code): with 1.25 the run stops after
     /// four fifths of it and `end` is not reached.
     #[serde(default = "one")]
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 1000.0))]
     scale: f64,
 }
 
@@ -29,7 +31,8 @@ component! {
     /// The weight decay of Meta's I-JEPA code, 0.04 to 0.4. With `T' = floor(scale T)` and
     /// `t = step + 1` (the first step has already left `start`):
     /// `end + (start - end) (1 + cos(pi t / T')) / 2`, never beyond `end`.
-    schedule "cosine" => Cosine, example = "{ start: 0.04, end: 0.4 }"
+    schedule "cosine" => Cosine, example = "{ start: 0.04, end: 0.4 }",
+    aliases = ["cosine_annealing" => "{ kind: cosine, start: 1.0e-3, end: 0 }"]
 }
 
 impl Schedule for Cosine {

@@ -9,8 +9,10 @@ use super::steps::{check_scale, check_scale_unused, linspace};
 #[serde(deny_unknown_fields)]
 struct Linear {
     /// Value of the first step.
+    #[schemars(range(min = 0.0, max = 1e30))]
     start: f64,
     /// Value the line ends at.
+    #[schemars(range(min = 0.0, max = 1e30))]
     end: f64,
     /// Which step is the end of the line.
     #[serde(default)]
@@ -18,7 +20,7 @@ struct Linear {
     /// Length of the line in runs (`ipe_scale` of the I-JEPA code): with 1.25 the run stops after
     /// four fifths of it. Only with `convention: exclusive`.
     #[serde(default = "one")]
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 1000.0))]
     scale: f64,
 }
 

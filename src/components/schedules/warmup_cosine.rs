@@ -9,15 +9,18 @@ use super::steps::{check_scale, check_scale_unused, half_cosine, linspace, stret
 #[serde(deny_unknown_fields)]
 struct WarmupCosine {
     /// Value at the end of the warm-up.
+    #[schemars(range(min = 0.0, max = 1e30))]
     peak: f64,
     /// Length of the warm-up in epochs; fractions count, steps are rounded down.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1e6), extend("x-aliases" = ["warmup"]))]
     warmup_epochs: f64,
     /// Value that the warm-up leaves from.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1e30))]
     start: f64,
     /// Value that the cosine ends at.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1e30))]
     end: f64,
     /// How steps are counted.
     #[serde(default)]
@@ -25,7 +28,7 @@ struct WarmupCosine {
     /// Length of the whole curve in runs (`ipe_scale` of the I-JEPA code): with 1.25 the run
     /// stops before the cosine reaches `end`. Only with `convention: meta`.
     #[serde(default = "one")]
-    #[schemars(range(min = 1.0))]
+    #[schemars(range(min = 1.0, max = 1000.0))]
     scale: f64,
 }
 
@@ -56,7 +59,8 @@ component! {
     ///   same cosine with `p = (step - W) / (T - W)`, which starts at `peak` again. From
     ///   `start: 0` the first step moves nothing.
     schedule "warmup_cosine" => WarmupCosine,
-    example = "{ peak: 0.001, start: 0.0002, end: 1.0e-6, warmup_epochs: 0.5 }"
+    example = "{ peak: 0.001, start: 0.0002, end: 1.0e-6, warmup_epochs: 0.5 }",
+    aliases = ["cosine_warmup" => "{ kind: warmup_cosine, peak: 1.0e-3, warmup_epochs: 10 }"]
 }
 
 impl WarmupCosine {
@@ -92,7 +96,8 @@ impl WarmupCosine {
         let run = horizon.steps as f64 / horizon.steps_per_epoch.max(1) as f64;
         (warmup >= horizon.steps).then(|| {
             Problem::new("warmup_epochs", sentence())
-                .help(format!("train longer than {run} epochs, or warm up for less"))
+                .help(format!("train longer than {run} epochs, or warm up for less; for a short trial:"))
+                .instead(run / 10.0)
         })
     }
 }

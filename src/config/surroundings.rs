@@ -1,0 +1,75 @@
+//! What lies outside of the text and is handed in: other files, and what `~` and `${VAR}` stand for.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::error::Report;
+use ijepa_registry::problem::Problem;
+
+/// Reads a file by name; the error says why it cannot.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Values of environment variables; `HOME` is what `~` stands for.
+pub type Variables = Arc<BTreeMap<String, String>>;
+
+/// Facts that the text alone does not hold.
+#[derive(Clone)]
+pub struct Surroundings<'a> {
+    /// Reads the files that `extends` and `base` name.
+    pub read: ReadFile<'a>,
+    /// What variables in paths stand for.
+    pub variables: Variables,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Other files, and no variables.
+    pub fn files(read: ReadFile<'a>) -> Self {
+        Surroundings { read, variables: Variables::default() }
+    }
+}
+
+/// Replaces `~`, `$VAR` and `${VAR}` in the settings that are paths.
+pub(super) fn expand_paths(owner: &str, schema: &Value, settings: &mut Value, report: &mut Report) {
+    let variables = report.variables();
+    let Value::Object(map) = settings else { return };
+    for (key, value) in map {
+        let is_path = schema["properties"][key.as_str()]["x-path"] == Value::Bool(true);
+        if let (true, Value::String(path)) = (is_path, value) {
+            match expanded(path, &variables) {
+                Ok(whole) => *path = whole.into_owned(),
+                Err(message) => report.add(owner, Problem::new(key.as_str(), message)),
+            }
+        }
+    }
+}
+
+/// A path as a shell would read it.
+pub(super) fn expanded<'p>(path: &'p str, variables: &Variables) -> Result<Cow<'p, str>, String> {
+    let home = || variables.get("HOME").map(String::as_str);
+    let of = |name: &str| variables.get(name).map(|v| Some(v.as_str())).ok_or(());
+    if path.starts_with('~') && (home().is_none() || !["~"].contains(&path) && !path.starts_with("~/")) {
+        return Err(format!("is `{path}`; `~` stands for your own home folder only: write the whole path"));
+    }
+    shellexpand::full_with_context(path, home, of)
+        .map_err(|e| format!("is `{path}`, but the environment variable `{}` is not set", e.var_name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_a_shell_reads_them() {
+        let pairs = [("HOME", "/h"), ("DATA", "/d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let variables = Variables::new(pairs.into());
+        let whole = |path| expanded(path, &variables);
+        assert_eq!(whole("~/pets").as_deref(), Ok("/h/pets"));
+        assert_eq!(whole("${DATA}/pets").as_deref(), Ok("/d/pets"));
+        assert_eq!(whole("$DATA/~x").as_deref(), Ok("/d/~x"));
+        assert_eq!(whole("a/b c").as_deref(), Ok("a/b c"));
+        assert!(whole("~other/x").unwrap_err().contains("whole path"));
+        assert!(whole("${NONE}").unwrap_err().contains("`NONE` is not set"));
+        assert!(expanded("~/x", &Variables::default()).unwrap_err().contains("whole path"));
+    }
+}

@@ -1,0 +1,245 @@
+//! Every snippet of README.md and CONTRIBUTING.md works as it stands there.
+
+#[allow(dead_code)]
+#[path = "runner/program.rs"]
+mod program;
+
+use std::{fs, path::Path};
+
+use program::{Folder, Output};
+
+const TEXTS: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
+
+/// Replaces what would take long, and data that are not there.
+const SMALL: [&str; 3] = [
+    "dataset={ kind: shapes, image_size: 16, train: 64, test: 20 }",
+    "encoder={ kind: vit, dim: 16, depth: 1, heads: 2 }",
+    "train.batch_size=16",
+];
+
+fn root(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// A fenced block: its language, its first line, its text.
+struct Block {
+    file: &'static str,
+    language: String,
+    line: usize,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let mut found = Vec::new();
+    for file in TEXTS {
+        let text = fs::read_to_string(root(file)).unwrap();
+        let mut open: Option<(Block, usize)> = None;
+        for (i, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            match (line.trim_start().strip_prefix("```"), open.take()) {
+                (Some(_), Some((block, _))) => found.push(block),
+                (Some(language), None) => {
+                    let block = Block { file, language: language.into(), line: i + 2, text: String::new() };
+                    open = Some((block, indent));
+                }
+                (None, Some((mut block, indent))) => {
+                    block.text += line.get(indent..).unwrap_or("");
+                    block.text.push('\n');
+                    open = Some((block, indent));
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "{file}: a block is not closed");
+    }
+    found
+}
+
+fn of_language(language: &str) -> Vec<Block> {
+    blocks().into_iter().filter(|b| b.language == language).collect()
+}
+
+/// A folder with the experiments of the project and a few finished runs of the names in the texts.
+fn workplace() -> Folder {
+    let folder = Folder::new();
+    for sub in ["experiments", "experiments/sweeps"] {
+        fs::create_dir_all(folder.path().join(sub)).unwrap();
+        for entry in fs::read_dir(root(sub)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
+            fs::copy(&entry, folder.path().join(sub).join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    folder
+}
+
+fn with_runs() -> Folder {
+    let folder = workplace();
+    let sweep = "version: 1\nname: mask-count\nbase: tiny.yaml\n\
+                 parameters: { masking.targets: { values: [1, 4] } }\nseeds: 3\n\
+                 metric: { name: knn/target/class/top1 }\n";
+    fs::write(folder.path().join("sweep.yaml"), sweep).unwrap();
+    fs::write(folder.path().join("a.csv"), "seed,arm,acc\n0,a,1.5\n1,a,2.25\n2,a,1.75\n").unwrap();
+    fs::write(folder.path().join("b.csv"), "seed,arm,acc\n0,b,3.5\n1,b,3.25\n2,b,4.75\n").unwrap();
+    for run in [vec!["tiny.yaml", "name=quickstart", "-q"], vec!["sweep.yaml", "-q"]] {
+        let done = folder.run(&run);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+    folder
+}
+
+#[test]
+fn every_yaml_block_passes_check() {
+    let folder = workplace();
+    let blocks = of_language("yaml");
+    assert!(blocks.len() >= 5, "{}", blocks.len());
+    for block in blocks {
+        let is_sweep = ["base:", "early_terminate:", "gpus:"].iter().any(|k| block.text.contains(k));
+        let (name, text) = match (block.text.contains("version:"), is_sweep) {
+            (true, false) => ("experiments/snippet.yaml", block.text.clone()),
+            (true, true) => ("experiments/sweeps/snippet.yaml", block.text.clone()),
+            (false, false) => ("experiments/snippet.yaml", format!("extends: baseline.yaml\n{}", block.text)),
+            (false, true) => {
+                let rest = fs::read_to_string(root("experiments/sweeps/mask-count.yaml")).unwrap();
+                ("experiments/sweeps/snippet.yaml", format!("{}\n{rest}", block.text))
+            }
+        };
+        fs::write(folder.path().join(name), text).unwrap();
+        let checked = folder.run(&["check", name]);
+        assert_eq!(checked.code, 0, "{}:{}\n{}", block.file, block.line, checked.stderr);
+        assert!(checked.stderr.is_empty(), "{}:{} is warned of\n{}", block.file, block.line, checked.stderr);
+    }
+}
+
+/// The words of a command line without its comment, as a shell splits them.
+fn words(line: &str) -> Vec<String> {
+    let code = line.split(" #").next().unwrap_or("");
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in code.chars().chain([' ']) {
+        match (c, quote) {
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(q)) if c == q => quote = None,
+            (' ', None) if word.is_empty() => {}
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            (c, _) => word.push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_works() {
+    let folder = with_runs();
+    let mut seen = 0;
+    for block in of_language("sh") {
+        for (i, line) in block.text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+            let words = words(line);
+            let (program, arguments) = words.split_first().expect("a command");
+            let place = format!("{}:{}: {line}", block.file, block.line + i);
+            match program.as_str() {
+                "ijepa-run" => {
+                    seen += 1;
+                    works(&folder, arguments, &place);
+                }
+                "cargo" => known_to_cargo(arguments, &place),
+                script => assert!(root(script).is_file(), "{place}"),
+            }
+        }
+    }
+    assert!(seen > 25, "{seen} commands");
+}
+
+/// Runs a command, or what is quick of it.
+fn works(folder: &Folder, arguments: &[String], place: &str) {
+    let mut words: Vec<&str> = arguments.iter().take_while(|w| *w != ">").map(String::as_str).collect();
+    let files: Vec<String>;
+    if let Some(at) = words.iter().position(|w| w.ends_with("*.yaml")) {
+        let all = fs::read_dir(folder.path().join("experiments")).unwrap();
+        let names = all.map(|e| format!("experiments/{}", e.unwrap().file_name().to_string_lossy()));
+        files = names.filter(|n| n.ends_with(".yaml")).collect();
+        words.splice(at..=at, files.iter().map(String::as_str));
+    }
+    if words[0].ends_with(".yaml") {
+        // Data that are not there are stood in for; nothing is trained.
+        words.push("--dry-run");
+        if !words[0].contains("sweeps/") {
+            words.push(SMALL[0]);
+        }
+    }
+    if words[0] == "bench" {
+        words.retain(|w| !w.starts_with("dataset="));
+        words.extend(SMALL);
+        words.extend(["--steps", "1"]);
+    }
+    let Output { code, stdout, stderr } = folder.run(&words);
+    // `doctor` fails where something of the machine is broken, which is no fault of the text.
+    assert!(code == 0 || words[0] == "doctor", "{place}\nexit code {code}\n{stdout}{stderr}");
+}
+
+/// `cargo run -- FILE`, `cargo test --test NAME`: files and tests are there.
+fn known_to_cargo(arguments: &[String], place: &str) {
+    let known = ["run", "build", "test", "bench", "install", "doc"];
+    assert!(known.contains(&arguments[0].as_str()), "{place}");
+    for (flag, name) in arguments.iter().zip(arguments.iter().skip(1)) {
+        let exists = match flag.as_str() {
+            "--" => root(name).is_file(),
+            "--test" => {
+                root(&format!("tests/{name}.rs")).is_file()
+                    || root(&format!("tests/{name}/main.rs")).is_file()
+            }
+            _ => true,
+        };
+        assert!(exists, "{place}");
+    }
+}
+
+/// The tests that the table of CONTRIBUTING.md names, and the links of both texts.
+#[test]
+fn links_and_named_tests_are_there() {
+    for file in TEXTS {
+        let text = fs::read_to_string(root(file)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|l| !l.starts_with("http")) {
+            assert!(root(link.split('#').next().unwrap()).exists(), "{file} links to {link}");
+        }
+        for row in text.lines().filter(|l| l.starts_with("| `") && l.contains("--test ")) {
+            let name = row.split("--test ").nth(1).unwrap().split(['`', ' ', ',']).next().unwrap();
+            let place = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")];
+            assert!(place.iter().any(|p| root(p).is_file()), "{file}: {row}");
+        }
+    }
+}
+
+#[test]
+fn the_first_block_is_all_the_set_up() {
+    let first = blocks().into_iter().next().expect("a block");
+    let expected = "cargo run --release -- experiments/quickstart.yaml\ncargo test --release --workspace\n";
+    assert_eq!((first.file, first.text.as_str()), ("README.md", expected));
+}
+
+/// The component of CONTRIBUTING.md names what the contract has.
+#[test]
+fn the_example_component_follows_the_contract() {
+    let block = of_language("rust").into_iter().find(|b| b.text.contains("component!")).expect("an example");
+    let contract = fs::read_to_string(root("registry/src/kinds/masking.rs")).unwrap();
+    for line in block.text.lines().filter(|l| l.contains("fn ")) {
+        let signature = line.trim().split(" {").next().unwrap();
+        assert!(contract.contains(signature), "the trait has no `{signature}`");
+    }
+}
+
+/// The dependencies that CONTRIBUTING.md lists for a crate of one's own are those of the example and of the
+/// workspace.
+#[test]
+fn the_example_manifest_has_the_versions_of_the_workspace() {
+    let block = of_language("toml").into_iter().next().expect("an example");
+    let (own, plugin) = (root("Cargo.toml"), root("tests/plugin/Cargo.toml"));
+    let (own, plugin) = (fs::read_to_string(own).unwrap(), fs::read_to_string(plugin).unwrap());
+    let lines = block.text.lines().filter(|l| !l.starts_with('['));
+    for line in lines.filter(|l| !l.contains("path = ")) {
+        assert!(own.lines().any(|l| l == line), "{line}");
+    }
+    let needed = plugin.split("[dependencies]").nth(1).unwrap().split("[dev").next().unwrap();
+    for line in needed.lines().filter(|l| l.contains('=')) {
+        let name = line.split(['.', ' ']).next().unwrap();
+        assert!(block.text.contains(&format!("\n{name} = ")), "{name} is not listed");
+    }
+}
