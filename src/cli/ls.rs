@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{Exit, out, results_table::LastProbes};
 use crate::{
-    analysis::settings::{ABSENT, Settings, decides, differences},
+    analysis::settings::{ABSENT, Settings, differences},
     results::{EXPERIMENT, RunState, STATUS, Standing},
 };
 
@@ -118,7 +118,7 @@ fn table(runs: &[Listed], folder: &Path) -> String {
 fn changes(runs: &[Listed], folder: &Path) -> Vec<String> {
     let read = |run: &Listed| {
         let text = std::fs::read_to_string(folder.join(&run.folder).join(EXPERIMENT)).unwrap_or_default();
-        Settings::all(&serde_yaml::from_str(&text).unwrap_or_default())
+        Settings::of(&serde_yaml::from_str(&text).unwrap_or_default())
     };
     let settings: Vec<Settings> = runs.par_iter().map(read).collect();
     let mut changed = vec![String::new(); runs.len()];
@@ -128,10 +128,9 @@ fn changes(runs: &[Listed], folder: &Path) -> Vec<String> {
     for name in names {
         let own: Vec<usize> = (0..runs.len()).filter(|i| runs[*i].name == name).collect();
         let all: Vec<&Settings> = own.iter().map(|i| &settings[*i]).collect();
-        let deciding = differences(&all).into_iter().filter(|d| decides(&d.path) && d.path != "seed");
-        let deciding: Vec<_> = deciding.collect();
+        let found = differences(&all);
         for (at, i) in own.into_iter().enumerate() {
-            let words = deciding
+            let words = found
                 .iter()
                 .filter(|d| d.values[at] != ABSENT)
                 .map(|d| format!("{}={}", d.path, d.values[at]));

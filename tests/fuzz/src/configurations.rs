@@ -25,7 +25,7 @@ pub fn fuzz(cases: u32, seed: u64) -> Result<(), String> {
 fn read(files: &[(String, String)], name: &str, text: &str) -> Result<(), String> {
     let read = |other: &str| shipped::read(files, other);
     let refusal = if sweep::is_sweep(text) {
-        match sweep::plan(name, text, &[], &read, &CostMemory::default()) {
+        match sweep::plan(name, text, &[], &config::Surroundings::files(&read), &CostMemory::default()) {
             Ok(plan) => {
                 trial::accept();
                 return if plan.runs.is_empty() { Err("a plan without runs".into()) } else { Ok(()) };

@@ -45,7 +45,13 @@ fn paths(text: &str) -> Vec<String> {
 fn read(files: &[(String, String)], text: &str, overrides: &[String], grid: bool) -> Result<(), String> {
     let read = |other: &str| shipped::read(files, other);
     let refusal = if grid {
-        match sweep::multirun(BASE, text, overrides, &read, &CostMemory::default()) {
+        match sweep::multirun(
+            BASE,
+            text,
+            overrides,
+            &config::Surroundings::files(&read),
+            &CostMemory::default(),
+        ) {
             Ok(_) => {
                 trial::accept();
                 return Ok(());
