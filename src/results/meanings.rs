@@ -75,9 +75,9 @@ impl MetricMeanings {
     /// Reads the file of a run folder; none if there is no such file.
     pub fn read(folder: &Path) -> Result<Option<Self>, FileError> {
         let path = folder.join(FILE);
-        let Some(text) = read::text(&path)? else { return Ok(None) };
+        let Some(bytes) = read::file(folder, FILE)? else { return Ok(None) };
         let wrong = |e: serde_json::Error| FileError::at(&path, Some(e.line() as u64), e);
-        serde_json::from_str(&text).map(Some).map_err(wrong)
+        serde_json::from_slice(&bytes).map(Some).map_err(wrong)
     }
 
     /// Writes the file into a run folder.

@@ -144,7 +144,16 @@ pub fn rows<R: Row>(folder: &Path, file: &Table) -> Result<Vec<R>, FileError> {
     table(folder, file)?.map_or(Ok(Vec::new()), |table| table.typed())
 }
 
-/// The same for a folder whose status is known.
+/// The bytes of a file of a run folder; those of a run which is over must be what the run left.
+pub fn file(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FileError> {
+    let status = Status::read(folder)?;
+    let seal = status.as_ref().filter(|s| s.state.is_over()).and_then(|s| s.files.get(name));
+    let (path, found) = (folder.join(name), bytes(&folder.join(name))?);
+    seal.map_or(Ok(()), |seal| seal.check(&path, found.as_deref()))?;
+    Ok(found)
+}
+
+/// A table of a folder whose status is known.
 pub(super) fn known_table(
     folder: &Path,
     table: &Table,

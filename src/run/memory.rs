@@ -1,13 +1,13 @@
 //! Whether a run fits into the memory that it may take: asked before anything large is allocated, since a
 //! process that gets no memory can only abort.
 
-use ijepa_registry::image::ImageSet;
+use ijepa_registry::{image::ImageSet, kinds::ProbeSizes};
 
 use super::RunError;
 use crate::{
     config::{Control, Experiment},
     model::{BuildDevice, PART_TOKENS, flops::typical_masks},
-    train::Session,
+    train::{PlannedProbe, Session},
 };
 
 const MIB: f64 = 1048576.0;
@@ -97,19 +97,22 @@ pub fn check_training<D: BuildDevice>(
     Need(vec![
         ("gradients and moments", on_host * 12.0 * trained as f64),
         ("activations", on_host * (activations + scores)),
-        ("features for probes", features(session, data)),
+        ("probes", probes(session, data)),
     ])
     .check(room())
 }
 
-/// Features of all images, of the widest subject of a probe.
-fn features<D: BuildDevice>(session: &Session<D>, data: &ImageSet) -> f64 {
-    let plan = &session.plan;
-    let count = (data.count(&data.train) + data.count(&data.test)) as f64;
-    let pixels = plan.probes.iter().any(|p| p.controls.contains(&Control::Pixels));
-    let width =
-        if pixels { data.shape.len().max(session.jepa.geometry.dim) } else { session.jepa.geometry.dim };
-    if plan.probes.is_empty() { 0.0 } else { 4.0 * count * width as f64 }
+/// The most that a probe takes with the features of all images of one of its subjects.
+fn probes<D: BuildDevice>(session: &Session<D>, data: &ImageSet) -> f64 {
+    let (train, test) = (data.count(&data.train), data.count(&data.test));
+    let classes = data.train.labels.iter().map(|l| l.values.len()).max().unwrap_or(1);
+    let of = |probe: &PlannedProbe| {
+        let pixels = if probe.controls.contains(&Control::Pixels) { data.shape.len() } else { 0 };
+        let dim = session.jepa.geometry.dim.max(pixels);
+        let own = probe.probe.memory(&ProbeSizes { train, test, dim, classes }).unwrap_or(0);
+        4.0 * ((train + test) * dim) as f64 + own as f64
+    };
+    session.plan.probes.iter().map(of).fold(0.0, f64::max)
 }
 
 /// What this process may still take: the least of what the machine has, its cgroups and its limits allow.

@@ -10,7 +10,7 @@ mod session;
 mod step;
 
 pub use numbers::{StepMeasure, StepNumbers};
-pub use plan::RunPlan;
+pub use plan::{PlannedProbe, RunPlan};
 pub use resident::SplitImages;
 pub use run_loop::{Until, run};
 pub use session::Session;

@@ -52,6 +52,8 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
 /// Everything but the configuration.
 fn read_results(run: &mut Run, configuration: &Value) -> Result<(), AnalysisError> {
     let path = run.source.clone();
+    // Which experiment it was must be what it was.
+    read::file(&path, EXPERIMENT)?;
     run.meanings = meanings(&path, configuration)?;
     let standing = standing(&path)?;
     run.state = standing.state();
