@@ -1,7 +1,9 @@
 //! One experiment from its configuration to a finished run folder.
 
 pub(crate) mod device;
+mod ended;
 pub(crate) mod memory;
+mod older;
 
 use std::{
     io,
@@ -10,13 +12,13 @@ use std::{
 };
 
 use ijepa_registry::{
-    image::ImageSet,
+    image::{ImageSet, Labels},
     kinds::{DataError, LoadContext},
     tensor::Cpu,
 };
 
 use crate::{
-    config::{Device, Experiment},
+    config::{Device, Experiment, LabelCounts},
     data::fingerprint,
     events::{Event, Outcome, Phase},
     kernels,
@@ -29,6 +31,7 @@ use crate::{
     train::{RunPlan, Session, TrainError, Until, run},
 };
 use device::Place;
+use ended::Ended;
 
 /// How to run, apart from what.
 #[derive(Clone, Debug)]
@@ -95,16 +98,52 @@ pub fn run_experiment(
     options: &RunOptions,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    let place = device::choose(experiment.device)?;
     let path = options.output.join(experiment.run_folder_name());
+    if let Some(note) = older::adopt(&options.output, &path, &experiment)? {
+        Progress::new(options.verbosity).note(&note);
+    }
+    in_folder(experiment, &path, &[], options, stop)
+}
+
+/// Measures probes on the last weights of the finished run in `folder`, without training: those of
+/// `experiment` that it lacks, and those named in `again`.
+pub fn probe_run(
+    experiment: Experiment,
+    folder: &Path,
+    again: &[String],
+    options: &RunOptions,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let damaged = |error| RunError::Damaged(error, folder.into());
+    let state = Status::read(folder).map_err(damaged)?.map_or(RunState::Pending, |status| status.state);
+    if state != RunState::Done {
+        return Err(RunError::Config(format!(
+            "{}: the run is {state}, not done; probes that its experiment names are measured when it ends, so name \
+             them there: ijepa-run FILE 'probes=[...]'",
+            folder.display()
+        )));
+    }
+    in_folder(experiment, folder, again, options, stop)
+}
+
+fn in_folder(
+    mut experiment: Experiment,
+    path: &Path,
+    again: &[String],
+    options: &RunOptions,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let place = device::choose(experiment.device)?;
     // Without a lock: a finished run needs no write, and may lie where nothing can be written.
-    if let Some(finished) = already_finished(&path, options)? {
+    if let (_, Some(finished)) = look(path, &mut experiment, again, options)? {
         return Ok(finished);
     }
-    let folder = RunFolder::open(&path)?;
+    let folder = RunFolder::open(path)?;
     if options.force && folder.is_used() {
         folder.set_aside()?;
-    } else if let Some(finished) = already_finished(&path, options)? {
+    }
+    let (ended, finished) = look(path, &mut experiment, again, options)?;
+    if let Some(finished) = finished {
         return Ok(finished);
     }
     let mut progress = Progress::new(options.verbosity);
@@ -128,16 +167,34 @@ pub fn run_experiment(
         #[cfg(feature = "cuda-base")]
         Place::Cuda(ordinal, _) => {
             let gpu = device::open(ordinal)?;
-            run_on(experiment, data, folder, progress, &gpu, &name, until)
+            run_on(experiment, data, folder, ended, progress, &gpu, &name, until)
         }
-        Place::Cpu => run_on(experiment, data, folder, progress, &Cpu::default(), &name, until),
+        Place::Cpu => run_on(experiment, data, folder, ended, progress, &Cpu::default(), &name, until),
     }
 }
 
+/// A run that an earlier process has brought to its end: finished, or what it lacks of its probes.
+fn look(
+    path: &Path,
+    experiment: &mut Experiment,
+    again: &[String],
+    options: &RunOptions,
+) -> Result<(Option<Ended>, Option<Finished>), RunError> {
+    let finished = already_finished(path, options)?;
+    if finished.as_ref().is_none_or(|finished| finished.outcome != Outcome::Done) {
+        return Ok((None, finished));
+    }
+    let ended = Ended::of(path, experiment, again)?.filter(|ended| !ended.missing.is_empty());
+    let complete = ended.is_none();
+    Ok((ended, finished.filter(|_| complete)))
+}
+
+#[allow(clippy::too_many_arguments)]
 fn run_on<D: BuildDevice>(
-    experiment: Experiment,
+    mut experiment: Experiment,
     data: Arc<ImageSet>,
     folder: RunFolder,
+    ended: Option<Ended>,
     mut progress: Progress,
     device: &D,
     device_name: &str,
@@ -145,6 +202,9 @@ fn run_on<D: BuildDevice>(
 ) -> Result<Finished, RunError> {
     let (identity, yaml, print) = (experiment.identity(), experiment.to_yaml(), fingerprint(&data));
     let meanings = MetricMeanings::of(&experiment, data.count(&data.test));
+    if let Some(ended) = &ended {
+        experiment.probes.retain(|spec| ended.missing.contains(&spec.name));
+    }
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, device)?;
     let path = folder.path().to_path_buf();
@@ -154,11 +214,27 @@ fn run_on<D: BuildDevice>(
         progress.note(&warning);
     }
     let resumed = resume(&mut session, &folder, &identity, &print)?;
+    let card = RunCard::of_this_process(device_name, threads, &print, session.progress.step);
+    if let Some(ended) = ended {
+        let mut emit = |event: Event| {
+            let _ = progress.take(&event);
+            Ok(())
+        };
+        let rows = ended.measure(&session, &path, &mut emit, until.stop)?;
+        let (Some(rows), Some(meta)) = (rows, resumed) else {
+            return Ok(Finished { folder: path, outcome: Outcome::Stopped, reused: false });
+        };
+        ended.write(&folder, &rows, meta, &session.snapshot(), &|| {
+            write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
+            meanings.write(&path)
+        })?;
+        card.append_to(&path)?;
+        return Ok(Finished { folder: path, outcome: Outcome::Done, reused: false });
+    }
     let steps = session.plan.horizon.steps;
     let mut files = Files::open(folder, &identity, &print, steps, resumed.as_ref()).map_err(damaged)?;
     write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
     meanings.write(&path)?;
-    let card = RunCard::of_this_process(device_name, threads, &print, session.progress.step);
     for note in resumed.iter().flat_map(|meta| continued(&path, meta, &card)) {
         progress.note(&note);
     }
@@ -197,7 +273,10 @@ fn resume<D: BuildDevice>(
         return Ok(None);
     };
     let (meta, snapshot) = read_checkpoint(&path)?;
-    if meta.identity != identity || meta.data != data {
+    // A checkpoint of version 0.1.0 has an identity of its own kind; what stands beside it tells.
+    let same =
+        meta.identity == identity || older::stored_identity(folder.path()).as_deref() == Some(identity);
+    if !same || meta.data != data {
         let what = if meta.data == data { "another configuration" } else { "other data" };
         return Err(RunError::OtherData(format!(
             "{} was written by {what} under the same name; start over with --force (earlier files are kept)",
@@ -321,5 +400,12 @@ pub(crate) fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(),
             )));
         }
     }
-    Ok(())
+    let counts = |labels: &Labels| {
+        let mut train = vec![0; labels.values.len()];
+        labels.labels.iter().for_each(|&label| train[label as usize] += 1);
+        LabelCounts { name: labels.name.clone(), train }
+    };
+    let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();
+    let checked = experiment.check_probes(data.count(&data.train), data.count(&data.test), &counts);
+    checked.map_err(|e| RunError::Config(e.to_string()))
 }

@@ -12,6 +12,7 @@ use super::{
     error::AnalysisError,
     metric::{Absence, At, default_metric, held_out_choice, unknown_metric, unknown_step, value},
     notes::{accuracy_error, damaged, general_notes, sampling_error},
+    protocols::refuse_mixed,
     runs::{ColumnMap, Found, Hints, Run, Series, hints, read_all},
     settings::{SettingDifference, Settings, differences},
     stats,
@@ -137,6 +138,7 @@ impl Study {
         let Study { arms, metric, judged: Judged { goal, why_not }, at, baseline, .. } = self;
         let (goal, at, baseline) = (*goal, *at, *baseline);
         self.refuse_best_of_last(at)?;
+        refuse_mixed(arms, metric)?;
         let (summaries, damages) = self.summaries()?;
         let (step, test_images) = self.grid(&summaries);
         let unjudged = if why_not.is_empty() { self.hindsight() } else { why_not.clone() };

@@ -14,6 +14,7 @@ mod error;
 mod metric;
 mod notes;
 mod pairing;
+mod protocols;
 pub mod render;
 mod runs;
 pub mod settings;

@@ -42,7 +42,28 @@ fn decisive(configuration: &Value) -> Value {
             section.shift_remove(name);
         }
     }
-    decisive
+    without_probes(decisive)
+}
+
+/// Probes measure what was trained: which settings they had stands in their rows. Those that a rule of
+/// `collapse` reads can end a run.
+fn without_probes(mut configuration: Value) -> Value {
+    let rules = configuration["collapse"].as_array().cloned().unwrap_or_default();
+    let read = |probe: &Value| {
+        let name = probe["name"].as_str().or(probe["kind"].as_str()).unwrap_or_default();
+        let metric =
+            |rule: &Value| rule["metric"].as_str().unwrap_or_default().split('/').next() == Some(name);
+        rules.iter().any(metric)
+    };
+    if let Some(Value::Array(probes)) = configuration.get_mut("probes") {
+        probes.retain(read);
+        if probes.is_empty()
+            && let Some(top) = configuration.as_object_mut()
+        {
+            top.shift_remove("probes");
+        }
+    }
+    configuration
 }
 
 /// Paths of the settings, as [`Settings::all`] names them, that can change a result.
@@ -137,7 +158,8 @@ mod tests {
     fn arm(masking: Value) -> Settings {
         Settings::of(&json!({
             "name": "x", "seed": 3, "masking": masking, "train": {"epochs": 2.0, "log_every": 5},
-            "probes": [{"kind": "linear", "every": 1}, {"kind": "linear", "every": 2}],
+            "augmentation": [{"kind": "shift", "by": 1}, {"kind": "shift", "by": 2}],
+            "probes": [{"kind": "linear", "every": 1}],
         }))
     }
 
@@ -147,11 +169,11 @@ mod tests {
             ("masking.kind", "random"),
             ("masking.scale", "[0.1, 2]"),
             ("train.epochs", "2"),
-            ("probes", "[linear, linear#2]"),
-            ("probes.linear.kind", "linear"),
-            ("probes.linear.every", "1"),
-            ("probes.linear#2.kind", "linear"),
-            ("probes.linear#2.every", "2"),
+            ("augmentation", "[shift, shift#2]"),
+            ("augmentation.shift.kind", "shift"),
+            ("augmentation.shift.by", "1"),
+            ("augmentation.shift#2.kind", "shift"),
+            ("augmentation.shift#2.by", "2"),
         ];
         let found = arm(json!({"kind": "random", "scale": [0.1, 2]}));
         assert_eq!(found.0, expected.map(|(p, v)| (p.to_string(), v.to_string())));

@@ -14,6 +14,7 @@ mod ls;
 mod out;
 mod outcome;
 mod pool_display;
+mod probe;
 mod race;
 mod report;
 mod results_table;
@@ -82,6 +83,8 @@ Examples:
   ijepa-run compare results                                 which arm is better, and how sure is that
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
   ijepa-run show 001765f2                                   one run: settings, state, numbers, files
+  ijepa-run probe 001765f2 knn 'linear={ labels: [colour] }'
+                                                            more probes on a finished run
   ijepa-run bench                                           speed on this machine, time of the recipe
   ijepa-run doctor                                          what this machine offers, what is missing
 
@@ -124,6 +127,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
+    /// Measure probes on the last weights of finished runs, without training.
+    Probe(probe::ProbeArgs),
     /// Write the report of a sweep: one HTML file with figures, verdicts, masks and every run.
     Report(report::ReportArgs),
     /// Print the JSON schema of experiment or sweep files, for editors.
@@ -230,6 +235,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
+        Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),
         Some(Command::Schema(args)) => schema::schema(&args).into(),
         Some(Command::Show(args)) => show::show(&args).into(),

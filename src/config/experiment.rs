@@ -92,12 +92,15 @@ impl Experiment {
         serde_yaml::to_string(&self.resolved()).unwrap_or_default()
     }
 
-    /// Twelve hexadecimal digits that differ whenever a result could. Name, device, logging and
-    /// checkpoint intervals and settings whose schema says `x-cosmetic` do not count.
+    /// Twelve hexadecimal digits that differ whenever what is trained could. Name, device, logging and
+    /// checkpoint intervals and settings whose schema says `x-cosmetic` do not count, nor do probes, unless
+    /// a rule of `collapse` reads them.
     pub fn identity(&self) -> String {
         let mut top = Map::new();
         top.insert("seed".into(), json!(self.seed));
         self.add_sections(&mut top, &|part| part.decisive());
+        let read = self.probes.iter().filter(|probe| probe.is_read_by(&self.collapse));
+        top.insert("probes".into(), read.map(ProbeSpec::read_by_rules).collect());
         identity(&Value::Object(top))
     }
 
@@ -172,6 +175,28 @@ impl ProbeSpec {
         declared
     }
 
+    /// Eight hexadecimal digits that differ whenever what is measured could: kind and decisive settings.
+    pub fn protocol(&self) -> String {
+        identity(&self.component.decisive())[..8].to_owned()
+    }
+
+    /// Whether an encoder or control of this name is measured.
+    fn is_on(&self, encoder: &str) -> bool {
+        let controls = self.controls.iter().map(|c| json!(c));
+        self.encoders.iter().map(|e| json!(e)).chain(controls).any(|name| name == encoder)
+    }
+
+    /// Whether a rule ends runs by one of its metrics.
+    fn is_read_by(&self, rules: &[CollapseRule]) -> bool {
+        let metrics = self.encoder_metrics();
+        rules.iter().any(|rule| metrics.contains(&rule.metric))
+    }
+
+    /// What rules depend on: which metrics they read is in the rules.
+    fn read_by_rules(&self) -> Value {
+        json!({ "name": self.name, "every": self.every, "probe": self.component.decisive() })
+    }
+
     /// Puts the keys of the spec behind `kind`, before the settings of `section`.
     fn with_options(&self, section: Value) -> Value {
         let options = json!({
@@ -187,6 +212,38 @@ impl ProbeSpec {
         }
         Value::Object(all)
     }
+}
+
+/// What the rows of one measurement at the end of a run share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Name of the probe.
+    pub probe: String,
+    /// Encoder or control.
+    pub encoder: String,
+    /// Label factor; empty for a probe without labels.
+    pub labels: String,
+    /// [`ProbeSpec::protocol`].
+    pub protocol: String,
+}
+
+/// Everything that is measured at the end of a run, in the order of its rows: encoders, then controls; on
+/// each the probes in the order of the file.
+pub fn last_measurements(probes: &[ProbeSpec]) -> Vec<Measurement> {
+    let mut all = Vec::new();
+    for encoder in ["target", "context", "random_init", "pixels"] {
+        for spec in probes.iter().filter(|spec| spec.is_on(encoder)) {
+            let uses_labels = spec.component.object.uses_labels();
+            let labels = if uses_labels { spec.labels.clone() } else { vec![String::new()] };
+            all.extend(labels.into_iter().map(|labels| Measurement {
+                probe: spec.name.clone(),
+                encoder: encoder.into(),
+                labels,
+                protocol: spec.protocol(),
+            }));
+        }
+    }
+    all
 }
 
 /// The name of a metric from probe, encoder, labels and metric; empty parts are left out.

@@ -58,6 +58,8 @@ row! {
         metric: String, "", "metric of the probe (`ijepa-run components probe NAME` describes it)";
         unit: String, "", "unit of the value";
         value: f64, "see unit", "the measured value";
+        protocol: String, "",
+            "hash of the probe's settings that decide its values: rows of different protocols are not compared", absent String::new();
     }
 }
 

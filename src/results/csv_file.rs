@@ -184,6 +184,14 @@ fn put_back(path: &Path, vouched: &Vouched) -> Option<Vec<u8>> {
     Some(kept)
 }
 
+/// Puts other rows in the place of a whole table. `vouch` is to make a checkpoint vouch for them; until the
+/// table is there, they lie where [`CsvFile::resume`] finds them.
+pub fn replace(path: &Path, bytes: &[u8], vouch: impl FnOnce(Seal) -> io::Result<()>) -> io::Result<()> {
+    write_atomic(&before(path), bytes)?;
+    vouch(Seal::of(bytes))?;
+    fs::rename(before(path), path).map_err(|e| describe(path, &e))
+}
+
 /// One line of CSV.
 fn line(cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> io::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());

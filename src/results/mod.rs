@@ -7,6 +7,7 @@ mod durable;
 pub mod escape;
 mod folder;
 pub mod meanings;
+pub mod protocols;
 pub mod read;
 pub mod seal;
 mod standing;
@@ -15,7 +16,7 @@ mod status;
 mod sweep_folder;
 mod sweep_timing;
 
-pub use csv_file::{CsvFile, Vouched};
+pub use csv_file::{CsvFile, Vouched, replace};
 pub use durable::write_atomic;
 pub use folder::{FolderError, RunFolder};
 pub use meanings::{MetricMeaning, MetricMeanings};

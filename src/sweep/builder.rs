@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     budget::{Allowance, Costs},
@@ -11,6 +11,15 @@ use super::{
     points::{Point, shown},
 };
 use crate::config::{Base, Change, ConfigError, Experiment, Located, Place};
+
+/// Probes change no run: two arms that differ in nothing else would be one run with two results.
+fn only_probes(point: &Point, arm: &str, experiment: &Experiment) -> Located {
+    let place = point.changes.iter().find(|c| c.path.starts_with("probes")).map(Change::place);
+    let place = place.unwrap_or_else(|| experiment.places.value("probes"));
+    let message = format!("`{}` differs from `{arm}` in its probes only, which change no run", point.label);
+    let help = "list all of them in the base, each with a `name` of its own".into();
+    Located { place, path: "probes".into(), message, help: Some(help) }
+}
 
 /// Shares of the budget this far from all of it are worth a note: they could explain a difference.
 const CLOSE: f64 = 0.05;
@@ -21,8 +30,8 @@ pub(super) struct Builder<'a> {
     costs: &'a dyn Costs,
     /// What every arm may take, if that is given.
     allowance: Option<Allowance<'a>>,
-    /// Identity of every run so far, and the arm that has it.
-    seen: BTreeMap<String, String>,
+    /// Identity of every run so far, the arm that has it, and its probes.
+    seen: BTreeMap<String, (String, Value)>,
     runs: Vec<PlannedRun>,
     notes: Vec<String>,
     /// With the point that has the problem.
@@ -93,12 +102,16 @@ impl<'a> Builder<'a> {
 
     fn take(&mut self, point: &Point, seed: u64, experiment: Experiment) {
         let identity = experiment.identity();
-        if let Some(arm) = self.seen.get(&identity) {
+        if let Some((arm, probes)) = self.seen.get(&identity) {
+            if *probes != experiment.resolved()["probes"] {
+                self.problems.push((only_probes(point, arm, &experiment), point.label.clone()));
+                return;
+            }
             let note = format!("`{}` is the same experiment as `{arm}`; it is run once", point.label);
             self.note(note);
             return;
         }
-        self.seen.insert(identity, point.label.clone());
+        self.seen.insert(identity, (point.label.clone(), experiment.resolved()["probes"].clone()));
         for note in &experiment.notes {
             // What the base says too has been said.
             if !self.notes.contains(note) {

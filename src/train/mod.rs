@@ -12,7 +12,7 @@ mod step;
 pub use numbers::{StepMeasure, StepNumbers};
 pub use plan::{PlannedProbe, RunPlan};
 pub use resident::SplitImages;
-pub use run_loop::{Until, run};
+pub use run_loop::{Emit, Until, run};
 pub use session::Session;
 pub use step::StepResult;
 

@@ -17,6 +17,8 @@ use crate::{
 pub struct PlannedProbe {
     /// Name of its rows.
     pub name: String,
+    /// Hash of what decides its values.
+    pub protocol: String,
     /// Epochs between two measurements; 0: only at the end.
     pub every: u64,
     /// Encoders to probe.
@@ -74,6 +76,7 @@ impl RunPlan {
             dim: experiment.encoder.object.dim(),
         };
         let probes = experiment.probes.into_iter().map(|p| PlannedProbe {
+            protocol: p.protocol(),
             name: p.name,
             every: p.every,
             encoders: p.encoders,

@@ -66,6 +66,12 @@ impl<D: BuildDevice> Session<D> {
         self.plan.probes.iter().any(|p| p.is_due(epoch, last))
     }
 
+    /// Rows of every probe and control at the end of a run, to which the session was restored.
+    pub fn probe_end(&self, emit: &mut Emit, stop: &AtomicBool) -> Result<Option<Vec<ProbeRow>>, TrainError> {
+        let epoch = self.progress.step / self.plan.horizon.steps_per_epoch.max(1);
+        self.probe(epoch, true, emit, stop)
+    }
+
     /// Rows of every probe that is due at the end of `epoch`; controls join at the last one. None
     /// if `stop` was set meanwhile.
     pub(super) fn probe(
@@ -121,6 +127,7 @@ impl<D: BuildDevice> Session<D> {
                     metric: metric.name.into(),
                     unit: metric.unit.into(),
                     value,
+                    protocol: planned.protocol.clone(),
                 });
             }
         }

@@ -44,6 +44,26 @@ fn inputs_that_hold_no_runs_are_named() {
 }
 
 #[test]
+fn rows_of_different_settings_of_a_probe_are_not_compared() {
+    let lab = one_run();
+    lab.arm("b", "depth: 4", &[62.0]);
+    let text = lab.read("results/b-s0/experiment.yaml");
+    lab.write(
+        "results/b-s0/experiment.yaml",
+        &text.replace("name: linear\n", "name: linear\n  protocol: tuned\n"),
+    );
+    refused(
+        &lab,
+        &["results"],
+        &[
+            "`linear/target/class/top1` was measured with different settings of its probe",
+            "ijepa-run probe RUN",
+        ],
+    );
+    assert_eq!(lab.compare(&["results", "--metric", "loss"]).code, 0);
+}
+
+#[test]
 fn unreadable_files_are_named_with_the_line() {
     let lab = one_run();
     lab.write(

@@ -2,6 +2,7 @@
 
 mod damage;
 mod old;
+mod probes;
 mod program;
 mod refusals;
 mod resume;

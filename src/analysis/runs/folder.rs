@@ -11,7 +11,7 @@ use crate::{
         CARDS, EXPERIMENT, MetricMeanings, RunState, Standing, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
-        read,
+        protocols, read,
     },
 };
 
@@ -57,7 +57,7 @@ fn read_results(run: &mut Run, configuration: &Value) -> Result<(), AnalysisErro
     run.meanings = meanings(&path, configuration)?;
     let standing = standing(&path)?;
     run.state = standing.state();
-    let probes = probes(&path, &run.linear)?;
+    let probes = probes(&path, configuration)?;
     if let Some(status) = standing.status {
         if status.state == RunState::Done {
             let log_every = configuration["train"]["log_every"].as_u64().unwrap_or(1);
@@ -144,20 +144,27 @@ fn linear_probes(configuration: &Value) -> Vec<String> {
     linear.filter_map(|p| p["name"].as_str().or(p["kind"].as_str())).map(Into::into).collect()
 }
 
-fn probes(folder: &Path, linear: &[String]) -> Result<Vec<ProbeSeries>, AnalysisError> {
+fn probes(folder: &Path, configuration: &Value) -> Result<Vec<ProbeSeries>, AnalysisError> {
+    let linear = linear_probes(configuration);
+    let mut rows = read::rows::<ProbeRow>(folder, &PROBES)?;
+    protocols::fill_in(&mut rows, configuration);
     let mut all: Vec<ProbeSeries> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for row in read::rows::<ProbeRow>(folder, &PROBES)? {
+    for row in rows {
         let place = *places.entry(row.name()).or_insert_with_key(|name| {
             let headline = row.metric == "top1" && row.encoder == "target" && linear.contains(&row.probe);
             all.push(ProbeSeries {
                 name: name.clone(),
                 headline,
                 unit: row.unit.clone(),
+                protocols: Vec::new(),
                 series: Vec::new(),
             });
             all.len() - 1
         });
+        if !row.protocol.is_empty() && !all[place].protocols.contains(&row.protocol) {
+            all[place].protocols.push(row.protocol);
+        }
         all[place].series.push((row.step, row.value));
     }
     Ok(all)

@@ -77,6 +77,8 @@ pub(super) struct ProbeSeries {
     /// Unit of the values; empty where the table does not say.
     pub unit: String,
     pub series: Series,
+    /// Settings it was measured with, as their hashes: more than one should never stand under one name.
+    pub protocols: Vec<String>,
 }
 
 impl Run {
@@ -93,6 +95,13 @@ impl Run {
                 None => folder::column(&self.source, metric, self.end),
             },
         }
+    }
+
+    /// Hashes of the settings that a metric was measured with, where the run tells.
+    pub(super) fn protocols(&self, metric: &str) -> impl Iterator<Item = &str> {
+        let probes = if let Measured::Folder(probes) = &self.measured { &probes[..] } else { &[] };
+        let own = probes.iter().filter(move |p| p.name == metric);
+        own.flat_map(|p| p.protocols.iter().map(String::as_str))
     }
 
     /// Everything [`Run::series`] could be asked for, the headline metrics first.
