@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use super::Exit;
-use crate::results::escape::lines;
+use crate::results::escape::{lines, one_line};
 
 /// Prints results on standard output, with control characters spelled out.
 pub(crate) fn stdout(text: &str) -> Exit {
@@ -38,14 +38,25 @@ pub(crate) fn aligned<const N: usize>(head: [String; N], rows: Vec<[String; N]>)
 
 /// The same for rows of any length.
 pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
-    let count = rows.iter().map(|r| r.as_ref().len()).max().unwrap_or(0);
-    let width =
-        |c: usize| rows.iter().filter_map(|r| r.as_ref().get(c)).map(|cell| cell.chars().count()).max();
+    let plain = |row: &R| row.as_ref().iter().map(|cell| one_line(cell)).collect::<Vec<String>>();
+    let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..count).map(|c| width(c).unwrap_or(0)).collect();
-    let line = |row: &R| {
-        let cells: String =
-            row.as_ref().iter().zip(&widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
+    let line = |row: &Vec<String>| {
+        let cells: String = row.iter().zip(&widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
         format!("{}\n", cells.trim_end())
     };
     rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_one_line_whatever_it_holds() {
+        let table = columns(&[["a", "b"].map(String::from), ["x\ny", "\u{1b}[31mz"].map(String::from)]);
+        assert_eq!(table, "  a     b\n  x\\ny  \\u{1b}[31mz\n");
+    }
 }

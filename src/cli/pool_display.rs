@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use super::{RunOptions, out};
 use crate::{
     launch::PoolEvent,
-    results::{RunRow, RunState, Standing},
+    results::{RunRow, RunState, Standing, escape::lines},
     sinks::{
         bars::{self, BarKind},
         human_time, shows_bars,
@@ -134,7 +134,7 @@ impl PoolDisplay {
     fn say(&self, line: String) {
         match &self.bars {
             // A display never ends a sweep.
-            Some(bars) => drop(bars.all.println(line)),
+            Some(bars) => drop(bars.all.println(lines(&line))),
             None if self.quiet => {}
             None => out::stderr(&line),
         }

@@ -15,6 +15,7 @@ use crate::{
         EXPERIMENT, RunState, Standing, Status,
         card::RunCard,
         columns::{METRICS, TIMING, Table},
+        escape::one_line,
         read,
     },
 };
@@ -88,7 +89,8 @@ fn measurements(folder: &Path) -> Vec<String> {
 /// Keys and values under each other.
 fn pairs<K: AsRef<str>>(pairs: &[(K, String)]) -> String {
     let width = pairs.iter().map(|(key, _)| key.as_ref().len()).max().unwrap_or(0);
-    pairs.iter().map(|(key, value)| format!("  {:<width$}  {value}\n", key.as_ref())).collect()
+    let line = |(key, value): &(K, String)| format!("  {:<width$}  {}\n", key.as_ref(), one_line(value));
+    pairs.iter().map(line).collect()
 }
 
 fn state(standing: &Standing) -> String {

@@ -247,6 +247,8 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::Null => "empty".into(),
         Value::Bool(b) => b.to_string(),
         Value::Number(_) => bare(value),
+        // Spelled out: a line break could forge a second message.
+        Value::String(s) if s.contains(char::is_control) => format!("the text `{}`", s.escape_debug()),
         Value::String(s) => format!("the text `{s}`"),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a mapping".into(),

@@ -11,7 +11,10 @@ use super::{
     Sink,
     bars::{self, BarKind},
 };
-use crate::events::{Event, Phase, Started};
+use crate::{
+    events::{Event, Phase, Started},
+    results::escape::lines,
+};
 
 /// How much to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +45,7 @@ pub fn shows_bars() -> bool {
 
 /// One line on stderr. Whatever becomes of it (a full disk, a closed terminal), no run ends for it.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", lines(line));
 }
 
 /// Progress of one run on stderr.
@@ -115,7 +118,7 @@ impl Progress {
 
     fn say(&self, text: &str) {
         if self.terminal && !self.bar.is_finished() {
-            self.bar.println(text);
+            self.bar.println(lines(text));
         } else {
             tell(text);
         }
