@@ -38,14 +38,19 @@ impl LastProbes {
         Some(format!("{}{unit} {}", measured(row.value), without_encoder(row)))
     }
 
-    /// A line per metric, a column per encoder.
+    /// The first result of every probe, then all others.
     pub fn results(&self) -> String {
-        side_by_side(&self.results)
+        let is_first = |row: &&ProbeRow| {
+            let first = self.results.iter().find(|r| r.probe == row.probe && r.labels == row.labels);
+            first.is_some_and(|first| metric(first) == metric(row))
+        };
+        let (headlines, rest): (Vec<&ProbeRow>, Vec<&ProbeRow>) = self.results.iter().partition(is_first);
+        table(&headlines, &rest)
     }
 
-    /// The same of what is no result.
+    /// What is no result.
     pub fn others(&self) -> String {
-        side_by_side(&self.others)
+        table(&self.others.iter().collect::<Vec<_>>(), &[])
     }
 }
 
@@ -62,31 +67,28 @@ fn without_encoder(row: &ProbeRow) -> String {
     row.name().replacen(&format!("/{}/", row.encoder), "/", 1)
 }
 
-fn side_by_side(rows: &[ProbeRow]) -> String {
-    let (mut encoders, mut metrics): (Vec<&str>, Vec<(String, &str)>) = (Vec::new(), Vec::new());
-    for row in rows {
-        let metric = (without_encoder(row), row.unit.as_str());
-        if !encoders.contains(&row.encoder.as_str()) {
-            encoders.push(&row.encoder);
-        }
-        if !metrics.contains(&metric) {
-            metrics.push(metric);
-        }
-    }
-    if metrics.is_empty() {
+/// The metric, with what it was measured on unless that is the test images.
+fn metric(row: &ProbeRow) -> String {
+    row.name().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Rows under their heads; an empty line sets the first rows off from the rest.
+fn table(first: &[&ProbeRow], rest: &[&ProbeRow]) -> String {
+    if first.is_empty() {
         return String::new();
     }
-    let value = |name: &str, encoder: &str| {
-        let row = rows.iter().find(|row| row.encoder == encoder && without_encoder(row) == name);
-        row.map_or("-".into(), |row| measured(row.value))
+    let head = ["probe", "encoder", "labels", "metric", "value", "unit"].map(str::to_owned);
+    let cells = |row: &&ProbeRow| {
+        let value = measured(row.value);
+        [&row.probe, &row.encoder, &row.labels, &metric(row), &value, &row.unit].map(String::clone)
     };
-    let line = |(name, unit): &(String, &str)| {
-        let values = encoders.iter().map(|encoder| value(name, encoder));
-        [name.clone()].into_iter().chain(values).chain([(*unit).to_owned()]).collect()
-    };
-    let head = ["metric"].into_iter().chain(encoders.iter().copied()).chain(["unit"]).map(str::to_owned);
-    let table: Vec<Vec<String>> = [head.collect()].into_iter().chain(metrics.iter().map(line)).collect();
-    out::columns(&table)
+    let rows: Vec<[String; 6]> = [head].into_iter().chain(first.iter().chain(rest).map(cells)).collect();
+    let text = out::columns(&rows);
+    let lines: Vec<&str> = text.lines().collect();
+    let (set_off, others) = lines.split_at(1 + first.len());
+    let gap = if rest.is_empty() { "" } else { "\n" };
+    let block = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    format!("{}{gap}{}", block(set_off), block(others))
 }
 
 /// Two decimals, or the first digits of a small number.
@@ -113,8 +115,9 @@ mod tests {
         assert_eq!(last.headline().as_deref(), Some("60.00 % linear/class/top1"));
         let results = last.results();
         let lines: Vec<Vec<&str>> = results.lines().map(|l| l.split_whitespace().collect()).collect();
-        assert_eq!(lines[0], ["metric", "target", "random_init", "unit"]);
-        assert_eq!(lines[1], ["linear/class/top1", "60.00", "10.00", "%"]);
+        assert_eq!(lines[0], ["probe", "encoder", "labels", "metric", "value", "unit"]);
+        assert_eq!(lines[1], ["linear", "target", "class", "top1", "60.00", "%"]);
+        assert_eq!(lines[2], ["linear", "random_init", "class", "top1", "10.00", "%"]);
         assert!(last.others().contains("learning_rate") && !results.contains("learning_rate"));
     }
 }

@@ -89,11 +89,11 @@ fn a_finished_run_shows_its_results_and_not_what_its_probes_chose() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert!(
-        lines[0].is_empty() && lines[1].contains("target") && lines[1].contains("random_init"),
+        lines[0].is_empty() && lines[1].contains("encoder") && lines[2].contains("top1"),
         "{}",
         run.stdout
     );
-    assert!(lines[2].contains("linear/class/top1"), "{}", run.stdout);
+    assert!(lines[2].contains("linear") && lines[3].contains("random_init"), "{}", run.stdout);
     assert!(!run.stdout.contains("learning_rate") && !run.stdout.contains("weight_decay"), "{}", run.stdout);
     let listed = folder.run(&["ls"]).stdout;
     assert!(listed.contains("% linear/class/top1"), "{listed}");
