@@ -133,8 +133,20 @@ fn standing(path: &Path) -> Result<Standing, AnalysisError> {
 
 /// What the numbers of the folder mean: as it says itself, else as its configuration declares.
 fn meanings(path: &Path, configuration: &Value) -> Result<MetricMeanings, AnalysisError> {
-    let stored = MetricMeanings::read(path)?;
-    Ok(stored.unwrap_or_else(|| MetricMeanings::of_configuration(configuration)))
+    let Some(mut stored) = MetricMeanings::read(path)? else {
+        return Ok(MetricMeanings::of_configuration(configuration));
+    };
+    // A probe that was measured on the finished run is in the configuration only.
+    let probes = configuration["probes"].as_array().into_iter().flatten();
+    let mut names = probes.filter_map(|p| p["name"].as_str().or(p["kind"].as_str()));
+    let known = |name: &str| stored.metrics.iter().any(|m| m.name.split('/').next() == Some(name));
+    if names.all(known) {
+        return Ok(stored);
+    }
+    let declared = MetricMeanings::of_configuration(configuration).metrics;
+    let added: Vec<_> = declared.into_iter().filter(|m| stored.find(&m.name).is_none()).collect();
+    stored.metrics.extend(added);
+    Ok(stored)
 }
 
 /// Names of the probes of kind `linear`.
