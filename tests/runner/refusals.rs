@@ -111,7 +111,7 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
 #[test]
 fn a_run_that_does_not_fit_into_memory_is_refused() {
     for settings in [
-        "dataset.train=2000000",
+        "dataset.train=1000000 dataset.image_size=32",
         "encoder.dim=4096 encoder.depth=64",
         "dataset.image_size=256 encoder.patch=1 dataset.train=32 train.batch_size=8 masking=random",
     ] {
