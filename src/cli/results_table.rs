@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn results_stand_side_by_side_and_choices_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let head = PROBES.columns.iter().map(|c| c.name).collect::<Vec<_>>().join(",");
+        let head = "epoch,step,probe,encoder,labels,metric,unit,value";
         let rows = "1,4,linear,target,class,top1,%,50\n\
                     2,8,linear,target,class,top1,%,60\n\
                     2,8,linear,target,class,learning_rate,1/step,0.3\n\

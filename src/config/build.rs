@@ -27,7 +27,7 @@ use super::{
     sections::{COMPONENTS, Device, Header, ProbeOptions, SECTIONS, TrainSettings},
     sentences::did_you_mean,
     settings::{settle, violations},
-    spec::Spec,
+    spec::{Spec, plain},
 };
 
 /// Sections that could be read; the others have been reported.
@@ -153,7 +153,7 @@ fn is_required(path: &str) -> bool {
 fn inherited(file_name: &str, error: ConfigError) -> ConfigError {
     let explain = |problem: Located| {
         let Place::File { name, .. } = &problem.place else { return problem };
-        if **name == *file_name {
+        if **name == *plain(file_name) {
             return problem;
         }
         let section = problem.path.split('.').next().unwrap_or_default();

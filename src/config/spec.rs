@@ -98,7 +98,7 @@ pub(crate) fn relative(from: &str, wanted: &str, variables: &Variables) -> Resul
 }
 
 /// The name without `.` and `x/..`: one file has one name.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(name).components() {
         match part {

