@@ -140,4 +140,38 @@ mod tests {
         let trained = session.jepa.trained_params().into_iter().map(|(_, p)| p.data.as_vec().len() as u64);
         assert_eq!(cost.parameters, trained.sum::<u64>());
     }
+
+    /// Against the mean over a whole epoch of other masks, image by image.
+    #[test]
+    fn operations_of_a_step_are_those_of_the_mean_image_whatever_the_batch() {
+        let text = include_str!("../../experiments/quickstart.yaml");
+        let load = |changes: &[&str]| {
+            let changes: Vec<String> = changes.iter().map(|c| c.to_string()).collect();
+            config::load("quickstart", text, &changes, &|_| Err("extends nothing".into())).unwrap()
+        };
+        for masking in ["masking.targets=4", "masking.targets=8", "masking=random"] {
+            let experiment = load(&[masking]);
+            let grid = experiment.grid();
+            let draw = BatchDraw { seed: 1, epoch: 3, step: 0, images: (0..16_384).collect() };
+            let plans = experiment.masking.object.sample(grid, &draw).plans;
+            let per_image = size(&experiment).step(&plans).total() / plans.len() as f64;
+            let tokens_per_image = plans.iter().map(tokens).sum::<usize>() as f64 / plans.len() as f64;
+            for batch in [2, 8, 64, 256] {
+                let cost = cost(&load(&[masking, &format!("train.batch_size={batch}")])).unwrap();
+                let flop = cost.flop_per_step.unwrap() / batch as f64 / per_image;
+                let tokens = cost.tokens_per_step / batch as f64 / tokens_per_image;
+                let close = |ratio: f64| (ratio - 1.0).abs() < 0.01;
+                assert!(close(flop) && close(tokens), "{masking}, batch {batch}: {flop}, {tokens}");
+            }
+        }
+    }
+
+    fn size(experiment: &Experiment) -> ModelSize {
+        let (image, device) = (experiment.dataset.object.shape(), Cpu::default());
+        let (grid, settings) = (experiment.grid(), &experiment.encoder.object);
+        let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image }).unwrap();
+        let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim: settings.dim() };
+        let predictor = experiment.predictor.object.cpu(&context).unwrap();
+        ModelSize::of(&encoder.params(), &predictor.params(), grid.len()).unwrap()
+    }
 }

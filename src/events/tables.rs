@@ -21,7 +21,7 @@ row! {
         explained_variance_constant: f64, "1",
             "the same for a constant prediction (mean of the batch's other targets): about 0";
         explained_variance_position: f64, "1",
-            "the same for the mean of the batch's other targets at the same position: what knowing only *where* explains";
+            "the same for the mean target at the same position, adjusted for the few of a batch: what knowing only *where* explains";
         target_std: f64, "1",
             "standard deviation of the targets over the batch, mean over features: 0 is collapse";
         prediction_std: f64, "1",

@@ -80,18 +80,23 @@ pub struct StepFlop {
     pub backward: f64,
 }
 
-/// Steps whose masks [`typical_masks`] draws.
-const TYPICAL: u64 = 16;
+/// Steps whose masks [`typical_masks`] draws at least, and images: masks differ from image to image by a
+/// fifth of the operations, and the mean of so many is off by less than 1 %.
+const TYPICAL_STEPS: usize = 16;
+const TYPICAL_IMAGES: usize = 4096;
 
-/// Masks of the first steps of a run, step by step: one draw is not typical where a batch shares it.
+/// Masks of the first steps of a run, step by step, each with images of its own: one draw is not typical
+/// where a batch shares it, nor are the masks of the same few images.
 pub fn typical_masks(
     masking: &dyn Masking,
     grid: Grid,
     seed: u64,
     batch_size: usize,
 ) -> impl Iterator<Item = Vec<MaskPlan>> {
-    (0..TYPICAL).map(move |step| {
-        let images = (0..batch_size as u64).collect();
+    let steps = TYPICAL_STEPS.max(TYPICAL_IMAGES.div_ceil(batch_size.max(1))) as u64;
+    (0..steps).map(move |step| {
+        let size = batch_size as u64;
+        let images = (step * size..(step + 1) * size).collect();
         masking.sample(grid, &BatchDraw { seed, epoch: 0, step, images }).plans
     })
 }

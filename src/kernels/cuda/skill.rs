@@ -8,7 +8,7 @@ use dfdx::prelude::{Cuda, HasShape};
 use ijepa_registry::tensor::{ModelError, Rows};
 
 use super::super::check::{check_skill, ensure};
-use super::super::skill::{Parts, Scatter};
+use super::super::skill::{Parts, Scatter, Within};
 use super::super::{Result, Skill};
 use super::address::{At, of, unfilled};
 use super::block::floats;
@@ -82,14 +82,13 @@ fn measure(p: &Rows<Cuda>, h: &Rows<Cuda>, index: &[u32], positions: &[u32], d: 
     table.groups.extend(positions.iter().filter(|group| group.rows > 1));
     let sums = table.sums(&*Gpu::of(p.device())?, [&order[..], index].concat(), d)?;
     let scatter = |i: usize| Scatter::new(table.groups[i].rows as f64, sums[i][0], sums[i][1] / d as f64);
-    let alone = scatter(0).left_out / m as f64;
-    let positions_alone = positions.iter().filter(|group| group.rows == 1).count() as f64;
-    let together: f64 = (4..sums.len()).map(|i| scatter(i).left_out).sum();
+    let mut within = Within::default();
+    (4..sums.len()).for_each(|i| within.add(table.groups[i].rows as f64, sums[i][0]));
     let parts = Parts {
         error: sums[3][2],
         total: sums[1][0],
         distinct: scatter(0),
-        position_error: together + positions_alone * alone,
+        positions: within,
         predictions: scatter(2),
     };
     Ok(parts.skill())
