@@ -1,9 +1,11 @@
 //! One experiment from its configuration to a finished run folder.
 
+pub(crate) mod data;
 pub(crate) mod device;
 mod ended;
 pub(crate) mod memory;
 mod older;
+mod stamp;
 
 use std::{
     io,
@@ -13,19 +15,20 @@ use std::{
 
 use ijepa_registry::{
     image::{ImageSet, Labels},
-    kinds::{DataError, LoadContext},
+    kinds::{DataError, LoadContext, Survey},
     tensor::Cpu,
 };
 
 use crate::{
-    config::{Device, Experiment, LabelCounts},
-    data::fingerprint,
+    config::{ConfigError, Device, Experiment, LabelCounts},
+    data::{Fingerprint, hold_out, overlap},
     events::{Event, Outcome, Phase},
     kernels,
     model::BuildDevice,
     results::{
         CHECKPOINT, EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status, WEIGHTS,
-        card::RunCard, seal, write_atomic,
+        card::{DataCard, RunCard},
+        seal, write_atomic,
     },
     sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
     train::{RunPlan, Session, TrainError, Until, run},
@@ -98,11 +101,7 @@ pub fn run_experiment(
     options: &RunOptions,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    let path = options.output.join(experiment.run_folder_name());
-    if let Some(note) = older::adopt(&options.output, &path, &experiment)? {
-        Progress::new(options.verbosity).note(&note);
-    }
-    in_folder(experiment, &path, &[], options, stop)
+    in_folder(experiment, None, &[], options, stop)
 }
 
 /// Measures probes on the last weights of the finished run in `folder`, without training: those of
@@ -123,28 +122,34 @@ pub fn probe_run(
             folder.display()
         )));
     }
-    in_folder(experiment, folder, again, options, stop)
+    in_folder(experiment, Some(folder), again, options, stop)
 }
 
+/// The folder of an experiment. One that an earlier version named otherwise gets the name that it has now.
+fn folder_of(experiment: &Experiment, options: &RunOptions) -> Result<PathBuf, RunError> {
+    let path = data::folder(&options.output, experiment);
+    if let Some(note) = older::adopt(&options.output, &path, experiment)? {
+        Progress::new(options.verbosity).note(&note);
+    }
+    Ok(path)
+}
+
+/// `given` is the folder of a run that is there; none: the one that is the experiment's.
 fn in_folder(
-    mut experiment: Experiment,
-    path: &Path,
+    experiment: Experiment,
+    given: Option<&Path>,
     again: &[String],
     options: &RunOptions,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
     let place = device::choose(experiment.device)?;
+    let mut experiment = surveyed(experiment, &options.output)?;
     // Without a lock: a finished run needs no write, and may lie where nothing can be written.
-    if let (_, Some(finished)) = look(path, &mut experiment, again, options)? {
-        return Ok(finished);
-    }
-    let folder = RunFolder::open(path)?;
-    if options.force && folder.is_used() {
-        folder.set_aside()?;
-    }
-    let (ended, finished) = look(path, &mut experiment, again, options)?;
-    if let Some(finished) = finished {
-        return Ok(finished);
+    if given.is_some() || data::is_known(&experiment) {
+        let path = given.map_or_else(|| folder_of(&experiment, options), |path| Ok(path.into()))?;
+        if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
+            return Ok(finished);
+        }
     }
     let mut progress = Progress::new(options.verbosity);
     if let Some(note) = start_threads(options.threads) {
@@ -159,17 +164,35 @@ fn in_folder(
     if let Some(note) = device::rounding_note(&place, experiment.train.matmul) {
         progress.note(&format!("note: {note}"));
     }
-    let data = Arc::new(load(&experiment, &mut progress)?);
-    check_data(&experiment, &data)?;
+    let read = telling(&mut progress, |context| data::read(&experiment, context));
+    let data::Read { set, content, facts } = read.map_err(|e| absent(e, &experiment, &options.output))?;
+    experiment = configured(experiment.with_data(facts))?;
+    check_data(&experiment, &set)?;
+    let path = given.map_or_else(|| folder_of(&experiment, options), |path| Ok(path.into()))?;
+    if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
+        return Ok(finished);
+    }
+    let folder = RunFolder::open(&path)?;
+    if options.force && folder.is_used() {
+        folder.set_aside()?;
+    }
+    let (ended, finished) = look(&path, &mut experiment, again, options)?;
+    if let Some(finished) = finished {
+        return Ok(finished);
+    }
+    let images = describe(&experiment, &set);
+    progress.note(&images);
+    let card = DataCard { content, images };
+    let data = Arc::new(hold_out(set, experiment.validation));
     let until = Until { stop, epoch: options.until_epoch };
     let name = place.to_string();
     match place {
         #[cfg(feature = "cuda-base")]
         Place::Cuda(ordinal, _) => {
             let gpu = device::open(ordinal)?;
-            run_on(experiment, data, folder, ended, progress, &gpu, &name, until)
+            run_on(experiment, data, card, folder, ended, progress, &gpu, &name, until)
         }
-        Place::Cpu => run_on(experiment, data, folder, ended, progress, &Cpu::default(), &name, until),
+        Place::Cpu => run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until),
     }
 }
 
@@ -189,10 +212,50 @@ fn look(
     Ok((ended, finished.filter(|_| complete)))
 }
 
+/// The experiment with what names and sizes say about its data, if they speak for running it.
+fn surveyed(experiment: Experiment, output: &Path) -> Result<Experiment, RunError> {
+    match data::facts(&experiment).map_err(|e| absent(e, &experiment, output))? {
+        Some(facts) => configured(experiment.with_data(facts)),
+        None => Ok(experiment),
+    }
+}
+
+fn configured<T>(result: Result<T, ConfigError>) -> Result<T, RunError> {
+    result.map_err(|e| RunError::Config(e.to_string()))
+}
+
+/// Data that cannot be had do not make a finished run vanish, but it cannot be said to be of these data.
+pub(crate) fn absent(error: DataError, experiment: &Experiment, output: &Path) -> DataError {
+    let finished = data::runs_on_any_data(output, experiment).into_iter();
+    let finished = finished
+        .filter(|folder| Status::read(folder).is_ok_and(|s| s.is_some_and(|s| s.state == RunState::Done)));
+    let lines: Vec<String> = finished
+        .map(|folder| {
+            format!("\n  finished before, on data that were there: ijepa-run show {}", folder.display())
+        })
+        .collect();
+    DataError(error.0 + &lines.concat())
+}
+
+/// One line about the images: how many, what is left out, what is in both splits.
+fn describe(experiment: &Experiment, set: &ImageSet) -> String {
+    let held = match experiment.validation {
+        0 => String::new(),
+        n => format!("; {n} held out for validation"),
+    };
+    let both = match overlap(set) {
+        0 => String::new(),
+        n => format!("; warning: images in both the training and the test set: {n}"),
+    };
+    let survey = experiment.survey().unwrap_or_else(|| Survey::of(set));
+    format!("{}{held}{both}", survey.sentence())
+}
+
 #[allow(clippy::too_many_arguments)]
 fn run_on<D: BuildDevice>(
     mut experiment: Experiment,
     data: Arc<ImageSet>,
+    card: DataCard,
     folder: RunFolder,
     ended: Option<Ended>,
     mut progress: Progress,
@@ -200,7 +263,7 @@ fn run_on<D: BuildDevice>(
     device_name: &str,
     until: Until,
 ) -> Result<Finished, RunError> {
-    let (identity, yaml, print) = (experiment.identity(), experiment.to_yaml(), fingerprint(&data));
+    let (identity, yaml) = (experiment.identity(), experiment.to_yaml());
     let meanings = MetricMeanings::of(&experiment, data.count(&data.test));
     if let Some(ended) = &ended {
         experiment.probes.retain(|spec| ended.missing.contains(&spec.name));
@@ -213,8 +276,9 @@ fn run_on<D: BuildDevice>(
     if let Some(warning) = memory::check_training(&session, threads)? {
         progress.note(&warning);
     }
-    let resumed = resume(&mut session, &folder, &identity, &print)?;
-    let card = RunCard::of_this_process(device_name, threads, &print, session.progress.step);
+    let resumed = resume(&mut session, &folder, &identity, &card.content)?;
+    let content = card.content.clone();
+    let card = RunCard::of_this_process(device_name, threads, &card, session.progress.step);
     if let Some(ended) = ended {
         let mut emit = |event: Event| {
             let _ = progress.take(&event);
@@ -232,7 +296,7 @@ fn run_on<D: BuildDevice>(
         return Ok(Finished { folder: path, outcome: Outcome::Done, reused: false });
     }
     let steps = session.plan.horizon.steps;
-    let mut files = Files::open(folder, &identity, &print, steps, resumed.as_ref()).map_err(damaged)?;
+    let mut files = Files::open(folder, &identity, &content, steps, resumed.as_ref()).map_err(damaged)?;
     write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
     meanings.write(&path)?;
     for note in resumed.iter().flat_map(|meta| continued(&path, meta, &card)) {
@@ -265,7 +329,7 @@ fn resume<D: BuildDevice>(
     session: &mut Session<D>,
     folder: &RunFolder,
     identity: &str,
-    data: &str,
+    data: &Fingerprint,
 ) -> Result<Option<CheckpointMeta>, RunError> {
     let damaged = |error| RunError::Damaged(error, folder.path().into());
     let Some(path) = folder.existing_checkpoint().map_err(damaged)? else {
@@ -276,8 +340,8 @@ fn resume<D: BuildDevice>(
     // A checkpoint of version 0.1.0 has an identity of its own kind; what stands beside it tells.
     let same =
         meta.identity == identity || older::stored_identity(folder.path()).as_deref() == Some(identity);
-    if !same || meta.data != data {
-        let what = if meta.data == data { "another configuration" } else { "other data" };
+    if !same || meta.data != data.all {
+        let what = if meta.data == data.all { "another configuration" } else { "other data" };
         return Err(RunError::OtherData(format!(
             "{} was written by {what} under the same name; start over with --force (earlier files are kept)",
             path.display()
@@ -377,35 +441,30 @@ fn startable(wanted: usize) -> usize {
     possible
 }
 
-fn load(experiment: &Experiment, progress: &mut Progress) -> Result<ImageSet, RunError> {
+/// Runs `read` with a context that shows its progress.
+fn telling<T>(
+    progress: &mut Progress,
+    read: impl FnOnce(&LoadContext) -> Result<T, DataError>,
+) -> Result<T, DataError> {
     let progress = std::sync::Mutex::new(progress);
     let tell = |what: &str, done: u64, total: u64| {
         if let Ok(mut progress) = progress.lock() {
             progress.phase(&Phase { what: what.into(), done, total });
         }
     };
-    Ok(experiment.dataset.object.load(&LoadContext { progress: &tell })?)
+    read(&LoadContext { progress: &tell })
 }
 
 /// What can only be checked with the data at hand.
 pub(crate) fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
-    experiment.check_length(data.count(&data.train)).map_err(|e| RunError::Config(e.to_string()))?;
-    let names: Vec<&str> = data.train.labels.iter().map(|l| l.name.as_str()).collect();
-    for probe in experiment.probes.iter().filter(|p| p.component.object.uses_labels()) {
-        if let Some(label) = probe.labels.iter().find(|l| !names.contains(&l.as_str())) {
-            return Err(RunError::Config(format!(
-                "probes: `{}` asks for labels `{label}`, but the data set has: {}",
-                probe.name,
-                names.join(", ")
-            )));
-        }
-    }
+    configured(experiment.check_data(&Survey::of(data)))?;
     let counts = |labels: &Labels| {
         let mut train = vec![0; labels.values.len()];
         labels.labels.iter().for_each(|&label| train[label as usize] += 1);
         LabelCounts { name: labels.name.clone(), train }
     };
     let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();
-    let checked = experiment.check_probes(data.count(&data.train), data.count(&data.test), &counts);
-    checked.map_err(|e| RunError::Config(e.to_string()))
+    let measured = data.count(&data.test).max(experiment.validation);
+    let train = data.count(&data.train) - experiment.validation;
+    configured(experiment.check_probes(train, measured, &counts))
 }

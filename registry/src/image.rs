@@ -48,12 +48,12 @@ pub struct Labels {
     pub labels: Vec<u32>,
 }
 
-/// Images of one split, decoded: `(image, channel, row, column)` bytes.
-#[derive(Clone, Debug, PartialEq)]
+/// Images of one split, decoded: `(image, channel, row, column)` bytes. The default is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Split {
     /// Pixels, channel-major within an image.
     pub pixels: Vec<u8>,
-    /// The class first, then further factors; train and test list the same ones.
+    /// The class first, then further factors; train and test list the same ones. None without labels.
     pub labels: Vec<Labels>,
 }
 
@@ -64,11 +64,18 @@ pub struct ImageSet {
     pub shape: ImageShape,
     /// Trained on, and what probes are fitted to.
     pub train: Split,
-    /// Held out: only reported.
+    /// Held out: only reported. May be empty.
     pub test: Split,
+    /// Taken from the training images to choose by: neither trained on nor fitted to. Empty unless an
+    /// experiment asks for it.
+    pub validation: Split,
 }
 
 impl ImageSet {
+    /// A data set as it is loaded: nothing is taken from the training images yet.
+    pub fn new(shape: ImageShape, train: Split, test: Split) -> Self {
+        ImageSet { shape, train, test, validation: Split::default() }
+    }
     /// Images in `split`.
     pub fn count(&self, split: &Split) -> usize {
         split.pixels.len() / self.shape.len().max(1)

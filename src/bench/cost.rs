@@ -1,35 +1,102 @@
 //! What an experiment costs, known before it runs.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, path::PathBuf};
 
 use ijepa_registry::prelude::*;
 
 use super::Rates;
 use crate::{
-    config::Experiment,
+    config::{DataFacts, Experiment},
     model::{
         PART_TOKENS,
         flops::{ModelSize, StepFlop, typical_masks},
     },
-    run::memory,
+    run::{absent, data, memory},
     sweep::{Cost, Costs},
 };
+
+/// How closely data are looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Look {
+    /// Not at all: a mere check of settings.
+    #[default]
+    Away,
+    /// At names and sizes; at the content where a run in this folder may be of these data or of others.
+    From(PathBuf),
+    /// At the content, for runs in this folder.
+    Closely(PathBuf),
+}
+
+/// Told what is being read and how far it is: (what, done, total or 0 if unknown).
+type Tell = Box<dyn Fn(&str, u64, u64) + Sync>;
 
 /// Costs by what decides them: seeds, schedules and probes share one.
 #[derive(Default)]
 pub struct CostMemory {
     known: RefCell<HashMap<String, Cost>>,
     rates: Option<Rates>,
+    look: Look,
+    tell: Option<Tell>,
+    seen: RefCell<HashMap<String, Option<DataFacts>>>,
 }
 
 impl CostMemory {
-    /// One that measures seconds where they are asked for.
-    pub fn with(rates: Rates) -> Self {
-        CostMemory { rates: Some(rates), ..CostMemory::default() }
+    /// One that measures seconds where they are asked for, and looks at data.
+    pub fn with(rates: Rates, look: Look) -> Self {
+        CostMemory { rates: Some(rates), look, ..CostMemory::default() }
+    }
+
+    /// The same, which tells how far it is where it reads images.
+    pub fn telling(self, tell: impl Fn(&str, u64, u64) + Sync + 'static) -> Self {
+        CostMemory { tell: Some(Box::new(tell)), ..self }
+    }
+
+    /// Counts, labels and content.
+    fn read(&self, experiment: &Experiment) -> Result<Option<DataFacts>, DataError> {
+        let silent = |_: &str, _, _| ();
+        let context = LoadContext { progress: self.tell.as_deref().unwrap_or(&silent) };
+        data::known(experiment, &context)
+    }
+
+    /// Data that are not there, with the runs that were finished while they were.
+    fn absent(&self, error: DataError, experiment: &Experiment) -> String {
+        match &self.look {
+            Look::Away => error.to_string(),
+            Look::From(output) | Look::Closely(output) => absent(error, experiment, output).to_string(),
+        }
+    }
+
+    /// Whether the content has to be known to say which run folder is meant.
+    fn is_in_question(&self, experiment: &Experiment) -> bool {
+        match &self.look {
+            Look::Away => false,
+            Look::From(output) => !data::runs_on_any_data(output, experiment).is_empty(),
+            Look::Closely(_) => true,
+        }
     }
 }
 
 impl Costs for CostMemory {
+    fn data(&self, experiment: &Experiment, exactly: bool) -> Result<Option<DataFacts>, String> {
+        let dataset = &experiment.dataset;
+        if self.look == Look::Away || !dataset.object.reads_files() {
+            return Ok(None);
+        }
+        let key = format!("{}{}", dataset.kind, dataset.settings);
+        let seen = self.seen.borrow().get(&key).cloned();
+        let facts = match seen {
+            Some(facts) => facts,
+            None => data::facts(experiment).map_err(|e| self.absent(e, experiment))?,
+        };
+        let told = facts.as_ref().is_some_and(|facts| facts.content.is_some());
+        let facts = match told || !(exactly || self.is_in_question(experiment)) {
+            true => facts,
+            false => self.read(experiment).map_err(|e| self.absent(e, experiment))?,
+        };
+        self.seen.borrow_mut().insert(key, facts.clone());
+        Ok(facts)
+    }
+
     fn cost(&self, experiment: &Experiment) -> Result<Cost, String> {
         let key = decisive(experiment);
         if let Some(known) = self.known.borrow().get(&key) {
@@ -92,7 +159,7 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
         memory: size.map(|size| {
             // Weights, gradients and two moments; the moving average.
             let state = 4 * of_encoder + 4 * of_predictor + of_encoder;
-            let images = experiment.dataset.object.train_count().unwrap_or(0) * image.len();
+            let images = experiment.survey().map_or(0, |s| s.train + s.test) * image.len();
             let part = experiment.train.batch_size.min((PART_TOKENS / grid.len()).max(1));
             let largest = steps.iter().map(|plans| size.activations(&plans[..part])).fold(0.0, f64::max);
             let activations = WITH_WORKING_MEMORY * largest;

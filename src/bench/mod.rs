@@ -18,6 +18,7 @@ use ijepa_registry::{
 
 use crate::{
     config::{Control, Experiment, ProbedEncoder},
+    data::hold_out,
     kernels::{Backend, Rounding},
     model::{BuildDevice, Phase, flops::StepFlop},
     results::card,
@@ -29,7 +30,7 @@ use crate::{
     train::{RunPlan, Session, TrainError},
 };
 
-pub use cost::CostMemory;
+pub use cost::{CostMemory, Look};
 pub use product::{SHARE_OF_PRODUCT, attainable_speed};
 pub use rates::Rates;
 use steps::Steps;
@@ -113,8 +114,9 @@ const FEATURE_BATCH: usize = 256;
 pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measured, RunError> {
     let place = device::choose(experiment.device)?;
     start_threads(options.threads);
-    let data = Arc::new(experiment.dataset.object.load(&LoadContext::silent())?);
-    check_data(&experiment, &data)?;
+    let set = experiment.dataset.object.load(&LoadContext::silent())?;
+    check_data(&experiment, &set)?;
+    let data = Arc::new(hold_out(set, experiment.validation));
     match &place {
         #[cfg(feature = "cuda-base")]
         Place::Cuda(ordinal, _) => {

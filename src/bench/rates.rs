@@ -11,6 +11,7 @@ use ijepa_registry::{kinds::LoadContext, tensor::Cpu};
 
 use crate::{
     config::{self, Experiment},
+    data::hold_out,
     model::BuildDevice,
     results::{
         card,
@@ -85,9 +86,10 @@ fn measure_on<D: BuildDevice>(device: &D, experiment: &Experiment) -> Result<f64
     // A plan takes an experiment apart; this one is still needed whole.
     let again = config::load("experiment", &experiment.to_yaml(), &[], &read);
     let again = again.map_err(|e| RunError::Config(e.to_string()))?;
-    let data = again.dataset.object.load(&LoadContext::silent())?;
-    check_data(&again, &data)?;
-    let (plan, builder) = RunPlan::new(again, Arc::new(data));
+    let set = again.dataset.object.load(&LoadContext::silent())?;
+    check_data(&again, &set)?;
+    let data = Arc::new(hold_out(set, again.validation));
+    let (plan, builder) = RunPlan::new(again, data);
     let mut session = Session::new(plan, builder, device)?;
     Ok(super::steps::steps(&mut session, STEPS)?.step)
 }

@@ -230,7 +230,7 @@ mod tests {
         let Loaded { experiment, stand_in_for } =
             load(&args(Some("train.batch_size=8"), &["dataset.train=64"])).expect("valid");
         assert_eq!((experiment.train.batch_size, stand_in_for), (8, None));
-        assert_eq!(experiment.dataset.object.train_count(), Some(64));
+        assert_eq!(experiment.train_images(), Some(64));
         assert!(load(&args(Some("none.yaml"), &[])).is_err());
     }
     #[test]

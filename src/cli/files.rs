@@ -7,7 +7,7 @@ use ijepa_registry::problem::nearest;
 use crate::{
     bench::CostMemory,
     config::{self, Experiment, Surroundings, Variables},
-    sweep::{self, Plan},
+    sweep::{self, Costs, Plan},
 };
 
 use super::{hints, slow::Slow, text::read_text};
@@ -46,6 +46,15 @@ pub(crate) fn load(
         }
     };
     loaded.map_err(|e| e.to_string())
+}
+
+/// The experiment with what is known of its data; an error says what a run on them would say.
+pub(crate) fn with_data(experiment: Experiment, costs: &CostMemory) -> Result<Experiment, String> {
+    match costs.data(&experiment, false) {
+        Ok(Some(facts)) => experiment.with_data(facts).map_err(|e| e.to_string()),
+        Ok(None) => Ok(experiment),
+        Err(message) => Err(format!("error: {message}")),
+    }
 }
 
 /// Loads a file that must hold a single experiment.

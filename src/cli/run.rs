@@ -1,15 +1,19 @@
 //! `ijepa-run FILE [key=value ...]`
 
+use std::sync::Mutex;
+
 use super::{
     Exit, RunArgs, RunOptions,
     files::{self, Loaded},
-    hints, out, outcome, signals, sweep,
+    hints, out, outcome, signals, summary, sweep,
 };
 use crate::{
-    bench::{CostMemory, Rates},
+    bench::{CostMemory, Look, Rates},
     config::Experiment,
+    events::Phase,
     run::{self, device},
-    sinks::Verbosity,
+    sinks::{Progress, Verbosity},
+    sweep::Plan,
 };
 
 /// Loads the file, then prints or runs what it describes.
@@ -24,8 +28,14 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
     }
     let rates =
         Rates::of(&args.options.output, sweep::threads_per_run(&args.options, args.options.jobs.into()));
-    match files::load(file, &args.overrides, args.multirun, &CostMemory::with(rates)) {
-        Ok(Loaded::One(experiment)) => one(*experiment, &args.options),
+    let look = match &args.options {
+        options if options.print_config => Look::Away,
+        options if options.dry_run => Look::From(options.output.clone()),
+        options => Look::Closely(options.output.clone()),
+    };
+    let costs = CostMemory::with(rates, look).telling(display(verbosity(&args.options)));
+    match files::load(file, &args.overrides, args.multirun, &costs) {
+        Ok(Loaded::One(experiment)) => one(*experiment, &args.options, &costs),
         Ok(Loaded::Sweep(plan)) => sweep::from_plan(&plan, &args.options),
         Err(message) => {
             out::stderr(&message);
@@ -47,7 +57,7 @@ fn lists_values(text: &str) -> bool {
     value.contains(',') && hints::for_range(text).is_none() && !value.starts_with(['[', '{', '"', '\''])
 }
 
-fn one(experiment: Experiment, options: &RunOptions) -> Exit {
+fn one(experiment: Experiment, options: &RunOptions, costs: &CostMemory) -> Exit {
     if !options.quiet {
         experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
     }
@@ -58,7 +68,7 @@ fn one(experiment: Experiment, options: &RunOptions) -> Exit {
         out::stdout(&experiment.to_yaml())
     } else if options.dry_run {
         rounding(&experiment).iter().for_each(|note| out::stderr(&format!("note: {note}")));
-        out::stdout(&plan(&experiment, options))
+        dry_run(experiment, options, costs)
     } else {
         run(experiment, options)
     }
@@ -69,13 +79,27 @@ pub(super) fn rounding(experiment: &Experiment) -> Option<String> {
     device::rounding_note(&device::choose(experiment.device).ok()?, experiment.train.matmul)
 }
 
-/// Runs the experiment.
-fn run(experiment: Experiment, options: &RunOptions) -> Exit {
-    let verbosity = match (options.quiet, options.verbose) {
+fn verbosity(options: &RunOptions) -> Verbosity {
+    match (options.quiet, options.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
-    };
+    }
+}
+
+/// Shows how far the reading of images is.
+pub(super) fn display(verbosity: Verbosity) -> impl Fn(&str, u64, u64) + Sync + 'static {
+    let progress = Mutex::new(Progress::new(verbosity));
+    move |what: &str, done: u64, total: u64| {
+        if let Ok(mut progress) = progress.lock() {
+            progress.phase(&Phase { what: what.into(), done, total });
+        }
+    }
+}
+
+/// Runs the experiment.
+fn run(experiment: Experiment, options: &RunOptions) -> Exit {
+    let verbosity = verbosity(options);
     let how = run::RunOptions {
         output: options.output.clone(),
         threads: options.threads.map(usize::from),
@@ -95,29 +119,13 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
     }
 }
 
-/// What would run, in a few lines.
-fn plan(experiment: &Experiment, options: &RunOptions) -> String {
-    let folder = options.output.join(experiment.run_folder_name());
-    let train = &experiment.train;
-    let length = match experiment.dataset.object.train_count() {
-        Some(images) => {
-            let steps = experiment.horizon(images).steps;
-            format!("{} epochs of {images} images, {steps} steps of {}", train.epochs, train.batch_size)
+/// What would run, and what it costs; refuses what a run would refuse.
+fn dry_run(experiment: Experiment, options: &RunOptions, costs: &CostMemory) -> Exit {
+    match files::with_data(experiment, costs) {
+        Ok(experiment) => out::stdout(&summary::dry_run_of_one(&Plan::of_one(experiment, costs), options)),
+        Err(message) => {
+            out::stderr(&message);
+            Exit::Config
         }
-        None => format!("{} epochs, steps of {} images", train.epochs, train.batch_size),
-    };
-    let probes: Vec<&str> = experiment.probes.iter().map(|p| p.name.as_str()).collect();
-    let components = [
-        ("dataset", &experiment.dataset.kind),
-        ("encoder", &experiment.encoder.kind),
-        ("predictor", &experiment.predictor.kind),
-        ("masking", &experiment.masking.kind),
-        ("loss", &experiment.loss.kind),
-        ("optimizer", &experiment.optimizer.kind),
-    ];
-    let mut lines = vec![("run", folder.display().to_string()), ("length", length)];
-    lines.extend(components.map(|(name, kind)| (name, kind.clone())));
-    lines.push(("probes", if probes.is_empty() { "none".into() } else { probes.join(", ") }));
-    lines.push(("device", experiment.device.to_string()));
-    lines.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+    }
 }

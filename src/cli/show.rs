@@ -127,16 +127,20 @@ fn processes(folder: &Path) -> Vec<(&'static str, String)> {
         Err(error) => return vec![("started", format!("damaged: {error}"))],
     };
     let Some(last) = cards.last() else { return Vec::new() };
-    let RunCard { started_at, version, git, cpu, threads, device, data, first_step, .. } = last;
+    let RunCard { started_at, version, git, cpu, threads, device, data, images, first_step, .. } = last;
     let git = if git.is_empty() { String::new() } else { format!(", commit {git}") };
     let first = &cards[0].started_at;
     let again = format!("{first}; process {} from step {first_step} at {started_at}", cards.len());
-    vec![
+    let mut facts = vec![
         ("started", if cards.len() == 1 { first.clone() } else { again }),
         ("on", format!("{device}, {threads} threads, {cpu}")),
         ("program", format!("ijepa-run {version}{git}")),
         ("data", data.clone()),
-    ]
+    ];
+    if !images.is_empty() {
+        facts.push(("images", images.clone()));
+    }
+    facts
 }
 
 fn settings(folder: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use ijepa_registry::{metric::Direction, params::Rounding};
 
-use super::{Exit, RunOptions, out::aligned, why::Earlier};
+use super::{Exit, RunOptions, out::aligned, sweep, why::Earlier};
 use crate::{
     bench,
     results::{RunState, Standing},
@@ -36,13 +36,94 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[&Standing], options: &RunOptions
     let new = standings.iter().filter(|s| s.status.is_none()).count();
     let left = plan.runs.len() - finished;
     format!(
-        "{table}\n{} runs: {new} new, {} to continue, {finished} finished; {}\n{}sweep folder: {}\n",
+        "{table}\n{} runs: {new} new, {} to continue, {finished} finished; {}\n{}{}sweep folder: {}\n",
         plan.runs.len(),
         left - new,
         steps(plan, standings, options),
         hours(plan, standings, options).map_or(String::new(), |line| line + "\n"),
-        options.output.join("sweeps").join(plan.folder_name()).display()
+        too_few_seeds(plan).map_or(String::new(), |line| line + "\n"),
+        sweep_folder(plan, options)
     )
+}
+
+/// Its name depends on the content of the data, which nobody reads for a mere look.
+fn sweep_folder(plan: &Plan, options: &RunOptions) -> String {
+    let known = |run: &PlannedRun| {
+        let content = run.experiment.data.as_ref().and_then(|facts| facts.content.as_ref());
+        content.is_some() || !run.experiment.dataset.object.reads_files()
+    };
+    match plan.runs.iter().all(known) {
+        true => options.output.join("sweeps").join(plan.folder_name()).display().to_string(),
+        false => {
+            format!("named in {} once the images have been read", options.output.join("sweeps").display())
+        }
+    }
+}
+
+/// The same of a single experiment, line by line.
+pub(crate) fn dry_run_of_one(plan: &Plan, options: &RunOptions) -> String {
+    let standings = sweep::standings(plan, options);
+    let standings: Vec<&Standing> = standings.iter().collect();
+    let [run] = plan.runs.as_slice() else { return String::new() };
+    let experiment = &run.experiment;
+    let mut lines = vec![
+        ("run", sweep::run_folder(run, options).display().to_string()),
+        ("state", reason(run, standings[0], &Earlier::list(&options.output), options)),
+    ];
+    lines.extend(experiment.survey().map(|survey| ("images", survey.sentence())));
+    lines.push(("length", length(run)));
+    lines.push(("work", steps(plan, &standings, options)));
+    lines.extend(run.flop().map(|flop| ("", format!("{:.0} GFLOP for the whole run", flop / 1e9))));
+    lines.extend(hours(plan, &standings, options).map(|line| ("", line)));
+    lines.extend(run.cost.map(|c| ("model", format!("{} trained parameters", c.parameters))));
+    let memory = run.cost.and_then(|c| c.memory);
+    lines.extend(memory.map(|bytes| ("memory", format!("about {:.0} MiB", bytes / 1_048_576.0))));
+    let components = [
+        ("dataset", &experiment.dataset.kind),
+        ("encoder", &experiment.encoder.kind),
+        ("predictor", &experiment.predictor.kind),
+        ("masking", &experiment.masking.kind),
+        ("loss", &experiment.loss.kind),
+        ("optimizer", &experiment.optimizer.kind),
+    ];
+    lines.extend(components.map(|(name, kind)| (name, kind.clone())));
+    let probes: Vec<&str> = experiment.probes.iter().map(|p| p.name.as_str()).collect();
+    lines.push(("probes", if probes.is_empty() { "none".into() } else { probes.join(", ") }));
+    lines.push(("device", experiment.device.to_string()));
+    lines.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+fn length(run: &PlannedRun) -> String {
+    let train = &run.experiment.train;
+    match run.experiment.train_images().zip(run.steps()) {
+        Some((images, steps)) => {
+            format!("{} epochs of {images} images, {steps} steps of {}", train.epochs, train.batch_size)
+        }
+        None => format!("{} epochs, steps of {} images", train.epochs, train.batch_size),
+    }
+}
+
+/// What so few seeds cannot show, if so. The smallest p of an exact test on n pairs is 2 / 2^n, and Holm's
+/// method multiplies it by the number of comparisons.
+fn too_few_seeds(plan: &Plan) -> Option<String> {
+    let arms = plan.arms();
+    let seeds = plan.runs.iter().filter(|run| run.arm == arms[0]).count();
+    let contrasts = arms.len() - 1;
+    let smallest = |n: usize| contrasts as f64 * 2.0 / 2f64.powi(n as i32);
+    let needed = (1..).find(|n| smallest(*n) < 0.05)?;
+    let comparisons = if contrasts == 1 { "comparison".into() } else { format!("{contrasts} comparisons") };
+    match seeds {
+        _ if contrasts == 0 => None,
+        0..=2 => Some(format!(
+            "seeds: {seeds} per arm give no verdict; at least 3 are needed, {needed} for an exact test"
+        )),
+        n if n < needed => Some(format!(
+            "seeds: {n} per arm can show a difference only if values are normal: an exact test of the {comparisons} \
+             cannot go below p = {:.2}; {needed} seeds can",
+            smallest(n).min(1.0)
+        )),
+        _ => None,
+    }
 }
 
 /// How long the training that is left takes on this machine. None if its operations cannot be counted,
@@ -118,7 +199,9 @@ fn reason(run: &PlannedRun, standing: &Standing, earlier: &Earlier, options: &Ru
 
 /// New, and what sets the run apart from an earlier one if it is not much.
 fn new(run: &PlannedRun, earlier: &Earlier) -> String {
-    let Some(neighbour) = earlier.nearest(&run.experiment) else { return "new".into() };
+    let Some(neighbour) = earlier.nearest(&run.experiment.run_folder_name(), &run.experiment) else {
+        return "new".into();
+    };
     let changed: Vec<String> =
         neighbour.decisive().map(|d| format!("{} {} -> {}", d.path, d.values[0], d.values[1])).collect();
     match changed.len() {

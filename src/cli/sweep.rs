@@ -10,6 +10,7 @@ use super::{Exit, RunOptions, out, pool_display::PoolDisplay, race::Race, run as
 use crate::{
     launch::{Ended, Job, PoolEvent, run_all},
     results::{FolderError, RunRow, RunState, SWEEP, Sizes, Standing, SweepFolder, write_atomic},
+    run::data,
     sweep::{Decision, Plan, PlannedRun},
 };
 
@@ -43,12 +44,12 @@ pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
     }
 }
 
-fn run_folder(run: &PlannedRun, options: &RunOptions) -> PathBuf {
-    options.output.join(run.experiment.run_folder_name())
+pub(super) fn run_folder(run: &PlannedRun, options: &RunOptions) -> PathBuf {
+    data::folder(&options.output, &run.experiment)
 }
 
 /// How every run stands before this process does anything.
-fn standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
+pub(super) fn standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
     plan.runs.iter().map(|run| Standing::read(&run_folder(run, options))).collect()
 }
 
@@ -68,11 +69,11 @@ fn judged_standings(plan: &Plan, options: &RunOptions) -> Vec<Standing> {
     all
 }
 
-fn row(plan: &Plan, run: &PlannedRun) -> RunRow {
+fn row(plan: &Plan, run: &PlannedRun, options: &RunOptions) -> RunRow {
     let changed: Vec<String> = run.changed.iter().map(|(path, value)| format!("{path}={value}")).collect();
     RunRow {
         index: run.index,
-        run_id: run.experiment.run_folder_name(),
+        run_id: run_folder(run, options).file_name().unwrap_or_default().to_string_lossy().into_owned(),
         arm: run.arm.clone(),
         seed: run.seed,
         changed: changed.join(","),
@@ -109,7 +110,7 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     let path = options.output.join("sweeps").join(plan.folder_name());
     let folder = SweepFolder::open(&path)?;
     let at = |e| FolderError::Io(path.clone(), e);
-    let runs = plan.runs.iter().map(|run| row(plan, run)).zip(standings(plan, options)).collect();
+    let runs = plan.runs.iter().map(|run| row(plan, run, options)).zip(standings(plan, options)).collect();
     let mut table = Table { plan, folder: &folder, runs };
     prepare(&table).map_err(at)?;
     if !options.quiet {

@@ -12,15 +12,20 @@ use clap::Args;
 use super::{
     Exit,
     files::{self, Loaded},
-    ls, out,
+    ls, out, run,
     sweep::cores,
 };
 use crate::{
     analysis::settings::{SettingDifference, Settings, deciding, differences},
-    bench::{CostMemory, Rates},
+    bench::{CostMemory, Look, Rates},
     config::Experiment,
-    results::{EXPERIMENT, RunState, Standing, read},
+    results::{EXPERIMENT, RunState, Standing, Status, read},
+    run::data,
+    sinks::Verbosity,
 };
+
+/// The setting that says where images are.
+const PATH: &str = "dataset.path";
 
 /// Earlier runs that are read in search of the nearest one.
 const MOST_READ: usize = 200;
@@ -46,10 +51,15 @@ pub(crate) struct WhyArgs {
 
 /// Says of every run why it is reused or runs, key by key.
 pub(crate) fn why(args: &WhyArgs) -> Exit {
-    let costs = CostMemory::with(Rates::of(&args.output, cores()));
-    let experiments = match files::load(&args.file, &args.overrides, false, &costs) {
-        Ok(Loaded::One(experiment)) => vec![*experiment],
-        Ok(Loaded::Sweep(plan)) => plan.runs.into_iter().map(|run| run.experiment).collect(),
+    let costs = CostMemory::with(Rates::of(&args.output, cores()), Look::From(args.output.clone()));
+    let costs = costs.telling(run::display(Verbosity::Normal));
+    let loaded = files::load(&args.file, &args.overrides, false, &costs);
+    let loaded = loaded.and_then(|loaded| match loaded {
+        Loaded::One(experiment) => Ok(vec![files::with_data(*experiment, &costs)?]),
+        Loaded::Sweep(plan) => Ok(plan.runs.into_iter().map(|run| run.experiment).collect()),
+    });
+    let experiments: Vec<Experiment> = match loaded {
+        Ok(experiments) => experiments,
         Err(message) => {
             out::stderr(&message);
             return Exit::Config;
@@ -103,13 +113,12 @@ impl Earlier {
         Earlier { output: output.into(), names, read: RefCell::default() }
     }
 
-    /// The run that differs in the fewest settings that count. Runs of the same name and seed are looked
-    /// at first.
-    pub fn nearest(&self, experiment: &Experiment) -> Option<Neighbour> {
-        let own = experiment.run_folder_name();
-        let (name, seed, _) = ls::parts(&own)?;
+    /// The run that differs in the fewest settings that count from `own`, a run that is not there. Runs of
+    /// the same name and seed are looked at first.
+    pub fn nearest(&self, own: &str, experiment: &Experiment) -> Option<Neighbour> {
+        let (name, seed, _) = ls::parts(own)?;
         let distance = |n: &str| ls::parts(n).map(|(n, s, _)| (n != name, s != seed));
-        let others = self.names.iter().filter(|n| **n != own);
+        let others = self.names.iter().filter(|n| n.as_str() != own);
         let mut candidates: Vec<(_, &String)> = others.filter_map(|n| Some((distance(n)?, n))).collect();
         candidates.sort();
         candidates.truncate(MOST_READ);
@@ -135,12 +144,13 @@ impl Earlier {
 }
 
 fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
-    let own = experiment.run_folder_name();
-    let standing = Standing::read(&earlier.output.join(&own));
+    let folder = data::folder(&earlier.output, experiment);
+    let own = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let standing = Standing::read(&folder);
     if standing.state() == RunState::Unreadable {
         return format!("{own}\n  unreadable: {}\n", standing.reason());
     }
-    let Some(status) = &standing.status else { return unknown(experiment, earlier) };
+    let Some(status) = &standing.status else { return unknown(&own, experiment, earlier) };
     let state = match standing.is_over() {
         true => format!("{}: reused, a run of this identity is there", standing.state()),
         false => format!("{}: continues at step {} of {}", standing.state(), status.step, status.steps),
@@ -148,24 +158,41 @@ fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
     let planned = Stored::of(&experiment.resolved());
     let stored = earlier.settings(&own);
     let differences = stored.map_or(Vec::new(), |stored| differences(&[&stored.settings, &planned.settings]));
-    format!("{own}\n  {state}\n{}", table(&differences, &planned.deciding))
+    // The folder was found by the content of the data.
+    let same_data = Some(experiment.dataset.object.reads_files());
+    format!("{own}\n  {state}\n{}", table(&differences, &planned.deciding, same_data))
 }
 
-fn unknown(experiment: &Experiment, earlier: &Earlier) -> String {
-    let own = experiment.run_folder_name();
-    match earlier.nearest(experiment) {
-        None => format!("{own}\n  new: there is no run in {}\n", earlier.output.display()),
-        Some(neighbour) => format!(
-            "{own}\n  new: no run of this identity; the nearest is {}\n{}",
-            neighbour.run_id,
-            table(&neighbour.differences, &neighbour.deciding)
-        ),
-    }
+fn unknown(own: &str, experiment: &Experiment, earlier: &Earlier) -> String {
+    let Some(neighbour) = earlier.nearest(own, experiment) else {
+        return format!("{own}\n  new: there is no run in {}\n", earlier.output.display());
+    };
+    let theirs = Status::read(&earlier.output.join(&neighbour.run_id));
+    let theirs = theirs.ok().flatten().map(|status| status.data);
+    let content = experiment.data.as_ref().and_then(|facts| facts.content.clone());
+    let same = content.zip(theirs).map(|(own, theirs)| own == theirs);
+    let images = match same {
+        Some(false) => "    images: others than that run was made with (decides results)\n",
+        _ => "",
+    };
+    format!(
+        "{own}\n  new: no run of this identity{}; the nearest is {}\n{}{images}",
+        if same == Some(false) { " and these images" } else { "" },
+        neighbour.run_id,
+        table(&neighbour.differences, &neighbour.deciding, same)
+    )
 }
 
-fn table(differences: &[SettingDifference], deciding: &HashSet<String>) -> String {
+/// `same_data`: whether the images are equal, where that is known.
+fn table(differences: &[SettingDifference], deciding: &HashSet<String>, same_data: Option<bool>) -> String {
     let row = |d: &SettingDifference| {
-        let effect = if deciding.contains(&d.path) { "decides results" } else { "does not matter" };
+        let effect = match same_data {
+            Some(true) if d.path == PATH => "the same images",
+            Some(false) if d.path == PATH => "other images",
+            None if d.path == PATH => "decides results if the images differ",
+            _ if deciding.contains(&d.path) => "decides results",
+            _ => "does not matter",
+        };
         format!("    {}: {} -> {} ({effect})\n", d.path, d.values[0], d.values[1])
     };
     differences.iter().map(row).collect()

@@ -18,7 +18,9 @@ impl Experiment {
     /// One line per section: the component, and the settings that differ from its defaults, as an
     /// override would be typed.
     pub fn brief(&self) -> Vec<(String, String)> {
-        let mut lines = vec![("dataset".to_owned(), chosen(&self.dataset))];
+        let held =
+            if self.validation > 0 { format!(" validation={}", self.validation) } else { String::new() };
+        let mut lines = vec![("dataset".to_owned(), chosen(&self.dataset) + &held)];
         let steps: Vec<String> = self.augmentation.iter().map(chosen).collect();
         lines.push(("augmentation".into(), if steps.is_empty() { "none".into() } else { steps.join(", ") }));
         lines.extend(

@@ -24,7 +24,7 @@ use super::{
     experiment::{Experiment, ProbeSpec},
     naming,
     place::{Place, Places, join},
-    sections::{COMPONENTS, Device, Header, ProbeOptions, SECTIONS, TrainSettings},
+    sections::{COMPONENTS, DataOptions, Device, Header, ProbeOptions, SECTIONS, TrainSettings},
     sentences::did_you_mean,
     settings::{settle, violations},
     spec::{Spec, plain},
@@ -33,6 +33,7 @@ use super::{
 /// Sections that could be read; the others have been reported.
 pub(crate) struct Parts {
     pub dataset: Option<Component<dyn Dataset>>,
+    pub validation: usize,
     pub augmentation: Vec<Component<dyn Augmentation>>,
     pub encoder: Option<Component<dyn EncoderSettings>>,
     pub predictor: Option<Component<dyn PredictorSettings>>,
@@ -86,6 +87,8 @@ fn finish(
         seed: header.seed,
         device: header.device.parse::<Device>().ok()?,
         dataset: parts.dataset?,
+        validation: parts.validation,
+        data: None,
         augmentation: parts.augmentation,
         encoder: parts.encoder?,
         predictor: parts.predictor?,
@@ -190,8 +193,10 @@ fn name_of(file_name: &str) -> Option<String> {
 }
 
 fn parts(top: &Map<String, Value>, report: &mut Report) -> Parts {
+    let (dataset, validation) = dataset(top, report);
     Parts {
-        dataset: section("dataset", top, report),
+        dataset,
+        validation,
         augmentation: augmentation(top, report),
         encoder: section("encoder", top, report),
         predictor: section("predictor", top, report),
@@ -202,7 +207,7 @@ fn parts(top: &Map<String, Value>, report: &mut Report) -> Parts {
         weight_decay: section("weight_decay", top, report),
         ema: section("ema", top, report),
         train: train(top, report),
-        probes: probes(top, report),
+        probes: probes(top, validation > 0, report),
         collapse: collapse(top, report),
     }
 }
@@ -258,9 +263,23 @@ fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings>
     }
 }
 
-fn probes(top: &Map<String, Value>, report: &mut Report) -> Vec<ProbeSpec> {
+/// Splits the section into the keys of all data sets and the settings of this one.
+fn dataset(top: &Map<String, Value>, report: &mut Report) -> (Option<Component<dyn Dataset>>, usize) {
+    const KEYS: [&str; 1] = ["validation"];
+    let Some(Value::Object(whole)) = top.get("dataset") else { return (section("dataset", top, report), 0) };
+    let (options, settings): (Map<_, _>, Map<_, _>) =
+        whole.clone().into_iter().partition(|(k, _)| KEYS.contains(&k.as_str()));
+    let options = decode::<DataOptions>("dataset", Value::Object(options), "`dataset`", report);
+    let component = component::read("dataset", &Value::Object(settings), &KEYS, report);
+    (component, options.unwrap_or_default().validation)
+}
+
+fn probes(top: &Map<String, Value>, validation: bool, report: &mut Report) -> Vec<ProbeSpec> {
     let entries = list("probes", top.get("probes").unwrap_or(&Value::Null), report);
-    entries.into_iter().filter_map(|(path, entry)| probe(&path, entry, report)).collect()
+    let spec = |(path, entry): (String, &Value)| {
+        probe(&path, entry, report).map(|probe| ProbeSpec { validation, ..probe })
+    };
+    entries.into_iter().filter_map(spec).collect()
 }
 
 /// The probes of a configuration as a run folder keeps it; what this program cannot build is left out.
@@ -295,6 +314,7 @@ fn probe(path: &str, entry: &Value, report: &mut Report) -> Option<ProbeSpec> {
         encoders: options.encoders,
         controls: options.controls,
         labels: options.labels,
+        validation: false,
         component,
     })
 }

@@ -4,20 +4,14 @@ use std::collections::BTreeSet;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{EncoderSettings, Schedule},
+    kinds::{Dataset, EncoderSettings, Schedule, Survey},
     mask::Grid,
     problem::Problem,
 };
 
 use super::{
-    build::Parts,
-    collapse,
-    component::Component,
-    error::{ConfigError, Report},
-    experiment::{Experiment, ProbeSpec},
-    place::join,
-    schedules,
-    sections::TrainSettings,
+    build::Parts, collapse, component::Component, data, error::Report, experiment::ProbeSpec, place::join,
+    schedules, sections::TrainSettings,
 };
 
 /// Checks whatever could be read. A component is only asked about what depends on another one if
@@ -37,25 +31,24 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     }
     probes(&parts.probes, report);
     collapse::check(&parts.collapse, &parts.probes, report);
-    let known_count = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| d.object.train_count());
+    let known = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| survey(d.object.as_ref()));
+    if let Some(survey) = &known {
+        data::probes(&parts.probes, parts.validation, survey, report);
+    }
     let Some(train) = &parts.train else { return Vec::new() };
     let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema].map(Option::as_ref);
-    match known_count {
-        Some(count) => length(train, count, schedules, report),
-        None => schedules::check_ranges(schedules, schedules::typical(train.epochs), report),
+    match &known {
+        Some(survey) if data::held_out(parts.validation, survey, report) => {
+            length(train, survey.train - parts.validation, schedules, report);
+        }
+        _ => schedules::check_ranges(schedules, schedules::typical(train.epochs), report),
     }
     schedules::advice(schedules, schedules::typical(train.epochs), report)
 }
 
-impl Experiment {
-    /// What can only be checked once the number of training images is known: the batch fits, the
-    /// schedules suit the length of the run. [`super::load`] does it where the data set says so.
-    pub fn check_length(&self, train_count: usize) -> Result<(), ConfigError> {
-        let mut report = Report::new(&self.places, Vec::new());
-        let schedules = [&self.learning_rate, &self.weight_decay, &self.ema];
-        length(&self.train, train_count, schedules.map(Some), &mut report);
-        report.into_result()
-    }
+/// What a data set holds, if its settings alone say so.
+pub(super) fn survey(dataset: &dyn Dataset) -> Option<Survey> {
+    if dataset.reads_files() { None } else { dataset.survey().ok().flatten() }
 }
 
 fn image_shape(parts: &Parts, report: &mut Report) -> Option<ImageShape> {
@@ -114,7 +107,7 @@ fn probes(probes: &[ProbeSpec], report: &mut Report) {
 
 /// Batch and schedules against the number of images. With a batch that does not fit, the length
 /// of the run is unknown and schedules are not judged.
-fn length(
+pub(super) fn length(
     train: &TrainSettings,
     count: usize,
     schedules: [Option<&Component<dyn Schedule>>; 3],

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     collapse::CollapseRule,
     component::{Component, Part},
+    data::DataFacts,
     identity::identity,
     place::Places,
     sections::{Control, Device, ProbedEncoder, TrainSettings},
@@ -29,6 +30,10 @@ pub struct Experiment {
     pub device: Device,
     /// Source of images.
     pub dataset: Component<dyn Dataset>,
+    /// Training images that are held out to choose by.
+    pub validation: usize,
+    /// What is known of the images, where somebody has looked.
+    pub data: Option<DataFacts>,
     /// Image pipeline, in order.
     pub augmentation: Vec<Component<dyn Augmentation>>,
     /// Context encoder, and the form of the teacher.
@@ -71,6 +76,8 @@ pub struct ProbeSpec {
     pub controls: Vec<Control>,
     /// Label factors of the data set.
     pub labels: Vec<String>,
+    /// Whether it is measured on held-out training images too.
+    pub validation: bool,
     /// The probe.
     pub component: Component<dyn Probe>,
 }
@@ -104,24 +111,19 @@ impl Experiment {
         identity(&Value::Object(top))
     }
 
-    /// `{name}-s{seed}-{identity}`.
-    pub fn run_folder_name(&self) -> String {
-        format!("{}-s{}-{}", self.name, self.seed, self.identity())
-    }
-
     /// Patches of an image.
     pub fn grid(&self) -> Grid {
         self.dataset.object.shape().grid(self.encoder.object.patch())
     }
 
-    /// Length of the run on `train_count` images; incomplete batches are dropped.
+    /// Length of the run if `train_count` images are trained on; incomplete batches are dropped.
     pub fn horizon(&self, train_count: usize) -> Horizon {
         self.train.horizon(train_count)
     }
 
     fn add_sections(&self, top: &mut Map<String, Value>, render: &dyn Fn(&dyn Part) -> Value) {
         let mut add = |name: &str, value: Value| top.insert(name.into(), value);
-        add("dataset", render(&self.dataset));
+        add("dataset", with_validation(render(&self.dataset), self.validation));
         add("augmentation", self.augmentation.iter().map(|a| render(a)).collect());
         let parts: [(&str, &dyn Part); 9] = [
             ("encoder", &self.encoder),
@@ -142,8 +144,12 @@ impl Experiment {
     }
 }
 
+/// End of the name of a metric that was measured on held-out training images.
+pub const VALIDATION: &str = "@validation";
+
 impl ProbeSpec {
-    /// `probe/encoder/labels/metric` of everything it measures; without labels where it uses none.
+    /// `probe/encoder/labels/metric` of everything it measures; without labels where it uses none. With
+    /// `@validation` at the end for held-out training images.
     pub fn metric_names(&self) -> Vec<String> {
         self.declarations().into_iter().map(|(name, _)| name).collect()
     }
@@ -168,7 +174,11 @@ impl ProbeSpec {
             for label in &labels {
                 for metric in probe.metrics() {
                     let parts = [&self.name, subject.as_str().unwrap_or_default(), label, metric.name];
-                    declared.push((metric_name(parts), metric));
+                    let name = metric_name(parts);
+                    if self.validation {
+                        declared.push((format!("{name}{VALIDATION}"), metric));
+                    }
+                    declared.push((name, metric));
                 }
             }
         }
@@ -244,6 +254,14 @@ pub fn last_measurements(probes: &[ProbeSpec]) -> Vec<Measurement> {
         }
     }
     all
+}
+
+/// The section of a data set, with what is held out if anything is.
+fn with_validation(mut section: Value, validation: usize) -> Value {
+    if let (Value::Object(map), 1..) = (&mut section, validation) {
+        map.insert("validation".into(), json!(validation));
+    }
+    section
 }
 
 /// The name of a metric from probe, encoder, labels and metric; empty parts are left out.

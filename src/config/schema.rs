@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     collapse::CollapseRule,
-    sections::{COMPONENT_LISTS, COMPONENTS, Header, ProbeOptions, Section, TrainSettings},
+    sections::{COMPONENT_LISTS, COMPONENTS, DataOptions, Header, ProbeOptions, Section, TrainSettings},
 };
 
 /// The schema of every experiment this program can run.
@@ -103,6 +103,9 @@ fn component(listing: &Listing) -> Value {
     let mut properties = Map::from_iter([("kind".to_owned(), json!({ "const": listing.name }))]);
     if listing.kind == "probe" {
         properties.extend(object_of(&schema_of::<ProbeOptions>().to_value(), "properties"));
+    }
+    if listing.kind == "dataset" {
+        properties.extend(object_of(&schema_of::<DataOptions>().to_value(), "properties"));
     }
     properties.extend(object_of(&schema, "properties"));
     let mut required = vec![json!("kind")];

@@ -138,6 +138,16 @@ fn one() -> u64 {
     1
 }
 
+/// Keys of the data set that belong to no kind of it; its other keys are the component's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DataOptions {
+    /// Training images to hold out, as many of each class as its share, the same for every seed. They are
+    /// not trained on, probes are not fitted to them but measured on them too (`split` is `validation`):
+    /// settings can then be chosen without looking at the test images.
+    pub validation: usize,
+}
+
 /// Which encoder is frozen and probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -19,6 +19,8 @@ pub(crate) struct Download<'a> {
     pub url: &'a str,
     /// SHA-256 of the whole file, lower-case hexadecimal.
     pub sha256: &'a str,
+    /// Bytes of the whole file: more are not written.
+    pub length: u64,
     /// Where it goes.
     pub to: &'a Path,
 }
@@ -91,6 +93,7 @@ impl Download<'_> {
             match body.read(&mut buffer) {
                 Ok(0) if done < total => break "the connection ended early".to_string(),
                 Ok(0) => return file.sync_all().map_err(|e| failed("write", &part, &e)),
+                Ok(n) if done + n as u64 > self.length => return Err(self.too_long()),
                 Ok(n) => file.write_all(&buffer[..n]).map_err(|e| failed("write", &part, &e))?,
                 Err(e) => break e.to_string(),
             }
@@ -102,6 +105,14 @@ impl Download<'_> {
             self.url,
             part.display()
         )))
+    }
+
+    fn too_long(&self) -> DataError {
+        let _ = fs::remove_file(self.part());
+        DataError(format!(
+            "`{}` sends more than the {} bytes of the expected file; the partial file was deleted",
+            self.url, self.length
+        ))
     }
 
     /// A part with a wrong checksum is deleted: resuming it could never succeed.
@@ -229,7 +240,8 @@ pub(crate) mod tests {
         let to = folder.path().join("file");
         part.inspect(|bytes| fs::write(folder.path().join("file.part"), bytes).unwrap());
         let (url, server) = serve(responses);
-        let outcome = Download { url: &url, sha256: &sha256(BODY), to: &to }.run(&|_, _, _| {});
+        let outcome = Download { url: &url, sha256: &sha256(BODY), length: BODY.len() as u64, to: &to };
+        let outcome = outcome.run(&|_, _, _| {});
         (outcome.map_err(|e| e.0), server.join().unwrap(), folder)
     }
 
@@ -289,13 +301,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn no_more_is_written_than_the_file_is_long() {
+        let long = vec![7; 1 << 20];
+        let (outcome, _, folder) = fetch(None, vec![response("200 OK", "", long.len(), &long)]);
+        assert!(outcome.unwrap_err().contains("more than the 33 bytes"));
+        assert_eq!((content(&folder, "file"), content(&folder, "file.part")), (None, None));
+    }
+
+    #[test]
     fn refusals_name_the_url_and_the_reason() {
         let error = fetch(None, vec![response("404 Not Found", "", 0, b"")]).0.unwrap_err();
         assert!(error.contains("127.0.0.1") && error.contains("404"), "{error}");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}/file");
         let folder = tempfile::tempdir().unwrap();
-        let download = Download { url: &url, sha256: "", to: &folder.path().join("file") };
+        let download = Download { url: &url, sha256: "", length: 9, to: &folder.path().join("file") };
         let error = download.run(&|_, _, _| {}).unwrap_err().0;
         assert!(error.contains(&url) && error.contains("cannot be reached"), "{error}");
     }

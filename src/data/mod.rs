@@ -5,18 +5,26 @@
 //! it earlier, on threads of its own. This folder imports the contract and nothing else of the house.
 
 mod batch;
+mod decode;
 mod download;
 mod drawing;
 mod fingerprint;
+mod folder;
+mod holdout;
+mod label_table;
 mod loader;
 mod order;
 mod patches;
 mod pipeline;
 
 pub use batch::{Batch, BatchImages, BatchSource};
+pub(crate) use decode::decode_square;
 pub(crate) use download::{Download, exclusive, unpack_files};
 pub(crate) use drawing::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
-pub use fingerprint::fingerprint;
+pub use fingerprint::{Fingerprint, overlap};
+pub(crate) use folder::{Found, Item, listed, many, scan};
+pub use holdout::hold_out;
+pub(crate) use label_table::{LabelTable, numbers_to_names};
 pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;

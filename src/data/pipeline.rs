@@ -116,7 +116,7 @@ pub(crate) mod tests {
                 labels: (0..n as u32).map(|i| i % 2).collect(),
             }],
         };
-        ImageSet { shape, train: split(count), test: split(2) }
+        ImageSet::new(shape, split(count), split(2))
     }
 
     #[test]

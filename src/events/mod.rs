@@ -6,7 +6,7 @@ mod tables;
 
 pub(crate) use row::row;
 pub use row::{Cell, Column, Direction, Row, RowError, number};
-pub use tables::{EpochRow, MetricsRow, ProbeRow};
+pub use tables::{EpochRow, MetricsRow, ProbeRow, ProbedSplit};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]

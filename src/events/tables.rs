@@ -1,7 +1,43 @@
 //! The rows of a run's deterministic tables.
 
-use super::row;
-use crate::config::metric_name;
+use super::{Cell, row};
+use crate::config::{VALIDATION, metric_name};
+
+/// Images that a probe is measured on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProbedSplit {
+    /// The test images.
+    #[default]
+    Test,
+    /// Training images that were held out to choose by.
+    Validation,
+}
+
+impl ProbedSplit {
+    /// The name of a metric that is measured on these images.
+    pub fn of(self, metric: String) -> String {
+        match self {
+            ProbedSplit::Test => metric,
+            ProbedSplit::Validation => metric + VALIDATION,
+        }
+    }
+}
+
+impl Cell for ProbedSplit {
+    const WANTED: &'static str = "`test` or `validation`";
+    fn text(&self) -> String {
+        match self {
+            ProbedSplit::Test => "test".into(),
+            ProbedSplit::Validation => "validation".into(),
+        }
+    }
+    fn read(text: &str) -> Option<Self> {
+        [ProbedSplit::Test, ProbedSplit::Validation].into_iter().find(|split| split.text() == text)
+    }
+    fn as_number(&self) -> Option<f64> {
+        None
+    }
+}
 
 row! {
     /// One row of `metrics.csv`.
@@ -55,6 +91,9 @@ row! {
             "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder)";
         labels: String, "",
             "what is predicted: `class`, another factor of the data set, or empty if the probe uses no labels";
+        split: ProbedSplit, "",
+            "what it was measured on: `test`, or `validation` (training images held out by `dataset.validation`)",
+            absent ProbedSplit::Test;
         metric: String, "", "metric of the probe (`ijepa-run components probe NAME` describes it)";
         unit: String, "", "unit of the value";
         value: f64, "see unit", "the measured value";
@@ -64,9 +103,10 @@ row! {
 }
 
 impl ProbeRow {
-    /// `probe/encoder/labels/metric`.
+    /// `probe/encoder/labels/metric`, with `@validation` at the end for images held out to choose by.
     pub fn name(&self) -> String {
-        metric_name([&self.probe, &self.encoder, &self.labels, &self.metric])
+        let parts = [&self.probe, &self.encoder, &self.labels, &self.metric].map(String::as_str);
+        self.split.of(metric_name(parts))
     }
 }
 

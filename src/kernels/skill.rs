@@ -65,7 +65,10 @@ impl Parts {
         Skill {
             explained: ratio(self.error, self.total),
             constant: ratio(self.distinct.left_out, self.distinct.sum),
-            position: ratio(self.positions.of_all(&self.distinct).unwrap_or(self.distinct.sum), self.distinct.sum),
+            position: ratio(
+                self.positions.of_all(&self.distinct).unwrap_or(self.distinct.sum),
+                self.distinct.sum,
+            ),
             target_std: self.distinct.std,
             prediction_std: self.predictions.std,
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     analysis::{Arm, SweepRun, SweepTable},
     config::{self, Experiment},
-    data::{batch_indices, epoch_order},
+    data::{batch_indices, epoch_order, hold_out},
     results::{EXPERIMENT, read},
 };
 
@@ -129,10 +129,10 @@ impl Data {
         if !self.images {
             return (None, None);
         }
-        let key = json!([experiment.dataset.kind, experiment.dataset.settings]);
+        let key = json!([experiment.dataset.kind, experiment.dataset.settings, experiment.validation]);
         let place = self.read.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
             let set = experiment.dataset.object.load(&LoadContext::silent()).map_err(|e| e.to_string());
-            self.read.push((key, set));
+            self.read.push((key, set.map(|set| hold_out(set, experiment.validation))));
             self.read.len() - 1
         });
         match &self.read[place].1 {
@@ -145,7 +145,7 @@ impl Data {
 fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskStudy {
     let shape = experiment.dataset.object.shape();
     let grid = experiment.grid();
-    let known = set.map(|s| s.count(&s.train)).or(experiment.dataset.object.train_count());
+    let known = set.map(|s| s.count(&s.train)).or(experiment.train_images());
     let drawn = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT));
     let share = |lists: fn(&MaskPlan) -> &Vec<Vec<u32>>| shares(grid, drawn.iter().map(|(_, p)| lists(p)));
     let pixels = |i: usize| set.map(|s| s.bytes(&s.train, i).to_vec());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{CARDS, FileError, read, write_atomic};
+use crate::data::Fingerprint;
 
 /// What is known about one process that worked on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,13 +33,31 @@ pub struct RunCard {
     pub platform: String,
     /// Fingerprint of the data.
     pub data: String,
+    /// Fingerprint of the training images alone.
+    #[serde(default)]
+    pub data_train: String,
+    /// Fingerprint of the test images alone.
+    #[serde(default)]
+    pub data_test: String,
+    /// How many images, in how many classes, and what was left out.
+    #[serde(default)]
+    pub images: String,
     /// Step it started from.
     pub first_step: u64,
 }
 
+/// What a card says about data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataCard {
+    /// Fingerprints.
+    pub content: Fingerprint,
+    /// A sentence about the images.
+    pub images: String,
+}
+
 impl RunCard {
     /// The card of this process.
-    pub fn of_this_process(device: &str, threads: usize, data: &str, first_step: u64) -> Self {
+    pub fn of_this_process(device: &str, threads: usize, data: &DataCard, first_step: u64) -> Self {
         RunCard {
             started_at: jiff::Timestamp::now().to_string(),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
@@ -48,7 +67,10 @@ impl RunCard {
             threads,
             device: device.into(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            data: data.into(),
+            data: data.content.all.clone(),
+            data_train: data.content.train.clone(),
+            data_test: data.content.test.clone(),
+            images: data.images.clone(),
             first_step,
         }
     }
@@ -129,7 +151,7 @@ mod tests {
     fn nothing_of_the_history_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CARDS);
-        let card = RunCard::of_this_process("cpu", 2, "abc", 0);
+        let card = RunCard::of_this_process("cpu", 2, &DataCard::default(), 0);
         fs::write(&path, r#"[{"of": "another version"}]"#).unwrap();
         assert_eq!(card.append_to(folder.path()).unwrap(), None);
         assert_eq!(RunCard::read_all(folder.path()).unwrap(), std::slice::from_ref(&card));

@@ -15,13 +15,11 @@ use super::{
     columns::{Column, EPOCHS, METRICS},
     read, write_atomic,
 };
+pub use crate::config::VALIDATION;
 use crate::config::{Experiment, ProbeSpec, stored_probes};
 
 /// Name of the file in a run folder.
 pub const FILE: &str = "metrics.json";
-
-/// What stands behind a metric's name where it was measured on held-out training images.
-pub const VALIDATION: &str = "@validation";
 
 /// Columns that count progress: the axis of a series, never a metric.
 pub const PROGRESS: [&str; 3] = ["step", "epoch", "images"];
@@ -51,22 +49,22 @@ pub struct MetricMeanings {
 impl MetricMeanings {
     /// What `experiment` can measure where `test_images` images are judged.
     pub fn of(experiment: &Experiment, test_images: usize) -> Self {
-        Self::declared(&experiment.probes, test_images)
+        Self::declared(&experiment.probes, test_images, experiment.validation)
     }
 
     /// What a run folder without `metrics.json` can hold, by its `experiment.yaml`: the declarations of
     /// its probes in this program. Steps are unknown.
     pub fn of_configuration(configuration: &Value) -> Self {
-        Self::declared(&stored_probes(configuration), 0)
+        Self::declared(&stored_probes(configuration), 0, 0)
     }
 
-    fn declared(probes: &[ProbeSpec], test_images: usize) -> Self {
+    fn declared(probes: &[ProbeSpec], test_images: usize, validation_images: usize) -> Self {
         let of_probe = |(name, decl): (String, MetricDecl)| MetricMeaning {
+            step: decl.step(if name.ends_with(VALIDATION) { validation_images } else { test_images }),
             name,
             unit: decl.unit.into(),
             direction: decl.direction,
             meaning: decl.meaning.into(),
-            step: decl.step(test_images),
         };
         let probes = probes.iter().flat_map(ProbeSpec::declarations).map(of_probe);
         MetricMeanings { metrics: probes.chain(columns()).collect() }
@@ -172,7 +170,7 @@ mod tests {
     fn the_file_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(MetricMeanings::read(folder.path()).unwrap(), None);
-        let meanings = MetricMeanings::declared(&stored_probes(&json!({ "probes": ["knn"] })), 128);
+        let meanings = MetricMeanings::declared(&stored_probes(&json!({ "probes": ["knn"] })), 128, 0);
         assert_eq!(meanings.find("knn/target/class/top1").unwrap().step, Some(0.78125));
         meanings.write(folder.path()).unwrap();
         assert_eq!(MetricMeanings::read(folder.path()).unwrap(), Some(meanings));

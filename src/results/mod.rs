@@ -16,6 +16,7 @@ mod status;
 mod sweep_folder;
 mod sweep_timing;
 
+pub use crate::events::ProbedSplit;
 pub use csv_file::{CsvFile, Vouched, replace};
 pub use durable::write_atomic;
 pub use folder::{FolderError, RunFolder};

@@ -133,7 +133,8 @@ pub(super) mod tests {
     fn measurements_are_read_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let head = PROBES.columns.iter().map(|c| c.name).collect::<Vec<_>>().join(",");
-        let rows = "1,4,knn,target,class,top1,%,50\n1,4,rankme,target,,rankme,1,7.5\n2,8,knn,target,class,top1,%,60\n";
+        let rows = "1,4,knn,target,class,test,top1,%,50\n1,4,rankme,target,,test,rankme,1,7.5\n\
+                    1,4,knn,target,class,validation,top1,%,40\n2,8,knn,target,class,test,top1,%,60\n";
         write(folder.path(), PROBES.file, &format!("{head}\n{rows}"));
         write(folder.path(), STATUS, r#"{"state": "stopped", "step": 8, "steps": 12}"#);
         let standing = Standing::read(folder.path());
@@ -141,6 +142,7 @@ pub(super) mod tests {
             |m: &str| standing.measurements(m).iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>();
         assert_eq!(values("knn/target/class/top1"), [(1, 50.0), (2, 60.0)]);
         assert_eq!(values("rankme/target/rankme"), [(1, 7.5)]);
+        assert_eq!(values("knn/target/class/top1@validation"), [(1, 40.0)]);
         assert!(standing.has_reached(2, 3) && !standing.has_reached(3, 3) && !standing.is_over());
     }
 

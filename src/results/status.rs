@@ -18,7 +18,7 @@ const FORMAT: u64 = 2;
 const SEAL: &str = "seal";
 
 /// Content of `status.json`, replaced atomically.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Form of the file; 0: that of version 0.1.0.
     #[serde(default)]
@@ -35,6 +35,12 @@ pub struct Status {
     /// Fingerprint of the data it was trained on.
     #[serde(default)]
     pub data: String,
+    /// Fingerprint of the training images alone; empty in folders of version 0.1.0.
+    #[serde(default)]
+    pub data_train: String,
+    /// Fingerprint of the test images alone: numbers are comparable if these are equal.
+    #[serde(default)]
+    pub data_test: String,
     /// Seals of the files that a run leaves at its end; empty before that.
     #[serde(default, skip_serializing_if = "Seals::is_empty")]
     pub files: Seals,
@@ -44,7 +50,12 @@ impl Status {
     /// A status of a run that goes on.
     pub fn new(state: RunState, reason: &str, [step, steps]: [u64; 2], data: &str) -> Self {
         let (reason, data) = (reason.into(), data.into());
-        Status { format: FORMAT, state, reason, step, steps, data, files: Seals::new() }
+        Status { format: FORMAT, state, reason, step, steps, data, ..Status::default() }
+    }
+
+    /// The same with the fingerprints of the training images and of the test images.
+    pub fn of_splits(self, [data_train, data_test]: [String; 2]) -> Self {
+        Status { data_train, data_test, ..self }
     }
 
     /// The last status written in a run folder; none if there never was one.

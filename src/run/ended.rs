@@ -112,8 +112,8 @@ impl Ended {
         snapshot: &Snapshot,
         describe: &dyn Fn() -> io::Result<()>,
     ) -> Result<(), RunError> {
-        let data = meta.data.clone();
-        let status = |state| Status::new(state, "", [self.step, self.step], &data);
+        let (data, splits) = (meta.data.clone(), meta.data_splits.clone());
+        let status = |state| Status::new(state, "", [self.step, self.step], &data).of_splits(splits.clone());
         status(RunState::Stopped).write(folder.path())?;
         let bytes = table(self.merged(measured).into_iter())?;
         replace(&folder.path().join(PROBES.file), &bytes, |seal| {

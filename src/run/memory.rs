@@ -56,7 +56,8 @@ impl Need {
 /// how many there are.
 pub fn check_before(experiment: &Experiment) -> Result<Option<String>, RunError> {
     let data = &experiment.dataset.object;
-    let images = data.train_count().unwrap_or(0) as f64 * data.shape().len() as f64;
+    let count = experiment.survey().map_or(0, |survey| survey.train + survey.test);
+    let images = count as f64 * data.shape().len() as f64;
     let [encoder, predictor] = values(experiment);
     // Weights, gradients and two moments, and the average of the encoder.
     let model = 4.0 * (5.0 * encoder + 4.0 * predictor);
@@ -104,7 +105,8 @@ pub fn check_training<D: BuildDevice>(
 
 /// The most that a probe takes with the features of all images of one of its subjects.
 fn probes<D: BuildDevice>(session: &Session<D>, data: &ImageSet) -> f64 {
-    let (train, test) = (data.count(&data.train), data.count(&data.test));
+    let [train, test] = [&data.train, &data.test].map(|split| data.count(split));
+    let test = test + data.count(&data.validation);
     let classes = data.train.labels.iter().map(|l| l.values.len()).max().unwrap_or(1);
     let of = |probe: &PlannedProbe| {
         let pixels = if probe.controls.contains(&Control::Pixels) { data.shape.len() } else { 0 };

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::RunError;
+use super::{RunError, data};
 use crate::{
     config::{self, Experiment},
     results::{EXPERIMENT, RunFolder},
@@ -27,8 +27,10 @@ pub fn find(output: &Path, experiment: &Experiment) -> Option<PathBuf> {
     let identity = experiment.identity();
     let entries = fs::read_dir(output).ok()?.flatten();
     let named = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(&start)));
-    let mut fitting: Vec<PathBuf> =
-        named.map(|e| e.path()).filter(|path| stored_identity(path).as_ref() == Some(&identity)).collect();
+    let fits = |path: &PathBuf| {
+        stored_identity(path).as_ref() == Some(&identity) && data::has_data_of(path, experiment)
+    };
+    let mut fitting: Vec<PathBuf> = named.map(|e| e.path()).filter(fits).collect();
     fitting.sort();
     fitting.into_iter().next()
 }

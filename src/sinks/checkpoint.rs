@@ -31,6 +31,9 @@ pub struct CheckpointMeta {
     pub identity: String,
     /// Fingerprint of the data.
     pub data: String,
+    /// Fingerprints of the training images and of the test images alone.
+    #[serde(default)]
+    pub data_splits: [String; 2],
     /// Where the run stands.
     pub progress: Progress,
     /// Steps of the whole run; 0 in checkpoints of version 0.1.0.
@@ -52,12 +55,18 @@ impl CheckpointMeta {
         CheckpointMeta {
             identity: identity.into(),
             data: data.into(),
+            data_splits: Default::default(),
             progress: snapshot.progress.clone(),
             steps,
             optimizer_steps: snapshot.optimizer_steps,
             tables,
             csv_bytes: BTreeMap::new(),
         }
+    }
+
+    /// The same with the fingerprints of the training images and of the test images.
+    pub fn of_splits(self, data_splits: [String; 2]) -> Self {
+        CheckpointMeta { data_splits, ..self }
     }
 
     /// What it says of a table, if it knows it.
@@ -203,6 +212,7 @@ mod tests {
         let meta = CheckpointMeta {
             identity: "abc".into(),
             data: "def".into(),
+            data_splits: ["d", "ef"].map(String::from),
             progress: snapshot.progress.clone(),
             optimizer_steps: 3,
             steps: 12,

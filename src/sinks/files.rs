@@ -7,6 +7,7 @@ use super::{
     checkpoint::{read_checkpoint, write_checkpoint, write_weights},
 };
 use crate::{
+    data::Fingerprint,
     events::{EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
     results::{
         CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
@@ -20,7 +21,7 @@ use crate::{
 pub struct Files {
     folder: RunFolder,
     identity: String,
-    data: String,
+    data: Fingerprint,
     metrics: CsvFile<MetricsRow>,
     epochs: CsvFile<EpochRow>,
     probes: CsvFile<ProbeRow>,
@@ -49,7 +50,7 @@ impl Files {
     pub fn open(
         folder: RunFolder,
         identity: &str,
-        data: &str,
+        data: &Fingerprint,
         steps: u64,
         resumed: Option<&CheckpointMeta>,
     ) -> Result<Self, FileError> {
@@ -61,7 +62,7 @@ impl Files {
             timing: table(&folder, &TIMING, resumed, &mut outdated)?,
             outdated,
             identity: identity.into(),
-            data: data.into(),
+            data: data.clone(),
             steps,
             step: resumed.map_or(0, |meta| meta.progress.step),
             clock: Clock { since: Instant::now(), seconds: 0.0, images: 0, step: 0, batch_size: 0 },
@@ -77,7 +78,8 @@ impl Files {
     fn status(&mut self, state: RunState, reason: &str, step: u64) -> io::Result<()> {
         self.step = step;
         let files = if state.is_over() { self.seals()? } else { Seals::new() };
-        Status::new(state, reason, [step, self.steps], &self.data).sealing(files).write(self.folder.path())
+        let status = Status::new(state, reason, [step, self.steps], &self.data.all);
+        status.of_splits(self.data.splits()).sealing(files).write(self.folder.path())
     }
 
     /// Seals of everything a run leaves at its end: of the tables what was written, whatever may have
@@ -121,7 +123,8 @@ impl Files {
             // Before the checkpoint: a run that needs nothing more has its weights.
             write_weights(&self.folder.path().join(WEIGHTS), &self.identity, snapshot)?;
         }
-        let meta = CheckpointMeta::new(&self.identity, &self.data, self.steps, tables, snapshot);
+        let meta = CheckpointMeta::new(&self.identity, &self.data.all, self.steps, tables, snapshot);
+        let meta = meta.of_splits(self.data.splits());
         write_checkpoint(&self.folder.checkpoint(), &meta, snapshot)?;
         self.vouched()?;
         self.status(RunState::Running, "", step)

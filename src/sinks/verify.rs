@@ -9,7 +9,7 @@ use crate::{
     events::Snapshot,
     results::{
         EXPERIMENT, FileError, FolderError, RunFolder, RunState, STATUS, Seal, Seals, Status, WEIGHTS,
-        card::{self, RunCard},
+        card::{self, DataCard, RunCard},
         columns::{EPOCHS, EpochRow, METRICS, MetricsRow, PROBES, ProbeRow, Row, TIMING, Table, TimingRow},
         read::{self, TableFile},
         seal, table, write_atomic,
@@ -98,7 +98,7 @@ pub fn accept(folder: &Path) -> Result<Vec<String>, AcceptError> {
         Some(status) => accept_end(folder, status)?,
         None => accept_checkpoint(&locked)?,
     };
-    let at = RunCard::of_this_process("none", 0, "", 0);
+    let at = RunCard::of_this_process("none", 0, &DataCard::default(), 0);
     let entry = json!({
         "accepted_at": at.started_at, "command": at.command, "version": at.version, "git": at.git,
         "files": changed,
@@ -118,6 +118,7 @@ fn known_status(folder: &RunFolder) -> Result<Option<Status>, AcceptError> {
     card::keep_aside(&folder.path().join(STATUS))?;
     let reason = "its status could not be read";
     let status = Status::new(RunState::Stopped, reason, [meta.progress.step, meta.steps], &meta.data);
+    let status = status.of_splits(meta.data_splits.clone());
     status.write(folder.path())?;
     Ok(Some(status))
 }
@@ -157,7 +158,8 @@ fn accept_checkpoint(folder: &RunFolder) -> Result<Vec<String>, AcceptError> {
         tables.insert(file, seal);
     }
     let changed = differences(&meta.tables, &tables);
-    let meta = CheckpointMeta::new(&meta.identity, &meta.data, meta.steps, tables, &snapshot);
+    let meta = CheckpointMeta::new(&meta.identity, &meta.data, meta.steps, tables, &snapshot)
+        .of_splits(meta.data_splits);
     write_checkpoint(&path, &meta, &snapshot)?;
     Ok(changed)
 }

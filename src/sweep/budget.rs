@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{plan::one, reader::Reader};
-use crate::config::{Change, ConfigError, Experiment, Place};
+use crate::config::{Change, ConfigError, DataFacts, Experiment, Place};
 
 /// What an experiment costs, known before it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,8 +20,11 @@ pub struct Cost {
     pub memory: Option<f64>,
 }
 
-/// Looks up what experiments cost.
+/// Looks up what settings do not say: what experiments cost, and what data they find.
 pub trait Costs {
+    /// What is known of the data of `experiment`; none where nobody looks. With `exactly` the content is known
+    /// too, for data that are read from files.
+    fn data(&self, experiment: &Experiment, exactly: bool) -> Result<Option<DataFacts>, String>;
     /// What `experiment` costs; an error if its model cannot be built.
     fn cost(&self, experiment: &Experiment) -> Result<Cost, String>;
     /// Seconds of one of its steps on this machine: the same at every call, now and later.
@@ -60,8 +63,8 @@ impl Equal {
 
     /// How much one epoch of `experiment` takes.
     fn per_epoch(self, experiment: &Experiment, costs: &dyn Costs) -> Result<f64, String> {
-        let images = experiment.dataset.object.train_count().ok_or(
-            "the number of training images is not known before they are loaded; give it in `dataset`",
+        let images = experiment.train_images().ok_or(
+            "this data set does not say how many images it has before they are loaded; leave the budget out",
         )?;
         let steps = experiment.horizon(images).steps_per_epoch as f64;
         let unknown =

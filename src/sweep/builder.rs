@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     budget::{Allowance, Costs},
     grammar::SweepFile,
-    plan::{Plan, PlannedRun},
+    plan::{Plan, PlannedRun, with_data},
     points::{Point, shown},
 };
 use crate::config::{Base, Change, ConfigError, Experiment, Located, Place};
@@ -30,8 +30,10 @@ pub(super) struct Builder<'a> {
     costs: &'a dyn Costs,
     /// What every arm may take, if that is given.
     allowance: Option<Allowance<'a>>,
-    /// Identity of every run so far, the arm that has it, and its probes.
-    seen: BTreeMap<String, (String, Value)>,
+    /// Whether arms may differ in their images alone.
+    varies_data: bool,
+    /// Identity of every run so far with its data, the arm that has it, and its probes.
+    seen: BTreeMap<[String; 2], (String, Value)>,
     runs: Vec<PlannedRun>,
     notes: Vec<String>,
     /// With the point that has the problem.
@@ -44,11 +46,13 @@ impl<'a> Builder<'a> {
         notes: Vec<String>,
         costs: &'a dyn Costs,
         allowance: Option<Allowance<'a>>,
+        varies_data: bool,
     ) -> Self {
         Builder {
             base,
             costs,
             allowance,
+            varies_data,
             seen: BTreeMap::new(),
             runs: Vec::new(),
             notes,
@@ -78,7 +82,7 @@ impl<'a> Builder<'a> {
     }
 
     fn build(&mut self, point: &Point, mut changes: Vec<Change>) -> Result<Experiment, ConfigError> {
-        let experiment = self.base.with(&changes)?;
+        let experiment = with_data(self.base.with(&changes)?, self.costs, self.varies_data)?;
         let Some(allowance) = &self.allowance else { return Ok(experiment) };
         let (epochs, share) = allowance.epochs(&experiment, self.costs)?;
         changes.push(allowance.change(epochs));
@@ -91,7 +95,7 @@ impl<'a> Builder<'a> {
             );
             self.note(note);
         }
-        self.base.with(&changes)
+        with_data(self.base.with(&changes)?, self.costs, self.varies_data)
     }
 
     fn note(&mut self, note: String) {
@@ -101,13 +105,15 @@ impl<'a> Builder<'a> {
     }
 
     fn take(&mut self, point: &Point, seed: u64, experiment: Experiment) {
-        let identity = experiment.identity();
+        let identity = [experiment.identity(), data(&experiment)];
         if let Some((arm, probes)) = self.seen.get(&identity) {
             if *probes != experiment.resolved()["probes"] {
                 self.problems.push((only_probes(point, arm, &experiment), point.label.clone()));
                 return;
             }
-            let note = format!("`{}` is the same experiment as `{arm}`; it is run once", point.label);
+            let on_files = self.varies_data && experiment.dataset.object.reads_files();
+            let on = if on_files { " on the same images" } else { "" };
+            let note = format!("`{}` is the same experiment as `{arm}`{on}; it is run once", point.label);
             self.note(note);
             return;
         }
@@ -153,6 +159,15 @@ impl<'a> Builder<'a> {
             source: String::new(),
         })
     }
+}
+
+/// What tells the data of equal settings apart: their content, else where they are.
+fn data(experiment: &Experiment) -> String {
+    if !experiment.dataset.object.reads_files() {
+        return String::new();
+    }
+    let content = experiment.data.as_ref().and_then(|facts| facts.content.clone());
+    content.unwrap_or_else(|| experiment.dataset.settings.to_string())
 }
 
 /// The base alone is in order, so whatever is found elsewhere is the doing of a change: of the

@@ -68,6 +68,23 @@ impl Plan {
         baseline_of(&arms)
     }
 
+    /// One experiment as a plan of one run.
+    pub fn of_one(experiment: Experiment, costs: &dyn Costs) -> Self {
+        let (name, seed) = (experiment.name.clone(), experiment.seed);
+        let cost = costs.cost(&experiment).ok();
+        let run = PlannedRun { index: 0, arm: name.clone(), seed, changed: Vec::new(), experiment, cost };
+        Plan {
+            name,
+            metric: None,
+            early: None,
+            gpus: None,
+            parameters: Vec::new(),
+            runs: vec![run],
+            notes: Vec::new(),
+            source: String::new(),
+        }
+    }
+
     /// Names of the arms, in order.
     pub fn arms(&self) -> Vec<&str> {
         let mut arms: Vec<&str> = self.runs.iter().map(|r| r.arm.as_str()).collect();
@@ -107,7 +124,7 @@ impl PlannedRun {
 
     /// Steps of the run, if the data set says how many images it has.
     pub fn steps(&self) -> Option<u64> {
-        let images = self.experiment.dataset.object.train_count()?;
+        let images = self.experiment.train_images()?;
         Some(self.experiment.horizon(images).steps)
     }
 }
@@ -157,7 +174,8 @@ fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigE
 
 /// Builds every run of `file` on `base`.
 pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result<Plan, ConfigError> {
-    let unchanged = base.with(&[])?;
+    let varies_data = varies_data(file);
+    let unchanged = with_data(base.with(&[])?, costs, false)?;
     let metric = file.metric.as_ref().map(|m| m.resolve(&unchanged.probes)).transpose()?;
     let early = file.early.as_ref().map(|e| e.resolve(&unchanged.probes)).transpose()?;
     let resolved = unchanged.resolved();
@@ -179,19 +197,46 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
     }
     within_cap(file, (points.len() + arms.len()) as u128, seeds.len())?;
     let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place));
-    let notes = unchanged.notes.iter().cloned().chain(idle).collect();
-    let allowance = file.budget.as_ref().map(|b| {
+    let mut notes: Vec<String> = unchanged.notes.iter().cloned().chain(idle).collect();
+    let budget = file.budget.as_ref().filter(|b| {
+        let counted = unchanged.train_images().is_some();
+        if !counted && unchanged.dataset.object.reads_files() {
+            notes.push(format!("{}: the budget is met once the images can be counted", b.place));
+        }
+        counted || !unchanged.dataset.object.reads_files()
+    });
+    let allowance = budget.map(|b| {
         let changes = arms.iter().chain(&points).flat_map(|p| &p.changes);
         budget::check(b, &changes.map(|c| (c.path.as_str(), c.place())).collect::<Vec<_>>())?;
         Allowance::of(b, &unchanged, costs)
     });
-    let mut builder = Builder::new(base, notes, costs, allowance.transpose()?);
+    let mut builder = Builder::new(base, notes, costs, allowance.transpose()?, varies_data);
     arms.iter().chain(&points).for_each(|point| builder.add(point, &seeds));
     let plan = Plan { metric, early, ..builder.finish(file, arms.iter().chain(&points))? };
     if let Some(early) = &plan.early {
         early.check(&plan.runs)?;
     }
     Ok(plan)
+}
+
+/// Whether the arms may be trained on different images.
+fn varies_data(file: &SweepFile) -> bool {
+    let is_data = |path: &str| path == "dataset" || path.starts_with("dataset.");
+    let named = file.arms.iter().flat_map(|arm| &arm.set);
+    file.axes.iter().map(|axis| axis.path.as_str()).chain(named.map(|c| c.path.as_str())).any(is_data)
+}
+
+/// The experiment with what is known of its data, or why it cannot run on them.
+pub(super) fn with_data(
+    experiment: Experiment,
+    costs: &dyn Costs,
+    exactly: bool,
+) -> Result<Experiment, ConfigError> {
+    let place = || experiment.place_of_data();
+    match costs.data(&experiment, exactly).map_err(|message| one(&place(), "dataset", message, None))? {
+        Some(facts) => experiment.with_data(facts),
+        None => Ok(experiment),
+    }
 }
 
 /// Named arms as points. The base is one where nothing else is varied (but seeds), and where

@@ -7,7 +7,7 @@ use ijepa_registry::prelude::*;
 use super::{Session, SplitImages, TrainError, plan::PlannedProbe, run_loop::Emit};
 use crate::{
     config::{Control, ProbedEncoder},
-    events::{Event, Phase, ProbeRow},
+    events::{Event, Phase, ProbeRow, ProbedSplit},
     model::BuildDevice,
 };
 
@@ -46,12 +46,16 @@ impl Subject {
     }
 }
 
-/// Features of both splits, `(image, dim)`.
+/// Features of all splits, `(image, dim)`.
 struct FeatureSet {
     dim: usize,
     train: Vec<f32>,
     test: Vec<f32>,
+    validation: Vec<f32>,
 }
+
+/// What probes are measured on, in the order of the rows.
+const MEASURED: [ProbedSplit; 2] = [ProbedSplit::Test, ProbedSplit::Validation];
 
 /// Where the run stands, for the rows.
 #[derive(Clone, Copy)]
@@ -114,42 +118,51 @@ impl<D: BuildDevice> Session<D> {
         let factors: &[String] = if planned.probe.uses_labels() { &planned.labels } else { &[String::new()] };
         for factor in factors {
             let what = format!("probe {} of {}", planned.name, subject.name());
-            let data = self.probe_data(features, factor).map_err(failed)?;
-            let values =
-                measure_telling(planned, &data, self.plan.source.seed, &what, emit).map_err(failed)?;
-            for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
-                rows.push(ProbeRow {
-                    epoch: stamp.epoch,
-                    step: stamp.step,
-                    probe: planned.name.clone(),
-                    encoder: subject.name().into(),
-                    labels: factor.clone(),
-                    metric: metric.name.into(),
-                    unit: metric.unit.into(),
-                    value,
-                    protocol: planned.protocol.clone(),
-                });
+            let labels = self.probe_labels(factor).map_err(failed)?;
+            for split in MEASURED {
+                let Some(data) = labels.with(features, split) else { continue };
+                let seed = self.plan.source.seed;
+                let values = measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
+                for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
+                    rows.push(ProbeRow {
+                        epoch: stamp.epoch,
+                        step: stamp.step,
+                        probe: planned.name.clone(),
+                        encoder: subject.name().into(),
+                        labels: factor.clone(),
+                        split,
+                        metric: metric.name.into(),
+                        unit: metric.unit.into(),
+                        value,
+                        protocol: planned.protocol.clone(),
+                    });
+                }
             }
         }
         Ok(())
     }
 
-    /// Features with the labels of `factor` (the class for a probe without labels).
-    fn probe_data<'a>(&'a self, features: &'a FeatureSet, factor: &str) -> Result<ProbeData<'a>, String> {
-        let of = |split: &'a Split| {
+    /// Labels of `factor` in all splits (the class for a probe without labels; all alike if there are none).
+    fn probe_labels(&self, factor: &str) -> Result<ProbeLabels, String> {
+        let data = &self.plan.source.data;
+        let of = |split: &Split| {
             let by_name = split.labels.iter().find(|l| l.name == factor);
             let first = factor.is_empty().then(|| split.labels.first()).flatten();
-            by_name.or(first).ok_or_else(|| {
-                let names: Vec<&str> = split.labels.iter().map(|l| l.name.as_str()).collect();
-                format!("the data set has no labels `{factor}`; it has: {}", names.join(", "))
-            })
+            match by_name.or(first) {
+                Some(labels) => Ok(labels.labels.clone()),
+                None if factor.is_empty() || split.pixels.is_empty() => Ok(vec![0; data.count(split)]),
+                None => {
+                    let names: Vec<&str> = split.labels.iter().map(|l| l.name.as_str()).collect();
+                    Err(format!("the data set has no labels `{factor}`; it has: {}", names.join(", ")))
+                }
+            }
         };
-        let (train, test) = (of(&self.plan.source.data.train)?, of(&self.plan.source.data.test)?);
-        let dim = features.dim;
-        Ok(ProbeData {
-            train: Features { dim, values: &features.train, labels: &train.labels },
-            test: Features { dim, values: &features.test, labels: &test.labels },
-            classes: train.values.len(),
+        let named = data.train.labels.iter().find(|l| factor.is_empty() || l.name == factor);
+        Ok(ProbeLabels {
+            train: of(&data.train)?,
+            test: of(&data.test)?,
+            validation: of(&data.validation)?,
+            classes: named.map_or(1, |l| l.values.len()),
         })
     }
 
@@ -171,7 +184,7 @@ impl<D: BuildDevice> Session<D> {
         };
         let what = format!("features of {}", subject.name());
         let data = &self.plan.source.data;
-        let total = data.count(&data.train) + data.count(&data.test);
+        let total: usize = [&data.train, &data.test, &data.validation].map(|s| data.count(s)).iter().sum();
         let mut done = 0;
         let mut extract = |images: &SplitImages<D>| {
             self.extract(encoder, images, stop, &mut |n| {
@@ -181,8 +194,9 @@ impl<D: BuildDevice> Session<D> {
         };
         let Some(train) = extract(&self.train_images())? else { return Ok(None) };
         let Some(test) = extract(&self.test_images())? else { return Ok(None) };
+        let Some(validation) = extract(&self.validation_images())? else { return Ok(None) };
         let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
-        Ok(Some(FeatureSet { dim, train, test }))
+        Ok(Some(FeatureSet { dim, train, test, validation }))
     }
 
     /// Features of every image of a split without augmentation; pixels if there is no encoder.
@@ -212,6 +226,31 @@ impl<D: BuildDevice> Session<D> {
             tell(chunk.len())?;
         }
         Ok(Some(features))
+    }
+}
+
+/// Labels of all images.
+struct ProbeLabels {
+    train: Vec<u32>,
+    test: Vec<u32>,
+    validation: Vec<u32>,
+    classes: usize,
+}
+
+impl ProbeLabels {
+    /// What a probe is fitted to and, in the place of the test images, what it is measured on. None if there
+    /// are no such images.
+    fn with<'a>(&'a self, features: &'a FeatureSet, split: ProbedSplit) -> Option<ProbeData<'a>> {
+        let (values, labels) = match split {
+            ProbedSplit::Test => (&features.test, &self.test),
+            ProbedSplit::Validation => (&features.validation, &self.validation),
+        };
+        let dim = features.dim;
+        (!labels.is_empty()).then(|| ProbeData {
+            train: Features { dim, values: &features.train, labels: &self.train },
+            test: Features { dim, values, labels },
+            classes: self.classes,
+        })
     }
 }
 

@@ -11,17 +11,22 @@ use crate::{
     model::BuildDevice,
 };
 
-/// The images of both splits on the device, as far as it has them.
+/// The images of all splits on the device, as far as it has them.
 pub struct Resident<D: Backend> {
     train: Option<D::Images>,
     test: Option<D::Images>,
+    validation: Option<D::Images>,
 }
 
 impl<D: Backend> Resident<D> {
     /// Copies them there, if the device takes them.
     pub fn new(device: &D, data: &ImageSet) -> Result<Self, ModelError> {
-        let keep = |split: &Split| device.keep_images(&split.pixels, data.shape);
-        Ok(Resident { train: keep(&data.train)?, test: keep(&data.test)? })
+        let keep = |split: &Split| match split.pixels.is_empty() {
+            true => Ok(None),
+            false => device.keep_images(&split.pixels, data.shape),
+        };
+        let ImageSet { train, test, validation, .. } = data;
+        Ok(Resident { train: keep(train)?, test: keep(test)?, validation: keep(validation)? })
     }
 }
 
@@ -43,6 +48,11 @@ impl<D: BuildDevice> Session<D> {
     /// What is trained on.
     pub fn train_images(&self) -> SplitImages<'_, D> {
         SplitImages { split: &self.plan.source.data.train, resident: self.resident.train.as_ref() }
+    }
+
+    /// What is held out to choose by.
+    pub fn validation_images(&self) -> SplitImages<'_, D> {
+        SplitImages { split: &self.plan.source.data.validation, resident: self.resident.validation.as_ref() }
     }
 
     /// What is held out.

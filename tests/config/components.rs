@@ -14,11 +14,14 @@ struct Images {
     /// Where to keep them.
     #[schemars(extend("x-cosmetic" = true))]
     folder: String,
+    /// Whether they are read from files.
+    #[schemars(extend("x-cosmetic" = true))]
+    on_disk: bool,
 }
 
 impl Default for Images {
     fn default() -> Self {
-        Images { size: 32, train: Some(1000), folder: "data".into() }
+        Images { size: 32, train: Some(1000), folder: "data".into(), on_disk: false }
     }
 }
 
@@ -34,8 +37,12 @@ impl Dataset for Images {
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
-    fn train_count(&self) -> Option<usize> {
-        self.train
+    fn reads_files(&self) -> bool {
+        self.on_disk
+    }
+    fn survey(&self) -> Result<Option<Survey>, DataError> {
+        let labels = vec![Factor { name: "class".into(), values: 2, train: None }];
+        Ok(self.train.map(|train| Survey { train, test: 100, labels, ..Survey::default() }))
     }
     fn load(&self, _: &LoadContext) -> Result<ImageSet, DataError> {
         Err(DataError("a test has no images".into()))

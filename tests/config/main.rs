@@ -3,7 +3,10 @@
 mod components;
 mod mistakes;
 
-use ijepa_run::config::{self, Device, Experiment};
+use ijepa_run::{
+    config::{self, DataFacts, Device, Experiment},
+    registry::kinds::{Factor, Survey},
+};
 use serde_json::json;
 
 /// A valid experiment.
@@ -216,11 +219,43 @@ fn an_override_that_takes_another_component_says_so() {
 }
 
 #[test]
-fn lengths_can_be_checked_later() {
+fn data_can_be_checked_later() {
     let e = loaded(BASE, &["dataset.train=null", "ema.wait=2"]);
-    let late = e.check_length(1000).expect_err("waits too long").to_string();
+    let labels = vec![Factor { name: "class".into(), values: 2, train: None }];
+    let of = |train| Survey { train, test: 10, labels: labels.clone(), ..Survey::default() };
+    let late = e.check_data(&of(1000)).expect_err("waits too long").to_string();
     assert_eq!(late, "override `ema.wait=2`: ema.wait: is 2, as long as the run");
-    assert!(e.check_length(50).expect_err("batch").to_string().contains("more than the 50 training images"));
+    let batch = e.check_data(&of(50)).expect_err("batch").to_string();
+    assert!(batch.contains("more than the 50 training images"));
+}
+
+#[test]
+fn the_content_of_files_is_part_of_the_folder_but_not_of_the_identity() {
+    let facts = |content: &str| {
+        let labels = vec![Factor { name: "class".into(), values: 2, train: None }];
+        let survey = Survey { train: 1000, test: 10, labels, ..Survey::default() };
+        DataFacts { survey, content: Some(content.into()) }
+    };
+    let name = |content| {
+        loaded(BASE, &["dataset.on_disk=true"]).with_data(facts(content)).unwrap().run_folder_name()
+    };
+    let e = loaded(BASE, &["dataset.on_disk=true"]);
+    assert_eq!(e.run_folder_name(), format!("quickstart-s7-{}", e.identity()), "not known yet");
+    assert_eq!(name("0123456789abcdef"), format!("quickstart-s7-{}-01234567", e.identity()));
+    let drawn = loaded(BASE, &[]).with_data(facts("0123456789abcdef")).unwrap();
+    assert_eq!(drawn.run_folder_name(), drawn.stem());
+}
+
+#[test]
+fn held_out_images_are_part_of_the_identity_where_there_are_any() {
+    let e = loaded(BASE, &["dataset.validation=100"]);
+    assert_ne!(e.identity(), loaded(BASE, &[]).identity());
+    assert_eq!(loaded(BASE, &["dataset.validation=0"]).identity(), loaded(BASE, &[]).identity());
+    assert_eq!((e.train_images(), &e.resolved()["dataset"]["validation"]), (Some(900), &json!(100)));
+    let error = load(BASE, &["dataset.validation=1000"]).expect_err("nothing left");
+    assert!(error.contains("dataset.validation: is 1000; there are 1000 training images"), "{error}");
+    let error = load(BASE, &["dataset.validaton=10"]).expect_err("misspelt");
+    assert!(error.contains("did you mean `validation`?"), "{error}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn images(shape: ImageShape, count: usize, stream: &mut Stream) -> ImageSet {
         pixels: (0..n * shape.len()).map(|_| stream.below(256) as u8).collect(),
         labels: vec![],
     };
-    ImageSet { shape, train: split(count), test: split(1) }
+    ImageSet::new(shape, split(count), split(1))
 }
 
 /// Compares the patches of the training images, the last one first, and of evaluation.

@@ -1,6 +1,7 @@
 //! The program as a user meets it: runs, resumes, refuses. One temporary folder per test.
 
 mod damage;
+mod data;
 mod old;
 mod probes;
 mod program;
@@ -21,7 +22,8 @@ fn a_run_leaves_its_tables_card_status_and_weights() {
     assert_eq!(metrics.len(), 1 + 12, "one row per step");
     assert_eq!(folder.table("epochs.csv").len(), 1 + 3);
     let probes = folder.table("probes.csv");
-    let values: Vec<f64> = probes[1..].iter().map(|row| row[7].parse().unwrap()).collect();
+    let value = probes[0].iter().position(|name| name == "value").unwrap();
+    let values: Vec<f64> = probes[1..].iter().map(|row| row[value].parse().unwrap()).collect();
     assert!(values.iter().all(|v| v.is_finite()));
     assert_eq!(probes[1..].iter().filter(|r| r[3] == "random_init").count(), 7, "controls once, at the end");
     let status = folder.read("status.json");

@@ -49,6 +49,7 @@ impl Folder {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ijepa-run"));
         command.args(arguments).current_dir(self.path()).env_remove("IJEPA_RUN_OUTPUT");
+        command.env("XDG_CACHE_HOME", self.path().join("cache"));
         command
     }
 

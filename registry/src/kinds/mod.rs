@@ -15,7 +15,7 @@ mod probe;
 mod schedule;
 
 pub use augmentation::Augmentation;
-pub use dataset::{DataError, Dataset, LoadContext};
+pub use dataset::{DataError, Dataset, Factor, LoadContext, Survey};
 pub use encoder::{Encoder, EncoderContext, EncoderSettings, Layout, PatchBatch};
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;

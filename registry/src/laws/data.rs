@@ -71,26 +71,46 @@ impl KindLaws for dyn Dataset {
 fn check_set(dataset: &dyn Dataset, set: &ImageSet, broken: &mut Broken) {
     let announced = dataset.shape();
     broken.unless(set.shape == announced, || format!("announces {announced:?}, loads {:?}", set.shape));
-    let counted = set.count(&set.train);
-    broken.unless(dataset.train_count().is_none_or(|n| n == counted), || {
-        format!("announces {:?} training images, loads {counted}", dataset.train_count())
-    });
+    check_survey(dataset, &Survey::of(set), broken);
     let factors =
         |split: &Split| split.labels.iter().map(|l| (l.name.clone(), l.values.clone())).collect::<Vec<_>>();
-    broken
-        .unless(factors(&set.train) == factors(&set.test), || "train and test differ in their labels".into());
+    let has_test = !set.test.pixels.is_empty();
+    broken.unless(!has_test || factors(&set.train) == factors(&set.test), || {
+        "train and test differ in their labels".into()
+    });
+    broken.unless(set.validation == Split::default(), || "holds out images that nobody asked for".into());
+    broken.unless(set.count(&set.train) > 0, || "has no training image".into());
     for (name, split) in [("train", &set.train), ("test", &set.test)] {
         let images = set.count(split);
         broken.unless(images * set.shape.len() == split.pixels.len(), || {
             format!("{name} ends within an image")
         });
-        broken.unless(images > 0 && !split.labels.is_empty(), || format!("{name} has no image or no label"));
         for labels in &split.labels {
             let fine = labels.labels.len() == images
                 && labels.labels.iter().all(|&l| (l as usize) < labels.values.len());
             broken.unless(fine, || format!("{name}: labels `{}` do not fit {images} images", labels.name));
         }
     }
+}
+
+/// What is told beforehand must be so.
+fn check_survey(dataset: &dyn Dataset, loaded: &Survey, broken: &mut Broken) {
+    let told = match dataset.survey() {
+        Ok(Some(told)) => told,
+        Ok(None) => return,
+        Err(e) => return broken.0.push(format!("cannot be surveyed but loaded: {e}")),
+    };
+    let counts = |s: &Survey| (s.train, s.test);
+    broken.unless(counts(&told) == counts(loaded), || {
+        format!("announces {:?} training and test images, loads {:?}", counts(&told), counts(loaded))
+    });
+    let names = |s: &Survey| s.labels.iter().map(|l| (l.name.clone(), l.values)).collect::<Vec<_>>();
+    broken.unless(names(&told) == names(loaded), || {
+        format!("announces labels {:?}, loads {:?}", names(&told), names(loaded))
+    });
+    broken.unless(told.files.is_empty() || dataset.reads_files(), || {
+        "names files, but says that it reads none".into()
+    });
 }
 
 #[cfg(test)]

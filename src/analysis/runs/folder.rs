@@ -8,7 +8,7 @@ use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series
 use crate::{
     analysis::settings::Settings,
     results::{
-        CARDS, EXPERIMENT, MetricMeanings, RunState, Standing, Status,
+        CARDS, EXPERIMENT, MetricMeanings, ProbedSplit, RunState, Standing, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
         protocols, read,
@@ -164,7 +164,10 @@ fn probes(folder: &Path, configuration: &Value) -> Result<Vec<ProbeSeries>, Anal
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in rows {
         let place = *places.entry(row.name()).or_insert_with_key(|name| {
-            let headline = row.metric == "top1" && row.encoder == "target" && linear.contains(&row.probe);
+            let headline = row.metric == "top1"
+                && row.split == ProbedSplit::Test
+                && row.encoder == "target"
+                && linear.contains(&row.probe);
             all.push(ProbeSeries {
                 name: name.clone(),
                 headline,

@@ -52,10 +52,23 @@ const FILES: [&str; 6] = [
     "data_batch_5.bin",
     "test_batch.bin",
 ];
+/// Training and test images of the whole.
+const OFFICIAL: (usize, usize) = (50_000, 10_000);
 const FOLDER: &str = "cifar-10-batches-bin";
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
+/// Bytes of the archive.
+const LENGTH: u64 = 170_498_071;
 const SHA256: &str = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd";
+
+/// Where the archive is, and what it must be.
+struct Source<'a> {
+    url: &'a str,
+    sha256: &'a str,
+    length: u64,
+}
+
+const SOURCE: Source = Source { url: URL, sha256: SHA256, length: LENGTH };
 
 impl Dataset for Cifar10 {
     fn shape(&self) -> ImageShape {
@@ -70,23 +83,37 @@ impl Dataset for Cifar10 {
     }
 
     fn published_counts(&self) -> Option<(usize, usize)> {
-        Some((50_000, 10_000))
+        Some(OFFICIAL)
+    }
+
+    fn reads_files(&self) -> bool {
+        true
+    }
+
+    fn survey(&self) -> Result<Option<Survey>, DataError> {
+        let labels = vec![Factor { name: "class".into(), values: CLASSES.len(), train: None }];
+        let Some(folder) = self.find() else {
+            // What the download will bring.
+            let official = Survey { train: OFFICIAL.0, test: OFFICIAL.1, labels, ..Survey::default() };
+            let absent = || DataError(format!("{}. {}", self.what_is_missing(), self.instructions()));
+            return if self.download { Ok(Some(official)) } else { Err(absent()) };
+        };
+        let files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
+        let counts = files.iter().map(|file| records_in(file)).collect::<Result<Vec<_>, _>>()?;
+        let (train, test) = (counts[..5].iter().sum(), counts[5]);
+        Ok(Some(Survey { train, test, labels, files, left_out: vec![] }))
     }
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
-        let folder = self.obtain(URL, SHA256, context)?;
+        let folder = self.obtain(&SOURCE, context)?;
         let (train, test) = FILES.split_at(5);
-        Ok(ImageSet {
-            shape: SHAPE,
-            train: read_split(&folder, train, context)?,
-            test: read_split(&folder, test, context)?,
-        })
+        Ok(ImageSet::new(SHAPE, read_split(&folder, train, context)?, read_split(&folder, test, context)?))
     }
 }
 
 impl Cifar10 {
     /// The folder with all files, downloaded if allowed and needed.
-    fn obtain(&self, url: &str, sha256: &str, context: &LoadContext) -> Result<PathBuf, DataError> {
+    fn obtain(&self, source: &Source, context: &LoadContext) -> Result<PathBuf, DataError> {
         if let Some(folder) = self.find() {
             return Ok(folder);
         }
@@ -99,7 +126,8 @@ impl Cifar10 {
             return Ok(folder);
         }
         let (archive, folder) = (self.path.join(ARCHIVE), self.path.join(FOLDER));
-        let download = Download { url, sha256, to: &archive };
+        let Source { url, sha256, length } = *source;
+        let download = Download { url, sha256, length, to: &archive };
         download.run(context.progress).map_err(|e| DataError(format!("{e}. {}", self.instructions())))?;
         (context.progress)("unpacking CIFAR-10", 0, 0);
         unpack_files(&archive, &FILES, &folder)?;
@@ -158,24 +186,44 @@ fn read_split(folder: &Path, names: &[&str], context: &LoadContext) -> Result<Sp
     Ok(Split { pixels, labels: vec![Labels { name: "class".into(), values, labels }] })
 }
 
-fn read_file(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), DataError> {
-    let wrong = |what: String| DataError(format!("`{}`: {what}", path.display()));
-    let bytes = fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    let (records, rest) = (bytes.len() / RECORD, bytes.len() % RECORD);
-    if records == 0 || rest != 0 {
-        return Err(wrong(format!(
+/// Records of a file, from its size.
+fn records_in(path: &Path) -> Result<usize, DataError> {
+    let length = fs::metadata(path).map(|m| m.len() as usize);
+    whole_records(path, length.map_err(|e| wrong(path, format!("cannot be read: {e}")))?)
+}
+
+fn wrong(path: &Path, what: String) -> DataError {
+    DataError(format!("`{}`: {what}", path.display()))
+}
+
+fn whole_records(path: &Path, length: usize) -> Result<usize, DataError> {
+    let (records, rest) = (length / RECORD, length % RECORD);
+    if records > 0 && rest == 0 {
+        return Ok(records);
+    }
+    Err(wrong(
+        path,
+        format!(
             "expected a whole number of {RECORD}-byte records and at least one, found {records} records and {rest} \
              bytes more; the file is cut off or not the binary version: replace it with the one in {URL}"
-        )));
-    }
+        ),
+    ))
+}
+
+fn read_file(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), DataError> {
+    let bytes = fs::read(path).map_err(|e| wrong(path, format!("cannot be read: {e}")))?;
+    let records = whole_records(path, bytes.len())?;
     pixels.reserve(records * SHAPE.len());
     for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
         let label = record[0];
         if usize::from(label) >= CLASSES.len() {
-            return Err(wrong(format!(
-                "record {i} has label {label}, expected 0 to 9; the file is damaged or not CIFAR-10: replace it with \
-                 the one in {URL}"
-            )));
+            return Err(wrong(
+                path,
+                format!(
+                    "record {i} has label {label}, expected 0 to 9; the file is damaged or not CIFAR-10: replace it \
+                     with the one in {URL}"
+                ),
+            ));
         }
         labels.push(u32::from(label));
         pixels.extend_from_slice(&record[1..]);
@@ -213,6 +261,9 @@ mod tests {
         let set = settings(folder.path(), false).load(&LoadContext::silent()).unwrap();
         assert_eq!(set, settings(&folder.path().join(FOLDER), false).load(&LoadContext::silent()).unwrap());
         assert_eq!((set.count(&set.train), set.count(&set.test)), (15, 3));
+        let survey = settings(folder.path(), false).survey().unwrap().unwrap();
+        assert_eq!(survey.sentence(), "18 images in 10 classes (15 train, 3 test)");
+        assert_eq!(survey.files.len(), 6);
         assert_eq!(set.train.labels[0].labels[..4], [0, 1, 2, 0]);
         assert_eq!(set.train.labels[0].values[9], "truck");
         assert!(set.bytes(&set.train, 5).iter().all(|&v| v == 12), "third record of the second file");
@@ -265,7 +316,9 @@ mod tests {
         let body = archive(&named);
         let (url, server) = serve(vec![response("200 OK", "", body.len(), &body)]);
         let data = settings(&to.path().join("new"), true);
-        let folder = data.obtain(&url, &sha256(&body), &LoadContext::silent()).unwrap();
+        let sha256 = sha256(&body);
+        let source = Source { url: &url, sha256: &sha256, length: body.len() as u64 };
+        let folder = data.obtain(&source, &LoadContext::silent()).unwrap();
         server.join().unwrap();
         assert_eq!(folder, data.path.join(FOLDER));
         assert!(!data.path.join(ARCHIVE).exists());
@@ -276,7 +329,8 @@ mod tests {
     fn a_failed_download_says_how_to_do_it_by_hand() {
         let to = tempfile::tempdir().unwrap();
         let (url, server) = serve(vec![response("404 Not Found", "", 0, b"")]);
-        let text = settings(to.path(), true).obtain(&url, SHA256, &LoadContext::silent()).unwrap_err().0;
+        let source = Source { url: &url, ..SOURCE };
+        let text = settings(to.path(), true).obtain(&source, &LoadContext::silent()).unwrap_err().0;
         server.join().unwrap();
         assert!(text.contains("404") && text.contains("unpack it into"), "{text}");
     }

@@ -1,15 +1,15 @@
-//! A folder of JPEG or PNG files, one folder per class.
+//! A folder of images, one folder per class, or without labels.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use ijepa_registry::prelude::*;
-use image::{DynamicImage, ImageReader, RgbImage, imageops};
 use rayon::prelude::*;
+
+use crate::data::{Found, Item, LabelTable, decode_square, listed, many, numbers_to_names, scan};
 
 /// Settings of `dataset: { kind: image_folder }`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -18,9 +18,10 @@ struct ImageFolder {
     /// Folder that holds the two split folders; relative to where the program runs.
     #[schemars(extend("x-cosmetic" = true, "x-path" = true, "x-aliases" = ["root", "data_dir", "folder"]))]
     path: PathBuf,
-    /// Name of the folder with the training classes, inside `path`.
+    /// Name of the folder with the training images, inside `path`; `.` for `path` itself.
     train: String,
-    /// Name of the folder with the test classes, inside `path`.
+    /// Name of the folder with the test images, inside `path`. Without one of the name `test` there are no
+    /// test images.
     test: String,
     /// Height and width every image is brought to, pixels.
     #[schemars(range(min = 4, max = 1024), extend("x-aliases" = ["size", "img_size", "resolution"]))]
@@ -32,6 +33,15 @@ struct ImageFolder {
     /// Text file that lists the test images in the same form.
     #[schemars(extend("x-path" = true))]
     test_list: Option<PathBuf>,
+    /// Table with a line `FILE LABEL` for every training image, separated by tabs, commas or spaces, for
+    /// images that do not lie in class folders. Relative to where the program runs.
+    #[schemars(extend("x-path" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train_labels: Option<PathBuf>,
+    /// The same for the test images. `val_annotations.txt` inside their folder is found by itself.
+    #[schemars(extend("x-path" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_labels: Option<PathBuf>,
     /// At most this many training images of each class, the first ones in order.
     #[schemars(range(min = 1, max = 1_000_000))]
     train_per_class: Option<usize>,
@@ -45,10 +55,12 @@ impl Default for ImageFolder {
         ImageFolder {
             path: "data".into(),
             train: "train".into(),
-            test: "test".into(),
+            test: TEST.into(),
             image_size: 32,
             train_list: None,
             test_list: None,
+            train_labels: None,
+            test_labels: None,
             train_per_class: None,
             test_per_class: None,
         }
@@ -56,17 +68,27 @@ impl Default for ImageFolder {
 }
 
 component! {
-    /// JPEG or PNG files in class folders: `train/CLASS/FILE` and `test/CLASS/FILE`.
+    /// Images in class folders: `train/CLASS/FILE` and `test/CLASS/FILE`; or without labels, or without a
+    /// test set.
     ///
-    /// The class is the name of the folder a file lies in. Images of any size are converted to
-    /// RGB; the largest centred square is resized to `image_size` (triangle filter, which
-    /// averages when it shrinks). Images are in order of class and file name, or in the order
-    /// of the list file. Other files are ignored.
+    /// JPEG, PNG, WebP and BMP are read. The class is the name of the folder in the split folder, however
+    /// deep a file lies in it, or stands in a table (`test_labels`). Images that lie directly in
+    /// `train` have no labels: leave `probes` empty. Images of any size are turned as their EXIF
+    /// orientation says and converted to RGB (alpha is dropped); the largest centred square is resized to
+    /// `image_size` (triangle filter, which averages when it shrinks). Images are in order of class and file
+    /// name, or in the order of the list file. Names with a leading dot are passed over; other files are
+    /// counted and named at the start of a run. A file that is damaged or cut off is an error.
     dataset "image_folder" => ImageFolder, example = "{ path: data/pets, image_size: 64 }",
     aliases = ["folder" => "image_folder", "imagefolder" => "image_folder", "imagenet" => "image_folder"]
 }
 
-/// Broken files named in one error.
+/// The folder that need not be there.
+const TEST: &str = "test";
+/// Names that other people give it.
+const OTHER_NAMES: [&str; 4] = ["val", "valid", "validation", "dev"];
+/// Where Tiny ImageNet keeps the labels of its validation images.
+const ANNOTATIONS: &str = "val_annotations.txt";
+/// Classes named in one error.
 const SHOWN: usize = 5;
 
 impl Dataset for ImageFolder {
@@ -94,39 +116,143 @@ impl Dataset for ImageFolder {
         problems
     }
 
+    fn reads_files(&self) -> bool {
+        true
+    }
+
+    fn survey(&self) -> Result<Option<Survey>, DataError> {
+        let Splits { train, test, classes } = self.splits()?;
+        let mut left_out = train.left_out;
+        test.left_out.into_iter().for_each(|(what, n)| *left_out.entry(what).or_default() += n);
+        let of_class =
+            |class: &String| train.items.iter().filter(|i| i.class.as_ref() == Some(class)).count();
+        let class = (!classes.is_empty()).then(|| Factor {
+            name: "class".into(),
+            values: classes.len(),
+            train: Some(classes.iter().map(of_class).collect()),
+        });
+        let images = train.items.iter().chain(&test.items).map(|i| i.file.clone());
+        Ok(Some(Survey {
+            train: train.items.len(),
+            test: test.items.len(),
+            labels: class.into_iter().collect(),
+            files: images.chain(self.texts()).collect(),
+            left_out: left_out.into_iter().collect(),
+        }))
+    }
+
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
-        let train = self.files(&self.train, self.train_list.as_deref(), self.train_per_class)?;
-        let test = self.files(&self.test, self.test_list.as_deref(), self.test_per_class)?;
-        let classes = same_classes(&self.path, &train, &test)?;
-        Ok(ImageSet {
-            shape: self.shape(),
-            train: self.read("training images", &train, &classes, context)?,
-            test: self.read("test images", &test, &classes, context)?,
-        })
+        let Splits { train, test, classes } = self.splits()?;
+        Ok(ImageSet::new(
+            self.shape(),
+            self.read("training images", &train.items, &classes, context)?,
+            self.read("test images", &test.items, &classes, context)?,
+        ))
     }
 }
 
-/// An image file and the name of its class.
-struct Item {
-    file: PathBuf,
-    class: String,
+/// What is used of both splits.
+struct Splits {
+    train: Found,
+    test: Found,
+    /// Sorted; empty without labels.
+    classes: Vec<String>,
 }
 
 impl ImageFolder {
-    fn files(&self, split: &str, list: Option<&Path>, limit: Option<usize>) -> Result<Vec<Item>, DataError> {
-        let mut items = match list {
-            Some(list) => listed(&self.path, list)?,
-            None => found(&self.path.join(split))?,
-        };
-        if let Some(limit) = limit {
-            let mut taken = std::collections::BTreeMap::new();
-            items.retain(|item| {
-                let count = taken.entry(item.class.clone()).or_insert(0);
-                *count += 1;
-                *count <= limit
-            });
+    fn splits(&self) -> Result<Splits, DataError> {
+        let folder = self.path.join(&self.train);
+        if self.train_list.is_none() && !folder.is_dir() {
+            return Err(self.no_folder(&folder));
         }
-        Ok(items)
+        let train = Source {
+            split: &folder,
+            list: self.train_list.as_deref(),
+            labels: self.train_labels.clone(),
+            limit: self.train_per_class,
+        };
+        let train = train.files(&self.path)?;
+        let folder = self.path.join(&self.test);
+        let mut test = match (&self.test_list, folder.is_dir()) {
+            (None, false) => self.no_test(&folder).map(|()| Found::default())?,
+            (list, _) => {
+                let labels = self.test_labels.clone().or(annotations(&folder));
+                let source =
+                    Source { split: &folder, list: list.as_deref(), labels, limit: self.test_per_class };
+                source.files(&self.path)?
+            }
+        };
+        let known = classes(&train.items);
+        numbers_to_names(&mut test.items, &known);
+        let classes = self.same_classes(&train.items, &test.items)?;
+        Ok(Splits { train, test, classes })
+    }
+
+    /// List files and tables: they decide the data too.
+    fn texts(&self) -> impl Iterator<Item = PathBuf> {
+        let given = [&self.train_list, &self.test_list, &self.train_labels, &self.test_labels];
+        let found = self.test_labels.is_none().then(|| annotations(&self.path.join(&self.test))).flatten();
+        given.into_iter().flatten().cloned().chain(found).collect::<Vec<_>>().into_iter()
+    }
+
+    fn no_folder(&self, folder: &Path) -> DataError {
+        if !self.path.is_dir() {
+            let path = self.path.display();
+            return DataError(format!(
+                "there is no folder `{path}`; set `dataset.path`, relative to where the program runs"
+            ));
+        }
+        let beside = folders(&self.path);
+        let beside = if beside.is_empty() { "no folder".into() } else { beside.join(", ") };
+        DataError(format!(
+            "folder `{}` cannot be read: there is none; expected PATH/SPLIT/CLASS/FILE, and in `{}` there is: {beside}. \
+             Set `dataset.train` to a folder's name, or to `.` if the images lie in `{}` itself",
+            folder.display(),
+            self.path.display(),
+            self.path.display()
+        ))
+    }
+
+    /// No test set, unless one was named, or lies there under another name.
+    fn no_test(&self, folder: &Path) -> Result<(), DataError> {
+        let other = OTHER_NAMES.iter().find(|name| self.path.join(name).is_dir());
+        match other {
+            _ if self.test != TEST => Err(DataError(format!(
+                "folder `{}` cannot be read: there is none; set `dataset.test` to one of: {}",
+                folder.display(),
+                folders(&self.path).join(", ")
+            ))),
+            Some(name) if self.train != **name => Err(DataError(format!(
+                "`{}`: there is no folder `{TEST}`, but one called `{name}`: write `dataset.test={name}`",
+                self.path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sorted class names, if train and test have the same ones.
+    fn same_classes(&self, train: &[Item], test: &[Item]) -> Result<Vec<String>, DataError> {
+        let root = self.path.display();
+        let (in_train, in_test) = (classes(train), classes(test));
+        if test.is_empty() || in_train == in_test {
+            return Ok(in_train.into_iter().collect());
+        }
+        if in_train.is_empty() || in_test.is_empty() {
+            let (with, without) =
+                if in_test.is_empty() { ("training", "test") } else { ("test", "training") };
+            let split = if in_test.is_empty() { "test" } else { "train" };
+            return Err(DataError(format!(
+                "`{root}`: {with} images have labels, {without} images have none; put them into class folders, or name a \
+                 table with lines FILE LABEL: `dataset.{split}_labels=FILE`"
+            )));
+        }
+        let only =
+            |a: &BTreeSet<String>, b| a.difference(b).take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        Err(DataError(format!(
+            "`{root}`: training and test images must have the same classes; only in training: [{}], only in test: [{}]",
+            only(&in_train, &in_test),
+            only(&in_test, &in_train)
+        )))
     }
 
     fn read(
@@ -144,129 +270,75 @@ impl ImageFolder {
                 if done.is_multiple_of(256) || done == total {
                     (context.progress)(&format!("decoding {what}"), done, total);
                 }
-                decode(&item.file, self.image_size, out).err()
+                decode_square(&item.file, self.image_size, out).err()
             })
             .collect();
-        many("images cannot be decoded; replace or remove them", errors)?;
-        let label = |item: &Item| classes.binary_search(&item.class).unwrap_or_default() as u32;
-        let labels = items.iter().map(label).collect();
-        Ok(Split { pixels, labels: vec![Labels { name: "class".into(), values: classes.to_vec(), labels }] })
+        many("images cannot be decoded; replace or remove them", &errors)?;
+        let label = |item: &Item| classes.binary_search(item.class.as_ref()?).ok().map(|i| i as u32);
+        let labels: Option<Vec<u32>> = items.iter().map(label).collect();
+        let class = |labels| Labels { name: "class".into(), values: classes.to_vec(), labels };
+        let labels = labels.filter(|l| !l.is_empty()).map(class);
+        Ok(Split { pixels, labels: labels.into_iter().collect() })
     }
 }
 
-/// One error for all of `errors`, naming the first few.
-fn many(what: &str, errors: Vec<String>) -> Result<(), DataError> {
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let more = errors.len().saturating_sub(SHOWN);
-    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let shown = errors[..errors.len() - more].join("; ");
-    Err(DataError(format!("{} {what}: {shown}{rest}", errors.len())))
+/// Where the images of a split are named, and their labels.
+struct Source<'a> {
+    split: &'a Path,
+    list: Option<&'a Path>,
+    labels: Option<PathBuf>,
+    limit: Option<usize>,
 }
 
-/// Images of a split folder, sorted by class and file name.
-fn found(split: &Path) -> Result<Vec<Item>, DataError> {
-    let (mut items, mut empty) = (vec![], vec![]);
-    for folder in sorted(split)?.into_iter().filter(|p| p.is_dir()) {
-        let files: Vec<_> = sorted(&folder)?.into_iter().filter(|p| is_image(p)).collect();
-        if files.is_empty() {
-            empty.push(format!("`{}`", folder.display()));
+impl Source<'_> {
+    fn files(&self, root: &Path) -> Result<Found, DataError> {
+        let mut found = match self.list {
+            Some(list) => listed(root, list)?,
+            None => scan(self.split, self.labels.as_deref())?,
+        };
+        if let Some(table) = &self.labels {
+            LabelTable::read(table)?.label(self.split, &mut found)?;
+            // In the order of class folders.
+            if self.list.is_none() {
+                found.items.sort_by(|a, b| (&a.class, &a.file).cmp(&(&b.class, &b.file)));
+            }
         }
-        items.extend(files.into_iter().map(|file| Item { class: name(&folder), file }));
-    }
-    many("class folders hold no JPEG or PNG file; add images or remove them", empty)?;
-    if items.is_empty() {
-        let text = "expected one folder per class with JPEG or PNG files, found none";
-        return Err(DataError(format!("`{}`: {text}", split.display())));
-    }
-    Ok(items)
-}
-
-/// Images of a list file, in its order.
-fn listed(root: &Path, list: &Path) -> Result<Vec<Item>, DataError> {
-    let text = fs::read_to_string(list);
-    let text = text.map_err(|e| DataError(format!("list `{}` cannot be read: {e}", list.display())))?;
-    let lines = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
-    let (mut items, mut absent) = (vec![], vec![]);
-    for (line, number) in lines.filter(|(line, _)| !line.is_empty()) {
-        let file = root.join(line);
-        let class = Path::new(line).parent().map(name).unwrap_or_default();
-        if !file.is_file() || class.is_empty() {
-            absent.push(format!("line {number}: `{line}`"));
+        if let Some(limit) = self.limit {
+            let mut taken = BTreeMap::new();
+            found.items.retain(|item| {
+                let count = taken.entry(item.class.clone()).or_insert(0);
+                *count += 1;
+                *count <= limit
+            });
         }
-        items.push(Item { file, class });
+        Ok(found)
     }
-    let what = format!(
-        "entries of `{}` are not files SPLIT/CLASS/FILE inside `{}`; correct the list or `path`",
-        list.display(),
-        root.display()
-    );
-    many(&what, absent)?;
-    if items.is_empty() {
-        return Err(DataError(format!("list `{}` is empty; write one path a line", list.display())));
-    }
-    Ok(items)
 }
 
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let read = fs::read_dir(folder).and_then(|entries| entries.map(|e| Ok(e?.path())).collect());
-    let mut paths: Vec<PathBuf> = read.map_err(|e| {
-        DataError(format!(
-            "folder `{}` cannot be read: {e}; expected PATH/SPLIT/CLASS/FILE",
-            folder.display()
-        ))
-    })?;
-    paths.sort();
-    Ok(paths)
+fn annotations(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join(ANNOTATIONS)).filter(|table| table.is_file())
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+fn classes(items: &[Item]) -> BTreeSet<String> {
+    items.iter().filter_map(|item| item.class.clone()).collect()
 }
 
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    ["jpg", "jpeg", "png"].contains(&extension.as_str()) && path.is_file()
-}
-
-/// The sorted class names, if train and test have the same ones.
-fn same_classes(root: &Path, train: &[Item], test: &[Item]) -> Result<Vec<String>, DataError> {
-    let classes = |items: &[Item]| items.iter().map(|i| i.class.clone()).collect::<BTreeSet<_>>();
-    let (train, test) = (classes(train), classes(test));
-    let only = |a: &BTreeSet<String>, b| a.difference(b).take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if train != test {
-        return Err(DataError(format!(
-            "`{}`: training and test images must have the same classes; only in training: [{}], only in test: [{}]",
-            root.display(),
-            only(&train, &test),
-            only(&test, &train)
-        )));
-    }
-    Ok(train.into_iter().collect())
-}
-
-fn decode(file: &Path, size: usize, out: &mut [u8]) -> Result<(), String> {
-    let image = ImageReader::open(file).and_then(ImageReader::with_guessed_format);
-    let image = image.map_err(|e| e.to_string()).and_then(|r| r.decode().map_err(|e| e.to_string()));
-    let square = fit(image.map_err(|e| format!("`{}` ({e})", file.display()))?, size as u32);
-    for (i, pixel) in square.pixels().enumerate() {
-        for c in 0..3 {
-            out[c * size * size + i] = pixel.0[c];
-        }
-    }
-    Ok(())
-}
-
-fn fit(image: DynamicImage, size: u32) -> RgbImage {
-    let side = image.width().min(image.height());
-    let image =
-        image.crop_imm((image.width() - side) / 2, (image.height() - side) / 2, side, side).into_rgb8();
-    if side == size { image } else { imageops::resize(&image, size, size, imageops::FilterType::Triangle) }
+/// Names of the folders in a folder, sorted.
+fn folders(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let named = entries.filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = named.filter(|name| !name.starts_with('.')).take(100).collect();
+    names.sort();
+    names.truncate(12);
+    names
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use image::RgbImage;
+
     use super::*;
 
     fn save(root: &Path, file: &str, width: u32, height: u32, colour: [u8; 3]) {
@@ -345,6 +417,73 @@ mod tests {
         assert!(text.contains("validation") && text.contains("cannot be read"), "{text}");
         fs::create_dir(folder.path().join("validation")).unwrap();
         assert!(error(ImageFolder { test: "validation".into(), ..settings(&folder) }).contains("found none"));
+        let text = error(ImageFolder { train: "trian".into(), ..settings(&folder) });
+        assert!(text.contains("there is: test, train, validation"), "{text}");
+        fs::remove_dir_all(folder.path().join("test")).unwrap();
+        let text = error(settings(&folder));
+        assert!(text.ends_with("but one called `validation`: write `dataset.test=validation`"), "{text}");
+    }
+
+    fn counted(settings: &ImageFolder) -> String {
+        let survey = settings.survey().unwrap().unwrap();
+        let set = settings.load(&LoadContext::silent()).unwrap();
+        assert_eq!((set.count(&set.train), set.count(&set.test)), (survey.train, survey.test));
+        let values = set.train.labels.iter().map(|l| l.values.len());
+        assert!(values.eq(survey.labels.iter().map(|f| f.values)));
+        survey.sentence()
+    }
+
+    #[test]
+    fn a_survey_counts_what_is_loaded_and_what_is_left_out() {
+        let folder = folder();
+        let text = counted(&settings(&folder));
+        assert_eq!(text, "6 images in 2 classes (3 train, 3 test); left out: 2 .txt");
+        let class = &settings(&folder).survey().unwrap().unwrap().labels[0];
+        assert_eq!(class.train.as_deref(), Some(&[1, 2][..]));
+        fs::remove_dir_all(folder.path().join("test")).unwrap();
+        let text = counted(&settings(&folder));
+        assert_eq!(text, "3 images in 2 classes (3 train, no test images); left out: 1 .txt");
+    }
+
+    #[test]
+    fn images_without_labels_need_no_test_set() {
+        let folder = tempfile::tempdir().unwrap();
+        (0..3).for_each(|i| save(folder.path(), &format!("train/{i}.webp"), 8, 8, [i; 3]));
+        assert_eq!(counted(&settings(&folder)), "3 images without labels (3 train, no test images)");
+        let here =
+            || ImageFolder { path: folder.path().join("train"), train: ".".into(), ..settings(&folder) };
+        assert_eq!(counted(&here()), "3 images without labels (3 train, no test images)");
+        save(folder.path(), "test/dog/a.png", 8, 8, [9; 3]);
+        let text = error(settings(&folder));
+        assert!(
+            text.contains("test images have labels") && text.contains("dataset.train_labels=FILE"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_flat_test_folder_takes_its_labels_from_a_table() {
+        let folder = folder();
+        let root = folder.path();
+        for (name, colour) in [("v1.png", [1; 3]), ("v2.png", [2; 3]), ("v3.png", [3; 3])] {
+            save(root, &format!("val/images/{name}"), 8, 8, colour);
+        }
+        fs::write(
+            root.join("val/val_annotations.txt"),
+            "v1.png\tdog\t0\t0\nv2.png\tcat\t0\t0\nv3.png\tdog\t0\t0\n",
+        )
+        .unwrap();
+        let val = || ImageFolder { test: "val".into(), ..settings(&folder) };
+        assert_eq!(counted(&val()), "6 images in 2 classes (3 train, 3 test); left out: 1 .txt");
+        let set = val().load(&LoadContext::silent()).unwrap();
+        assert_eq!(set.test.labels[0].labels, [0, 1, 1]);
+        let first: Vec<u8> = (0..3).map(|i| set.bytes(&set.test, i)[0]).collect();
+        assert_eq!(first, [2, 1, 3]);
+        let table = root.join("map.txt");
+        fs::write(&table, "v1.png 0\nv2.png 1\nv3.png 0\n").unwrap();
+        let mapped = ImageFolder { test_labels: Some(table.clone()), ..val() };
+        assert_eq!(mapped.load(&LoadContext::silent()).unwrap().test.labels[0].labels, [0, 0, 1]);
+        assert!(mapped.survey().unwrap().unwrap().files.contains(&table));
     }
 
     #[test]

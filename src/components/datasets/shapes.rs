@@ -116,8 +116,15 @@ impl Dataset for Shapes {
         problems
     }
 
-    fn train_count(&self) -> Option<usize> {
-        Some(self.train)
+    fn survey(&self) -> Result<Option<Survey>, DataError> {
+        let none = self.labels(&[]).into_iter();
+        let of = |l: Labels| Factor { train: None, values: l.values.len(), name: l.name };
+        Ok(Some(Survey {
+            train: self.train,
+            test: self.test,
+            labels: none.map(of).collect(),
+            ..Survey::default()
+        }))
     }
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
@@ -127,7 +134,7 @@ impl Dataset for Shapes {
         (context.progress)("drawing shapes", self.train as u64, total);
         let test = self.split("shapes/test", self.test);
         (context.progress)("drawing shapes", total, total);
-        Ok(ImageSet { shape: self.shape(), train, test })
+        Ok(ImageSet::new(self.shape(), train, test))
     }
 }
 

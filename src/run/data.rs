@@ -1,0 +1,120 @@
+//! The data of an experiment: what is known of them without decoding, and which run folder is theirs.
+//!
+//! Results belong to images and labels, not to a path. Their fingerprint is part of the folder's name; a
+//! stamp of the files says whether it has to be computed again.
+
+use std::path::{Path, PathBuf};
+
+use ijepa_registry::{
+    image::ImageSet,
+    kinds::{DataError, LoadContext, Survey},
+};
+use serde_json::json;
+
+use super::stamp::{self, Stamp};
+use crate::{
+    config::{DataFacts, Experiment},
+    data::Fingerprint,
+    results::{Status, card::RunCard},
+};
+
+/// Data that have been read.
+pub struct Read {
+    /// The images as they are loaded: nothing is held out yet.
+    pub set: ImageSet,
+    /// Their fingerprint.
+    pub content: Fingerprint,
+    /// Counts and labels, and the content of images that are read from files.
+    pub facts: DataFacts,
+}
+
+/// Counts and labels from names and sizes, and the content if the files are as they were when it was last
+/// computed. None for a data set that cannot tell before it is loaded.
+pub fn facts(experiment: &Experiment) -> Result<Option<DataFacts>, DataError> {
+    let Some(survey) = experiment.dataset.object.survey()? else { return Ok(None) };
+    let remembered = stamp_of(experiment, &survey).and_then(|stamp| stamp.remembered());
+    Ok(Some(told(survey, remembered.map(|print| print.all))))
+}
+
+/// The same with the content, for which images are read and decoded if need be; that of images which are
+/// not read from files is in their settings.
+pub fn known(experiment: &Experiment, context: &LoadContext) -> Result<Option<DataFacts>, DataError> {
+    let facts = facts(experiment)?;
+    let told = facts.as_ref().is_some_and(|facts| facts.content.is_some());
+    if told || !experiment.dataset.object.reads_files() {
+        return Ok(facts);
+    }
+    Ok(Some(read(experiment, context)?.facts))
+}
+
+/// Reads everything. The fingerprint of files is remembered.
+pub fn read(experiment: &Experiment, context: &LoadContext) -> Result<Read, DataError> {
+    let dataset = &experiment.dataset.object;
+    let before = dataset.survey()?.and_then(|survey| stamp_of(experiment, &survey));
+    let set = dataset.load(context)?;
+    let content = Fingerprint::of(&set);
+    // Files that were not there before may be there now.
+    let survey = dataset.survey()?.unwrap_or_else(|| Survey::of(&set));
+    if let Some(stamp) = before {
+        stamp.remember(&content, stamp_of(experiment, &survey).as_ref());
+    }
+    let facts = told(survey, dataset.reads_files().then(|| content.all.clone()));
+    Ok(Read { set, content, facts })
+}
+
+/// The list of files is long, and has done its work.
+fn told(survey: Survey, content: Option<String>) -> DataFacts {
+    DataFacts { survey: Survey { files: Vec::new(), ..survey }, content }
+}
+
+/// The folder of a run in `output`. Version 0.1.0 named folders without the content: such a folder is
+/// taken if its files say that it is of the same data.
+pub fn folder(output: &Path, experiment: &Experiment) -> PathBuf {
+    let (own, old) = (output.join(experiment.run_folder_name()), output.join(experiment.stem()));
+    let content = experiment.data.as_ref().and_then(|facts| facts.content.as_deref());
+    let fits = content.is_some_and(|content| own != old && !own.exists() && is_of(&old, content));
+    if fits { old } else { own }
+}
+
+/// Whether it is known which data are meant: without files the settings say so.
+pub fn is_known(experiment: &Experiment) -> bool {
+    let content = experiment.data.as_ref().and_then(|facts| facts.content.as_ref());
+    content.is_some() || !experiment.dataset.object.reads_files()
+}
+
+/// Whether the run in `folder` was made with the data of an experiment.
+pub fn has_data_of(folder: &Path, experiment: &Experiment) -> bool {
+    let content = experiment.data.as_ref().and_then(|facts| facts.content.as_deref());
+    match content.filter(|_| experiment.dataset.object.reads_files()) {
+        Some(content) => is_of(folder, content),
+        None => is_known(experiment),
+    }
+}
+
+/// Whether the run in `folder` was made with this content, by its status, else by its card.
+fn is_of(folder: &Path, content: &str) -> bool {
+    let told = Status::read(folder).ok().flatten().map(|status| status.data).filter(|data| !data.is_empty());
+    let told = told
+        .or_else(|| RunCard::read_all(folder).ok().and_then(|mut cards| cards.pop()).map(|card| card.data));
+    told.is_some_and(|data| data == content)
+}
+
+/// Runs of the same experiment in `output`, whatever their data.
+pub fn runs_on_any_data(output: &Path, experiment: &Experiment) -> Vec<PathBuf> {
+    let stem = experiment.stem();
+    let entries = std::fs::read_dir(output).into_iter().flatten().flatten();
+    let is_one =
+        |name: &str| name.strip_prefix(&stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let mut found: Vec<PathBuf> =
+        entries.filter(|e| e.file_name().to_str().is_some_and(is_one)).map(|e| e.path()).collect();
+    found.sort();
+    found
+}
+
+fn stamp_of(experiment: &Experiment, survey: &Survey) -> Option<Stamp> {
+    if survey.files.is_empty() {
+        return None;
+    }
+    let settings = json!([experiment.dataset.kind, experiment.dataset.settings]);
+    stamp::of(&settings.to_string(), &survey.files)
+}
