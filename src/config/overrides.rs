@@ -60,7 +60,8 @@ pub(crate) fn apply_changes(
 fn parse(text: &str) -> Result<Change, Vec<Located>> {
     let refuse =
         |message: &str, help: &str| Err(vec![located(text, "", message.to_owned(), Some(help.to_owned()))]);
-    if text.ends_with(".yaml") || text.ends_with(".yml") {
+    let is_file = text.ends_with(".yaml") || text.ends_with(".yml");
+    if is_file && !text.starts_with("extends=") {
         let help = "one file is run at a time; a sweep file with `base` and `parameters` describes many runs";
         return refuse("is a second file", help);
     }

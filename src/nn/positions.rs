@@ -16,6 +16,13 @@ pub enum PositionKind {
     None,
 }
 
+impl PositionKind {
+    /// Rows of its table for `grid`: one per patch, learned or not.
+    pub fn rows(self, grid: Grid) -> usize {
+        if self == PositionKind::None { 0 } else { grid.len() }
+    }
+}
+
 /// The table `pos_embed` of `kind` for `grid` at width `dim`, shape `[1, patch, dim]`.
 pub fn position_table<D: Device<f32>>(
     init: &Init<D>,

@@ -170,7 +170,8 @@ mod tests {
     fn the_file_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(MetricMeanings::read(folder.path()).unwrap(), None);
-        let meanings = MetricMeanings::declared(&stored_probes(&json!({ "probes": ["knn"] })), 128, 0);
+        let stored = json!({ "probes": [{ "kind": "knn" }] });
+        let meanings = MetricMeanings::declared(&stored_probes(&stored), 128, 0);
         assert_eq!(meanings.find("knn/target/class/top1").unwrap().step, Some(0.78125));
         meanings.write(folder.path()).unwrap();
         assert_eq!(MetricMeanings::read(folder.path()).unwrap(), Some(meanings));

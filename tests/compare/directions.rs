@@ -9,7 +9,7 @@ fn foreign(column: &str) -> Lab {
     let lab = Lab::new();
     let rows = |arm: &str, shift: f64| -> String {
         let row = |(seed, value): (usize, &f64)| {
-            format!("{arm},{seed},{}\n", value + shift + 0.1 * (seed % 2) as f64)
+            format!("{arm},{seed},{}\n", value + shift * (1.0 + 0.05 * (seed % 2) as f64))
         };
         BASE.iter().enumerate().map(row).collect()
     };

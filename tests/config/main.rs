@@ -137,9 +137,6 @@ fn an_identity_changes_with_every_key_that_matters() {
         "ema.start=0.99",
         "train.epochs=3",
         "train.batch_size=50",
-        "probes.0.k=6",
-        "probes.0.every=2",
-        "probes=[]",
     ] {
         let id = identity(BASE, &[other]);
         assert!(!seen.contains(&id), "{other}");

@@ -58,7 +58,8 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     fn patch(&self) -> usize;
     /// Width of the output tokens.
     fn dim(&self) -> usize;
-    /// Number of values it learns for images of this shape, told without building it; none if not known.
+    /// Number of values of its parameters for images of this shape, fixed tables included, without building
+    /// it; none if not known.
     fn parameters(&self, image: ImageShape) -> Option<u64> {
         let _ = image;
         None

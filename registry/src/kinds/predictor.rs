@@ -47,7 +47,8 @@ pub struct PredictorContext<'a, D: Device<f32>> {
 pub trait PredictorSettings: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings for an encoder of this width.
     fn check(&self, encoder_dim: usize) -> Vec<Problem>;
-    /// Number of values it learns on this grid, told without building it; none if not known.
+    /// Number of values of its parameters on this grid, fixed tables included, without building it; none if
+    /// not known.
     fn parameters(&self, grid: Grid, encoder_dim: usize) -> Option<u64> {
         let _ = (grid, encoder_dim);
         None

@@ -332,7 +332,7 @@ mod tests {
         let source = Source { url: &url, ..SOURCE };
         let text = settings(to.path(), true).obtain(&source, &LoadContext::silent()).unwrap_err().0;
         server.join().unwrap();
-        assert!(text.contains("404") && text.contains("unpack it into"), "{text}");
+        assert!(text.contains("404") && text.contains("unpack it so that there is"), "{text}");
     }
 
     #[test]

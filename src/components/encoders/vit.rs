@@ -169,8 +169,8 @@ impl EncoderSettings for Vit {
         self.dim
     }
     fn parameters(&self, image: ImageShape) -> Option<u64> {
-        let learned = if self.positions == PositionKind::Learned { image.grid(self.patch).len() } else { 0 };
-        let embedded = image.channels * self.patch * self.patch + 1 + learned + self.registers + 2;
+        let positions = self.positions.rows(image.grid(self.patch));
+        let embedded = image.channels * self.patch * self.patch + 1 + positions + self.registers + 2;
         Some(self.depth as u64 * self.block().parameters() + (self.dim * embedded) as u64)
     }
     fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError> {

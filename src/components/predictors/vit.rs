@@ -88,8 +88,8 @@ impl PredictorSettings for VitPredictorSettings {
         check_attention(self.dim, self.heads, self.positions)
     }
     fn parameters(&self, grid: Grid, encoder_dim: usize) -> Option<u64> {
-        let learned = if self.positions == PositionKind::Learned { grid.len() } else { 0 };
-        let around = self.dim * (encoder_dim + 4 + learned) + encoder_dim * (self.dim + 1);
+        let positions = self.positions.rows(grid);
+        let around = self.dim * (encoder_dim + 4 + positions) + encoder_dim * (self.dim + 1);
         Some(self.depth as u64 * self.block().parameters() + around as u64)
     }
     fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError> {
