@@ -117,7 +117,10 @@ fn table(runs: &[Listed], folder: &Path) -> String {
 /// What sets each run apart from the others of its name, other than its seed.
 fn changes(runs: &[Listed], folder: &Path) -> Vec<String> {
     let read = |run: &Listed| {
-        let text = std::fs::read_to_string(folder.join(&run.folder).join(EXPERIMENT)).unwrap_or_default();
+        let text = crate::results::read::text(&folder.join(&run.folder).join(EXPERIMENT))
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         Settings::of(&serde_yaml::from_str(&text).unwrap_or_default())
     };
     let settings: Vec<Settings> = runs.par_iter().map(read).collect();

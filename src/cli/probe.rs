@@ -107,7 +107,8 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
 fn experiment(folder: &Path, wanted: &[Value]) -> Result<Experiment, String> {
     let path = folder.join(EXPERIMENT);
     let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = std::fs::read_to_string(&path).map_err(|e| at(&e))?;
+    let text = crate::results::read::text(&path).map_err(|e| e.to_string())?;
+    let text = text.ok_or_else(|| at(&"there is no such file"))?;
     let stored: Value = serde_yaml::from_str(&text).map_err(|e| at(&e))?;
     let mut probes = stored["probes"].as_array().cloned().unwrap_or_default();
     for entry in wanted {

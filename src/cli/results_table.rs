@@ -57,7 +57,7 @@ impl LastProbes {
 fn meanings(folder: &Path) -> MetricMeanings {
     let stored = MetricMeanings::read(folder).ok().flatten();
     stored.unwrap_or_else(|| {
-        let text = std::fs::read_to_string(folder.join(EXPERIMENT)).unwrap_or_default();
+        let text = crate::results::read::text(&folder.join(EXPERIMENT)).ok().flatten().unwrap_or_default();
         MetricMeanings::of_configuration(&serde_yaml::from_str(&text).unwrap_or_default())
     })
 }

@@ -1,6 +1,6 @@
 //! Probes of a run that has ended: those that it lacks are measured on its last weights, without training.
 
-use std::{fs, io, path::Path, sync::atomic::AtomicBool};
+use std::{io, path::Path, sync::atomic::AtomicBool};
 
 use serde_json::Value;
 
@@ -149,6 +149,6 @@ fn is_of(measurement: &Measurement, row: &ProbeRow) -> bool {
 
 /// The experiment of a run, as it is stored.
 fn configuration(folder: &Path) -> Value {
-    let text = fs::read_to_string(folder.join(EXPERIMENT)).unwrap_or_default();
+    let text = crate::results::read::text(&folder.join(EXPERIMENT)).ok().flatten().unwrap_or_default();
     serde_yaml::from_str(&text).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Identity of what was trained in a run folder, by its `experiment.yaml`; none if that cannot be read.
 pub fn stored_identity(folder: &Path) -> Option<String> {
-    let text = fs::read_to_string(folder.join(EXPERIMENT)).ok()?;
+    let text = crate::results::read::text(&folder.join(EXPERIMENT)).ok().flatten()?;
     let alone = |_: &str| Err("a resolved experiment extends nothing".into());
     let read = |changes: &[String]| config::load(EXPERIMENT, &text, changes, &alone);
     // Probes may have settings that this version does not know; they only matter to rules.
