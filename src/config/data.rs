@@ -1,13 +1,17 @@
 //! What is known of an experiment's data before it runs, and what follows from it. Facts are handed in:
 //! nothing here touches a file.
 
-use ijepa_registry::{kinds::Survey, problem::Problem};
+use ijepa_registry::{
+    kinds::{Factor, Survey},
+    problem::Problem,
+};
 
 use super::{
     checks,
     error::{ConfigError, Report},
     experiment::{Experiment, ProbeSpec},
     place::{Place, join},
+    scarce::LabelCounts,
 };
 
 /// Digits of the content's fingerprint in the name of a run folder.
@@ -26,6 +30,7 @@ impl Experiment {
     /// The same with facts about its data, if nothing speaks against running it on them.
     pub fn with_data(mut self, facts: DataFacts) -> Result<Self, ConfigError> {
         self.check_data(&facts.survey)?;
+        self.check_counts(&facts.survey)?;
         self.data = Some(facts);
         Ok(self)
     }
@@ -59,6 +64,16 @@ impl Experiment {
             Some(content) => format!("{}-{}", self.stem(), content.get(..DIGITS).unwrap_or(content)),
             None => self.stem(),
         }
+    }
+
+    /// Probes have images enough of every class, where names say how many there are.
+    fn check_counts(&self, survey: &Survey) -> Result<(), ConfigError> {
+        let counts = |factor: &Factor| {
+            factor.train.clone().map(|train| LabelCounts { name: factor.name.clone(), train })
+        };
+        let counts: Option<Vec<LabelCounts>> = survey.labels.iter().map(counts).collect();
+        let train = survey.train.saturating_sub(self.validation);
+        counts.map_or(Ok(()), |counts| self.check_probes(train, survey.test.max(self.validation), &counts))
     }
 
     /// What can only be checked once it is known how many images there are and how they are labelled: the

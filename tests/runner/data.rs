@@ -247,6 +247,7 @@ fn a_dry_run_counts_the_work_and_refuses_what_the_run_would() {
         ("train.batch_size=13", "more than the 12 training images"),
         ("probes.0.labels=[colour]", "but the data set has: class"),
         ("dataset.validation=12", "there are 12 training images"),
+        ("probes.0.k=13", "k is 13 but train has 12 images"),
         ("learning_rate={ kind: warmup_cosine, peak: 1.0e-3, warmup_epochs: 5 }", "warm"),
     ] {
         let (dry, real) = (lab.run(&[wrong, "-n"]), lab.run(&[wrong]));
