@@ -125,15 +125,6 @@ pub fn probe_run(
     in_folder(experiment, Some(folder), again, options, stop)
 }
 
-/// The folder of an experiment. One that an earlier version named otherwise gets the name that it has now.
-fn folder_of(experiment: &Experiment, options: &RunOptions) -> Result<PathBuf, RunError> {
-    let path = data::folder(&options.output, experiment);
-    if let Some(note) = older::adopt(&options.output, &path, experiment)? {
-        Progress::new(options.verbosity).note(&note);
-    }
-    Ok(path)
-}
-
 /// `given` is the folder of a run that is there; none: the one that is the experiment's.
 fn in_folder(
     experiment: Experiment,
@@ -146,7 +137,7 @@ fn in_folder(
     let mut experiment = surveyed(experiment, &options.output)?;
     // Without a lock: a finished run needs no write, and may lie where nothing can be written.
     if given.is_some() || data::is_known(&experiment) {
-        let path = given.map_or_else(|| folder_of(&experiment, options), |path| Ok(path.into()))?;
+        let path = given.map_or_else(|| data::folder(&options.output, &experiment), Path::to_path_buf);
         if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
             return Ok(finished);
         }
@@ -168,7 +159,7 @@ fn in_folder(
     let data::Read { set, content, facts } = read.map_err(|e| absent(e, &experiment, &options.output))?;
     experiment = configured(experiment.with_data(facts))?;
     check_data(&experiment, &set)?;
-    let path = given.map_or_else(|| folder_of(&experiment, options), |path| Ok(path.into()))?;
+    let path = given.map_or_else(|| data::folder(&options.output, &experiment), Path::to_path_buf);
     if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
         return Ok(finished);
     }

@@ -11,7 +11,10 @@ use ijepa_registry::{
 };
 use serde_json::json;
 
-use super::stamp::{self, Stamp};
+use super::{
+    older,
+    stamp::{self, Stamp},
+};
 use crate::{
     config::{DataFacts, Experiment},
     data::Fingerprint,
@@ -67,13 +70,15 @@ fn told(survey: Survey, content: Option<String>) -> DataFacts {
     DataFacts { survey: Survey { files: Vec::new(), ..survey }, content }
 }
 
-/// The folder of a run in `output`. Version 0.1.0 named folders without the content: such a folder is
-/// taken if its files say that it is of the same data.
+/// The folder of a run in `output`. Version 0.1.0 named folders without the content, and by the probes too:
+/// such a folder is taken if its files say that it is of the same training and data.
 pub fn folder(output: &Path, experiment: &Experiment) -> PathBuf {
-    let (own, old) = (output.join(experiment.run_folder_name()), output.join(experiment.stem()));
-    let content = experiment.data.as_ref().and_then(|facts| facts.content.as_deref());
-    let fits = content.is_some_and(|content| own != old && !own.exists() && is_of(&old, content));
-    if fits { old } else { own }
+    let own = output.join(experiment.run_folder_name());
+    if own.exists() {
+        return own;
+    }
+    let mut earlier = older::folders(output, experiment).into_iter();
+    earlier.find(|folder| has_data_of(folder, experiment)).unwrap_or(own)
 }
 
 /// Whether it is known which data are meant: without files the settings say so.

@@ -1,19 +1,27 @@
-//! Run folders of version 0.1.0, whose names depended on the probes too.
+//! Run folders of version 0.1.0, whose names depended on the probes too. They stay where they are.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
-use super::{RunError, data};
 use crate::{
     config::{self, Experiment},
-    results::{EXPERIMENT, RunFolder},
+    results::{EXPERIMENT, card::RunCard},
 };
+
+/// Run folders, and the identity of what was trained in each.
+type Trained = Arc<Vec<(PathBuf, String)>>;
+
+/// What was found before, by output folder and start of the name: while a program runs, no folders of an
+/// older version come into being, and a sweep asks once per run.
+static FOUND: Mutex<Option<HashMap<(PathBuf, String), Trained>>> = Mutex::new(None);
 
 /// Identity of what was trained in a run folder, by its `experiment.yaml`; none if that cannot be read.
 pub fn stored_identity(folder: &Path) -> Option<String> {
-    let text = crate::results::read::text(&folder.join(EXPERIMENT)).ok().flatten()?;
+    let text = fs::read_to_string(folder.join(EXPERIMENT)).ok()?;
     let alone = |_: &str| Err("a resolved experiment extends nothing".into());
     let read = |changes: &[String]| config::load(EXPERIMENT, &text, changes, &alone);
     // Probes may have settings that this version does not know; they only matter to rules.
@@ -21,29 +29,26 @@ pub fn stored_identity(folder: &Path) -> Option<String> {
     experiment.ok().map(|experiment| experiment.identity())
 }
 
-/// The folder in `output` in which an earlier version trained the same experiment.
-pub fn find(output: &Path, experiment: &Experiment) -> Option<PathBuf> {
+/// Folders in `output` in which version 0.1.0 began to train the same experiment, on whatever data.
+pub fn folders(output: &Path, experiment: &Experiment) -> Vec<PathBuf> {
     let start = format!("{}-s{}-", experiment.name, experiment.seed);
     let identity = experiment.identity();
-    let entries = fs::read_dir(output).ok()?.flatten();
-    let named = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(&start)));
-    let fits = |path: &PathBuf| {
-        stored_identity(path).as_ref() == Some(&identity) && data::has_data_of(path, experiment)
-    };
-    let mut fitting: Vec<PathBuf> = named.map(|e| e.path()).filter(fits).collect();
-    fitting.sort();
-    fitting.into_iter().next()
+    let mut found = FOUND.lock().unwrap_or_else(|e| e.into_inner());
+    let known = found.get_or_insert_default().entry((output.into(), start.clone()));
+    let trained = known.or_insert_with(|| Arc::new(search(output, &start)));
+    trained.iter().filter(|(_, of)| *of == identity).map(|(folder, _)| folder.clone()).collect()
 }
 
-/// Gives such a folder the name that it has now; says so, or nothing if there is none.
-pub fn adopt(output: &Path, own: &Path, experiment: &Experiment) -> Result<Option<String>, RunError> {
-    if own.exists() {
-        return Ok(None);
-    }
-    let Some(older) = find(output, experiment) else { return Ok(None) };
-    let locked = RunFolder::open(&older)?;
-    fs::rename(&older, own)?;
-    drop(locked);
-    let (from, to) = (older.display(), own.display());
-    Ok(Some(format!("{from} is now {to}: probes are no longer part of what names a run")))
+fn search(output: &Path, start: &str) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(output).into_iter().flatten().flatten();
+    let named = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(start)));
+    let mut found: Vec<PathBuf> = named.map(|e| e.path()).filter(|folder| is_older(folder)).collect();
+    found.sort();
+    found.into_iter().filter_map(|folder| stored_identity(&folder).map(|id| (folder, id))).collect()
+}
+
+/// Version 0.1.0 knew no fingerprint of the test images alone.
+fn is_older(folder: &Path) -> bool {
+    let cards = RunCard::read_all(folder).unwrap_or_default();
+    cards.first().is_some_and(|card| card.data_test.is_empty())
 }
