@@ -221,7 +221,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "metric: { name: knn/target/class/top2 }\narms: [{ name: a }]\n",
-        "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top2`\n  help: did you mean `knn/target/class/top1`?",
+        "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top2`\n  help: did you mean `knn/target/class/top1`",
     ),
     (
         "run_cap: 3\nparameters: { masking.targets: [1, 2] }\nseeds: 2\n",

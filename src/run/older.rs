@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     config::{self, Experiment},
-    results::{EXPERIMENT, card::RunCard},
+    results::{EXPERIMENT, card::RunCard, read},
 };
 
 /// Run folders, and the identity of what was trained in each.
@@ -21,11 +21,11 @@ static FOUND: Mutex<Option<HashMap<(PathBuf, String), Trained>>> = Mutex::new(No
 
 /// Identity of what was trained in a run folder, by its `experiment.yaml`; none if that cannot be read.
 pub fn stored_identity(folder: &Path) -> Option<String> {
-    let text = fs::read_to_string(folder.join(EXPERIMENT)).ok()?;
+    let text = read::text(&folder.join(EXPERIMENT)).ok().flatten()?;
     let alone = |_: &str| Err("a resolved experiment extends nothing".into());
-    let read = |changes: &[String]| config::load(EXPERIMENT, &text, changes, &alone);
+    let load = |changes: &[String]| config::load(EXPERIMENT, &text, changes, &alone);
     // Probes may have settings that this version does not know; they only matter to rules.
-    let experiment = read(&[]).or_else(|_| read(&["probes=[]".into()]));
+    let experiment = load(&[]).or_else(|_| load(&["probes=[]".into()]));
     experiment.ok().map(|experiment| experiment.identity())
 }
 

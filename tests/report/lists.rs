@@ -12,7 +12,7 @@ fn a_run_is_shown_by_its_folder_its_name_or_its_identity() {
     let found = lab.run(&["show", &folder]);
     assert_eq!(found.code, 0, "{}", found.stderr);
     for line in [
-        "state  done; step 12 of 12 (100 %)",
+        "state  done, unsealed; step 12 of 12 (100 %)",
         "arm    masking.targets=1,ema.start=0.99 of sweep grid-0123456789ab",
         "masking        multiblock targets=1 min_context=2",
         "ema            linear start=0.99 end=1.0",

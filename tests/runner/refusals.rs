@@ -96,7 +96,7 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
         folder.read("metrics.csv")
     };
     let folder = Folder::new();
-    let script = r#"trap "" XFSZ; ulimit -f 8; exec "$0" "$@""#;
+    let script = r#"trap "" XFSZ; ulimit -f 64; exec "$0" "$@""#;
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", script, env!("CARGO_BIN_EXE_ijepa-run"), "tiny.yaml"]).current_dir(folder.path());
     let run = finish(limited.output().unwrap());
