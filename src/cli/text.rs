@@ -21,7 +21,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, String> {
     }
     // A pipe without a writer would wait for ever, and /dev/zero never ends.
     if !kind.is_file() {
-        return Err("is a pipe or a device; write the text to a file first".into());
+        return Err("is no regular file but a pipe or a device; write the text to a file first".into());
     }
     let mut bytes = Vec::new();
     let opened = File::open(file).and_then(|f| f.take(MOST_BYTES + 1).read_to_end(&mut bytes));

@@ -357,5 +357,9 @@ const OVERRIDES: &[(&str, &str)] = &[
         "override `encoder.depth=`: encoder.depth: has no value\n\
      \x20 help: write a value, or encoder.depth=null for the default; a shell variable may be empty",
     ),
-    ("seed=[1", "override `seed=[1`: seed: while parsing a flow sequence, expected ',' or ']'"),
+    (
+        "seed=[1",
+        "override `seed=[1`: seed: while parsing a flow sequence, expected ',' or ']'\n\
+     \x20 help: the shell takes spaces apart: put the whole override in quotes, such as 'encoder={ kind: vit }'",
+    ),
 ];
