@@ -142,6 +142,11 @@ fn in_folder(
             return Ok(finished);
         }
     }
+    // Images are made on a thread of their own, however few may compute.
+    if startable(1) == 0 {
+        let message = "threads: the system lets this process start none (see `ulimit -u`); a run needs one";
+        return Err(RunError::Config(message.into()));
+    }
     let mut progress = Progress::new(options.verbosity);
     if let Some(note) = start_threads(options.threads) {
         progress.note(&note);

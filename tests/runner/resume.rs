@@ -56,7 +56,7 @@ fn stopped_runs_continue_to_the_same_bytes() {
     let expected = uninterrupted();
     for rows in [1, 30, 101] {
         let folder = Folder::new();
-        let stopped = interrupt(&folder, rows, "-INT");
+        let stopped = interrupt(&folder, rows, "-TERM");
         assert_eq!(stopped.code, 75, "{}", stopped.stderr);
         assert!(folder.read("status.json").contains("\"stopped\""));
         let resumed = folder.run(&long(&[]));
