@@ -116,6 +116,12 @@ fn arms_come_by_name_and_equal_experiments_run_once() {
 }
 
 #[test]
+fn a_mistake_of_the_sweep_is_not_said_to_be_inherited() {
+    let error = planned("parameters: { epochs: [1, 2] }\n").map(|_| ()).expect_err("no such section");
+    assert!(error.contains("did you mean `train.epochs`?") && !error.contains("inherits"), "{error}");
+}
+
+#[test]
 fn a_grid_can_be_typed() {
     let typed = ["masking.targets=1,2".to_owned(), "seed=3,4".to_owned(), "train.epochs=2".to_owned()];
     let plan = multirun("dir/tiny.yaml", BASE, &typed, &Surroundings::files(&read), &CostMemory::default())

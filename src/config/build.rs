@@ -27,7 +27,7 @@ use super::{
     sections::{COMPONENTS, DataOptions, Device, Header, ProbeOptions, SECTIONS, TrainSettings},
     sentences::did_you_mean,
     settings::{settle, violations},
-    spec::{Spec, plain},
+    spec::Spec,
 };
 
 /// Sections that could be read; the others have been reported.
@@ -50,7 +50,7 @@ pub(crate) struct Parts {
 
 /// Judges and builds everything.
 pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigError> {
-    let Spec { document, notes, problems, variables } = spec;
+    let Spec { document, notes, problems, variables, extended } = spec;
     let mut report = Report::new(&document.places, problems).with_variables(&variables);
     report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     let empty = Map::new();
@@ -63,7 +63,7 @@ pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigErr
     let header = header(file_name, top, &mut report);
     let parts = parts(top, &mut report);
     let advice = checks::check(&parts, &mut report);
-    report.into_result().map_err(|error| inherited(file_name, error))?;
+    report.into_result().map_err(|error| inherited(file_name, &extended, error))?;
     let notes = [notes, advice].concat();
     let start = document.places.key("");
     let experiment = header.and_then(|header| finish(header, parts, notes, document.places));
@@ -153,10 +153,10 @@ fn is_required(path: &str) -> bool {
 }
 
 /// Says of mistakes in an extended file how they got here and what undoes them.
-fn inherited(file_name: &str, error: ConfigError) -> ConfigError {
+fn inherited(file_name: &str, extended: &[String], error: ConfigError) -> ConfigError {
     let explain = |problem: Located| {
         let Place::File { name, .. } = &problem.place else { return problem };
-        if **name == *plain(file_name) {
+        if !extended.iter().any(|e| **e == **name) {
             return problem;
         }
         let section = problem.path.split('.').next().unwrap_or_default();

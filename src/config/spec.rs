@@ -20,6 +20,8 @@ pub(crate) struct Spec {
     pub problems: Vec<Located>,
     /// What variables in paths stand for.
     pub variables: Variables,
+    /// Files that were inherited from.
+    pub extended: Vec<String>,
 }
 
 /// Files that may extend one another in a row.
@@ -32,19 +34,23 @@ pub(crate) fn assemble(
     overrides: &[String],
     outside: &Surroundings,
 ) -> Result<Spec, ConfigError> {
-    let mut document = layers(&[plain(file_name)], text, outside).map_err(ConfigError::new)?;
+    let (mut document, extended) = layers(&[plain(file_name)], text, outside).map_err(ConfigError::new)?;
     let (notes, problems) = overrides::apply(&mut document, overrides);
-    Ok(Spec { document, notes, problems, variables: outside.variables.clone() })
+    Ok(Spec { document, notes, problems, variables: outside.variables.clone(), extended })
 }
 
-/// The last of `names`, whose text is given, laid over the file that it extends. The names before it are
-/// those that led here.
-fn layers(names: &[String], text: &str, outside: &Surroundings) -> Result<Document, Vec<Located>> {
+/// The last of `names`, whose text is given, laid over the file that it extends, and all files that were
+/// inherited from. The names before it are those that led here.
+fn layers(
+    names: &[String],
+    text: &str,
+    outside: &Surroundings,
+) -> Result<(Document, Vec<String>), Vec<Located>> {
     let own_name = names.last().map_or("", String::as_str);
     let mut own = file(own_name, text)?;
     let short = short_names(&own);
     expand_names(&mut own);
-    let Some(wanted) = extended(&mut own)? else { return Ok(own) };
+    let Some(wanted) = extended(&mut own)? else { return Ok((own, names[1..].to_vec())) };
     let base_name =
         relative(own_name, &wanted, &outside.variables).map_err(|e| vec![about_extends(&own, e)])?;
     if names.contains(&base_name) || names.len() >= MOST_LEVELS {
@@ -53,9 +59,9 @@ fn layers(names: &[String], text: &str, outside: &Surroundings) -> Result<Docume
     }
     let text = (outside.read)(&base_name)
         .map_err(|e| vec![about_extends(&own, format!("cannot read {base_name}: {e}"))])?;
-    let mut document = layers(&[names, &[base_name]].concat(), &text, outside)?;
+    let (mut document, inherited) = layers(&[names, &[base_name]].concat(), &text, outside)?;
     merge(&mut document, own, &short);
-    Ok(document)
+    Ok((document, inherited))
 }
 
 fn file(name: &str, text: &str) -> Result<Document, Vec<Located>> {
@@ -98,7 +104,7 @@ pub(crate) fn relative(from: &str, wanted: &str, variables: &Variables) -> Resul
 }
 
 /// The name without `.` and `x/..`: one file has one name.
-pub(super) fn plain(name: &str) -> String {
+fn plain(name: &str) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(name).components() {
         match part {
