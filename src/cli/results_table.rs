@@ -109,7 +109,7 @@ mod tests {
                     2,8,linear,target,class,learning_rate,1/step,0.3\n\
                     2,8,linear,random_init,class,top1,%,10\n";
         std::fs::write(folder.path().join(PROBES.file), format!("{head}\n{rows}")).unwrap();
-        let experiment = "probes: [{ kind: linear, name: linear, every: 1, encoders: [target], controls: [random_init], labels: [class] }]\n";
+        let experiment = "probes: [{ kind: linear, name: linear, protocol: tuned, every: 1, encoders: [target], controls: [random_init], labels: [class] }]\n";
         std::fs::write(folder.path().join(EXPERIMENT), experiment).unwrap();
         let last = LastProbes::read(folder.path()).unwrap();
         assert_eq!(last.headline().as_deref(), Some("60.00 % linear/class/top1"));

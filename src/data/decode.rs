@@ -2,7 +2,9 @@
 
 use std::{fs, io::Cursor, path::Path};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops, metadata::Orientation};
+use image::{
+    DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops, metadata::Orientation,
+};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
@@ -36,7 +38,7 @@ fn read(file: &Path) -> Result<DynamicImage, String> {
     }
     let bytes = fs::read(file).map_err(|e| e.to_string())?;
     let (mut image, orientation) =
-        if bytes.starts_with(&[0xFF, 0xD8]) { jpeg(&bytes)? } else { other(&bytes)? };
+        if bytes.starts_with(&[0xFF, 0xD8]) { jpeg(&bytes)? } else { other(&bytes, file)? };
     image.apply_orientation(orientation);
     Ok(image)
 }
@@ -48,9 +50,17 @@ fn within_limits(width: u64, height: u64) -> Result<(), String> {
     Err(format!("{width} x {height} pixels; at most {MOST_PIXELS} are decoded, shrink it first"))
 }
 
-/// PNG, WebP, BMP.
-fn other(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
+/// PNG, WebP, BMP. JPEG and PNG under each other's names are common and harmless; WebP and BMP under another
+/// name are refused, since other programs would leave them out.
+fn other(bytes: &[u8], file: &Path) -> Result<(DynamicImage, Orientation), String> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+    let (found, named) = (reader.format(), ImageFormat::from_path(file).ok());
+    if let Some(format @ (ImageFormat::WebP | ImageFormat::Bmp)) = found.filter(|_| found != named) {
+        return Err(format!(
+            "its content is {format:?}; give it the ending `.{}`",
+            format.extensions_str()[0]
+        ));
+    }
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
     within_limits(width.into(), height.into())?;
@@ -246,6 +256,22 @@ mod tests {
         assert_eq!(save("grey16.png", image.to_luma16().into()), [grey; 3]);
         let [red, ..] = save("grey.jpg", image.to_luma8().into());
         assert!(red.abs_diff(grey) < 3);
+    }
+
+    #[test]
+    fn webp_and_bmp_are_refused_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = DynamicImage::from(RgbImage::from_pixel(4, 4, image::Rgb([200, 100, 50])));
+        let renamed = |from: &str, to: &str| {
+            image.save(folder.path().join(from)).unwrap();
+            fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+            decode_square(&folder.path().join(to), 2, &mut [0; 12])
+        };
+        for (from, to) in [("a.webp", "w.png"), ("a.bmp", "b.jpg"), ("a.webp", "c.bmp")] {
+            let reason = renamed(from, to).unwrap_err();
+            assert!(reason.contains(to) && reason.contains("give it the ending"), "{reason}");
+        }
+        assert_eq!((renamed("a.png", "p.jpg"), renamed("a.jpg", "j.png")), (Ok(()), Ok(())));
     }
 
     #[test]

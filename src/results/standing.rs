@@ -133,8 +133,8 @@ pub(super) mod tests {
     fn measurements_are_read_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let head = PROBES.columns.iter().map(|c| c.name).collect::<Vec<_>>().join(",");
-        let rows = "1,4,knn,target,class,test,top1,%,50\n1,4,rankme,target,,test,rankme,1,7.5\n\
-                    1,4,knn,target,class,validation,top1,%,40\n2,8,knn,target,class,test,top1,%,60\n";
+        let rows = "1,4,knn,target,class,test,top1,%,50,p\n1,4,rankme,target,,test,rankme,1,7.5,p\n\
+                    1,4,knn,target,class,validation,top1,%,40,p\n2,8,knn,target,class,test,top1,%,60,p\n";
         write(folder.path(), PROBES.file, &format!("{head}\n{rows}"));
         write(folder.path(), STATUS, r#"{"state": "stopped", "step": 8, "steps": 12}"#);
         let standing = Standing::read(folder.path());

@@ -278,7 +278,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "train: { epochs: 0 }",
         "dir/a.yaml:13:1: train: setting `batch_size` of `train` is missing\n\
      \x20 help: batch_size: Images per optimizer step. What is left over at the end of an epoch is dropped.\n\
-     dir/a.yaml:13:18: train.epochs: is 0; allowed: at least 1",
+     dir/a.yaml:13:18: train.epochs: is 0; allowed: 1 to 1000000",
     ),
     (
         "train: { epochs: 2, batch_size: 100 }\n",
