@@ -47,7 +47,7 @@ fn the_probe_command_adds_and_repeats() {
     assert_eq!(added.code, 0, "{}", added.stderr);
     assert!(added.stdout.contains("few") && added.stdout.contains("balanced_accuracy"), "{}", added.stdout);
     let table = folder.read("probes.csv");
-    assert!(table.contains(",few,target,class,top1,") && folder.read("experiment.yaml").contains("few"));
+    assert!(table.contains(",few,target,class,test,top1,") && folder.read("experiment.yaml").contains("few"));
     assert_eq!(folder.run(&["probe", name, "linear"]).code, 0);
     assert_eq!(folder.read("probes.csv"), table);
     let nothing = folder.run(&["probe", name]);
@@ -91,17 +91,5 @@ fn a_run_that_has_not_ended_is_left_to_its_experiment() {
     // Continued with another probe, it measures that at its end.
     let run = folder.run(&["tiny.yaml", "-q", &probes(&[FIRST, RANKME, "linear"])]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(folder.read("probes.csv").contains(",linear,target,class,gap,nats,"));
-}
-
-#[test]
-fn a_run_of_the_older_naming_is_found() {
-    let folder = Folder::new();
-    assert_eq!(folder.run(&["tiny.yaml", "-q"]).code, 0);
-    let own = folder.run_folder();
-    fs::rename(&own, own.with_file_name("tiny-s0-0123456789ab")).unwrap();
-    let run = folder.run(&["tiny.yaml"]);
-    assert!(run.code == 0 && run.stderr.contains("already done"), "{}", run.stderr);
-    assert!(run.stderr.contains("tiny-s0-0123456789ab is now"), "{}", run.stderr);
-    assert_eq!(folder.run_folder(), own);
+    assert!(folder.read("probes.csv").contains(",linear,target,class,test,gap,nats,"));
 }

@@ -93,7 +93,11 @@ fn a_finished_run_shows_its_results_and_not_what_its_probes_chose() {
         "{}",
         run.stdout
     );
-    assert!(lines[2].contains("linear") && lines[3].contains("random_init"), "{}", run.stdout);
+    assert!(
+        lines[2].contains("linear") && lines[3].contains("knn") && lines[4].contains("random_init"),
+        "{}",
+        run.stdout
+    );
     assert!(!run.stdout.contains("learning_rate") && !run.stdout.contains("weight_decay"), "{}", run.stdout);
     let listed = folder.run(&["ls"]).stdout;
     assert!(listed.contains("% linear/class/top1"), "{listed}");
