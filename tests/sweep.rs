@@ -520,17 +520,12 @@ fn one_diverging_arm_is_counted_and_harms_nobody() {
 
 #[test]
 fn a_failing_run_harms_nobody() {
-    let folder = folder(
-        "arms:\n- { name: gone, set: { dataset: { kind: image_folder, path: broken, image_size: 16 } } }\n- { name: baseline }\n",
-    );
-    // Names and counts are right; what is wrong shows when the images are decoded.
-    for split in ["train", "test"] {
-        for class in ["a", "b"] {
-            let images = folder.path().join("broken").join(split).join(class);
-            fs::create_dir_all(&images).unwrap();
-            (0..40).for_each(|i| fs::write(images.join(format!("{i}.png")), "no image").unwrap());
-        }
-    }
+    let text = "arms:\n- { name: gone, set: { encoder.depth: 2 } }\n- { name: baseline }\n";
+    let folder = folder(text);
+    // A file where the run wants its folder.
+    let gone = planned(text).expect("valid").runs.remove(0).experiment.run_folder_name();
+    fs::create_dir_all(folder.path().join("results")).unwrap();
+    fs::write(folder.path().join("results").join(gone), "in the way").unwrap();
     let run = folder.run(&["s.yaml"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(run.stderr.contains("1 done, 1 failed"), "{}", run.stderr);

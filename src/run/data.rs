@@ -77,7 +77,8 @@ pub fn folder(output: &Path, experiment: &Experiment) -> PathBuf {
     if own.exists() {
         return own;
     }
-    let mut earlier = older::folders(output, experiment).into_iter();
+    let without_content = Some(output.join(experiment.stem())).filter(|folder| folder.exists());
+    let mut earlier = without_content.into_iter().chain(older::folders(output, experiment));
     earlier.find(|folder| has_data_of(folder, experiment)).unwrap_or(own)
 }
 
