@@ -40,11 +40,12 @@ impl LastProbes {
 
     /// The first result of every probe, then all others.
     pub fn results(&self) -> String {
-        let is_first = |row: &&ProbeRow| {
-            let first = self.results.iter().find(|r| r.probe == row.probe && r.labels == row.labels);
-            first.is_some_and(|first| metric(first) == metric(row))
+        let first_of = |row: &ProbeRow| {
+            self.results.iter().position(|r| r.probe == row.probe && r.labels == row.labels).unwrap_or(0)
         };
-        let (headlines, rest): (Vec<&ProbeRow>, Vec<&ProbeRow>) = self.results.iter().partition(is_first);
+        let is_first = |row: &&ProbeRow| metric(&self.results[first_of(row)]) == metric(row);
+        let (mut headlines, rest): (Vec<&ProbeRow>, Vec<&ProbeRow>) = self.results.iter().partition(is_first);
+        headlines.sort_by_key(|row| first_of(row));
         table(&headlines, &rest)
     }
 
