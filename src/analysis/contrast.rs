@@ -83,7 +83,7 @@ pub fn contrasts(arms: &[Summary], baseline: usize, question: &Question) -> Vec<
     all
 }
 
-/// [`contrasts`] without the sentences.
+/// `contrasts` without the sentences.
 pub fn judged(arms: &[Summary], baseline: usize, question: &Question) -> Vec<Contrast> {
     let others = (0..arms.len()).filter(|&arm| arm != baseline);
     let mut all: Vec<Contrast> = others.map(|arm| measure(arms, baseline, arm, question)).collect();

@@ -15,7 +15,7 @@ pub struct Column {
     pub direction: Direction,
 }
 
-/// A struct whose fields are the columns of a table; made by [`row!`].
+/// A struct whose fields are the columns of a table; made by `row!`.
 pub trait Row: Sized {
     /// The columns, in the order in which they are written.
     const COLUMNS: &'static [Column];
