@@ -94,7 +94,7 @@ fn a_finished_run_shows_its_results_and_not_what_its_probes_chose() {
         run.stdout
     );
     assert!(
-        lines[2].contains("linear") && lines[3].contains("knn") && lines[4].contains("random_init"),
+        lines[2].contains("linear") && lines[3].contains("random_init") && lines[4].contains("knn"),
         "{}",
         run.stdout
     );
