@@ -4,6 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use super::{
     error::AnalysisError,
+    images::{Images, short},
     runs::Run,
     settings::{SettingDifference, Settings, differences, essential},
 };
@@ -22,19 +23,23 @@ pub struct Arm {
 }
 
 impl Arm {
-    /// Fingerprint of the data that its runs are judged on; empty where unknown.
-    pub fn data(&self) -> String {
-        self.runs.iter().map(|r| r.data.clone()).find(|d| !d.is_empty()).unwrap_or_default()
+    /// Fingerprints of the data of its runs, which they share.
+    pub fn images(&self) -> Images {
+        Images::of(&self.runs)
     }
 }
 
 /// Setting that tells arms apart whose files say the same: which argument they came from.
 const INPUT: &str = "input";
 
-/// Arms in order of appearance, and notes about copies that were left out. Same name and same
-/// settings make an arm. Where seeds come back in another argument (`compare before after`), every
-/// argument has its own arm.
-pub fn group(runs: Vec<Run>, inputs: &[PathBuf]) -> Result<(Vec<Arm>, Vec<String>), AnalysisError> {
+/// Arms in order of appearance, and notes about copies that were left out and about images that differ for
+/// `metric`. Same name and same settings make an arm. Where seeds come back in another argument (`compare
+/// before after`), every argument has its own arm.
+pub fn group(
+    runs: Vec<Run>,
+    inputs: &[PathBuf],
+    metric: &str,
+) -> Result<(Vec<Arm>, Vec<String>), AnalysisError> {
     let alike = gather(runs, |run| (run.name.clone(), run.settings.clone()));
     let mut arms: Vec<Arm> = alike.into_iter().flat_map(|runs| split(runs, inputs)).collect();
     label(&mut arms);
@@ -43,7 +48,7 @@ pub fn group(runs: Vec<Run>, inputs: &[PathBuf]) -> Result<(Vec<Arm>, Vec<String
         notes.extend(drop_copies(arm)?);
         refuse_mixed_data(arm)?;
     }
-    notes.extend(different_data(&arms));
+    notes.extend(different_data(&arms, metric));
     notes.extend(unsealed(&arms));
     Ok((arms, notes))
 }
@@ -138,35 +143,41 @@ fn repeated_seed(label: &str, a: &Run, b: &Run) -> AnalysisError {
 
 /// An arm whose runs saw different data has no mean.
 fn refuse_mixed_data(arm: &Arm) -> Result<(), AnalysisError> {
-    let known = |run: &&Run| !run.data.is_empty();
+    let known = |run: &&Run| !run.images.all.is_empty();
     let Some(first) = arm.runs.iter().find(known) else { return Ok(()) };
-    let Some(other) = arm.runs.iter().filter(known).find(|r| r.data != first.data) else { return Ok(()) };
+    let differs = |run: &&Run| run.images.all != first.images.all;
+    let Some(other) = arm.runs.iter().filter(known).find(differs) else { return Ok(()) };
     let (a, b) = (first.source.display(), other.source.display());
     let message = format!(
         "arm `{}` mixes runs on different data: {a} ({}) and {b} ({})",
         arm.label,
-        short(&first.data),
-        short(&other.data)
+        short(&first.images.all),
+        short(&other.images.all)
     );
     Err(AnalysisError::new(message).help("give the experiments different names to compare data sets"))
 }
 
-/// A warning where arms are judged on different data.
-fn different_data(arms: &[Arm]) -> Option<String> {
-    let known: Vec<(&str, String)> = arms
-        .iter()
-        .map(|arm| (arm.label.as_str(), arm.data()))
-        .filter(|(_, data)| !data.is_empty())
-        .collect();
-    if known.iter().all(|(_, data)| *data == known[0].1) {
-        return None;
+/// A warning where arms are judged on different data, and a note where they were only trained on such.
+fn different_data(arms: &[Arm], metric: &str) -> Option<String> {
+    let of_arm = |arm: &Arm| (arm.label.clone(), arm.images().judging(metric));
+    let known: Vec<(String, Images)> =
+        arms.iter().map(of_arm).filter(|(_, images)| !images.short().is_empty()).collect();
+    // Every pair: of a run of version 0.1.0 less is known than of others.
+    let differ = known.iter().enumerate().any(|(i, (_, a))| known[..i].iter().any(|(_, b)| a.differ(b)));
+    if differ {
+        return Some(format!(
+            "warning: the arms are judged on different data, so those are not judged against each other; \
+             a difference may come from the data alone ({})",
+            listed(&known, Images::short)
+        ));
     }
-    let list: Vec<String> = known.iter().map(|(label, data)| format!("{label}: {}", short(data))).collect();
-    Some(format!(
-        "warning: the arms are judged on different data, so those are not judged against each other; \
-         a difference may come from the data alone ({})",
-        list.join("; ")
-    ))
+    let trained_alike = known.iter().all(|(_, images)| images.all == known[0].1.all);
+    let what = "the arms were trained on different images, and are judged on the same test images";
+    (!trained_alike).then(|| format!("{what} ({})", listed(&known, |images| short(&images.all))))
+}
+
+fn listed(arms: &[(String, Images)], print: impl Fn(&Images) -> &str) -> String {
+    arms.iter().map(|(label, images)| format!("{label}: {}", print(images))).collect::<Vec<_>>().join("; ")
 }
 
 /// A note where nothing vouches for tables.
@@ -176,16 +187,14 @@ fn unsealed(arms: &[Arm]) -> Option<String> {
     (count > 0).then(|| format!("unsealed runs: {count}; {what} (`ijepa-run verify --accept` seals them)"))
 }
 
-fn short(fingerprint: &str) -> &str {
-    fingerprint.get(..12).unwrap_or(fingerprint)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::{analysis::runs::Measured, results::RunState};
+
+    const TOP1: &str = "linear/target/class/top1";
 
     fn run(name: &str, seed: u64, depth: u64, input: usize, value: f64) -> Run {
         Run {
@@ -195,7 +204,7 @@ mod tests {
             seed: Some(seed.to_string()),
             state: RunState::Pending,
             settings: Settings::of(&json!({"encoder": {"depth": depth}})),
-            data: String::new(),
+            images: Images::default(),
             measured: Measured::Column(vec![(0, value)]),
             meanings: Default::default(),
             linear: Vec::new(),
@@ -206,7 +215,7 @@ mod tests {
     }
 
     fn grouped(runs: Vec<Run>) -> Result<Vec<(String, usize)>, AnalysisError> {
-        let (arms, _) = group(runs, &["old".into(), "new".into()])?;
+        let (arms, _) = group(runs, &["old".into(), "new".into()], TOP1)?;
         Ok(arms.into_iter().map(|arm| (arm.label, arm.runs.len())).collect())
     }
 
@@ -234,11 +243,11 @@ mod tests {
 
     #[test]
     fn different_data_is_refused_within_an_arm_and_warned_of_between_arms() {
-        let on = |run: Run, data: &str| Run { data: data.into(), ..run };
+        let on = |run: Run, all: &str| Run { images: Images { all: all.into(), ..Images::default() }, ..run };
         let within = vec![on(run("a", 0, 4, 0, 1.0), "x"), on(run("a", 1, 4, 0, 1.0), "y")];
-        assert!(group(within, &[]).is_err());
+        assert!(group(within, &[], TOP1).is_err());
         let between = vec![on(run("a", 0, 4, 0, 1.0), "x"), on(run("b", 0, 4, 0, 1.0), "y")];
-        let (_, notes) = group(between, &[]).expect("two arms");
+        let (_, notes) = group(between, &[], TOP1).expect("two arms");
         assert!(notes[0].contains("a: x; b: y"), "{notes:?}");
     }
 }

@@ -127,7 +127,7 @@ impl Study {
         refuse_best_without_direction(at, &judged)?;
         let primary = hints.metric.clone().or_else(|| default_metric(&runs).ok()).filter(|p| *p != metric);
         let (metric, chooser) = held_out_choice(metric, at, &runs)?;
-        let (arms, more) = arms::group(runs, &request.inputs)?;
+        let (arms, more) = arms::group(runs, &request.inputs, &metric)?;
         notes.extend(more);
         let baseline = baseline(&arms, request.baseline.as_deref(), &hints)?;
         Ok(Study { arms, metric, judged, at, baseline, primary, chooser, notes })
@@ -232,7 +232,7 @@ impl Study {
                 Reading { seed: run.seed.clone(), value }
             };
             let readings = arm.runs.iter().map(reading).collect();
-            Summary { data: arm.data(), ..Summary::new(&arm.label, &arm.name, readings) }
+            Summary { images: arm.images().judging(metric), ..Summary::new(&arm.label, &arm.name, readings) }
         };
         let summaries = arms.iter().map(summary).collect();
         if damages.len() == runs.len() {

@@ -278,7 +278,7 @@ mod tests {
     use ijepa_registry::rng::Stream;
 
     use super::*;
-    use crate::analysis::{Absence, Reading};
+    use crate::analysis::{Absence, Images, Reading};
 
     const BASE: [f64; 8] = [61.2, 60.4, 62.1, 59.8, 61.7, 60.9, 61.1, 60.2];
     const DIVERGED: Result<f64, Absence> = Err(Absence::Diverged);
@@ -451,7 +451,10 @@ mod tests {
 
     #[test]
     fn other_test_data_get_no_verdict() {
-        let on = |values: &[f64], data: &str| Summary { data: data.into(), ..sound(values) };
+        let on = |values: &[f64], data: &str| Summary {
+            images: Images { test: data.into(), ..Images::default() },
+            ..sound(values)
+        };
         let up = BASE.map(|x| x + 5.0 + 0.01 * x);
         let found = compared(on(&BASE, "a"), on(&up, "b"), Direction::Higher, None);
         assert_eq!(found.verdict, Verdict::Unjudged);

@@ -1,6 +1,7 @@
 //! One arm in numbers.
 
 use super::{
+    images::Images,
     metric::Absence,
     stats::{self, Interval},
 };
@@ -21,8 +22,8 @@ pub struct Summary {
     pub label: String,
     /// Name of the experiment.
     pub name: String,
-    /// Fingerprint of the data that its runs are judged on; empty where unknown.
-    pub data: String,
+    /// Images that its runs are judged on.
+    pub images: Images,
     /// One per run.
     pub readings: Vec<Reading>,
     /// Values of the runs that have one.
@@ -50,7 +51,7 @@ impl Summary {
         Summary {
             label: label.into(),
             name: name.into(),
-            data: String::new(),
+            images: Images::default(),
             readings,
             mean: stats::mean(&x),
             std: stats::std_dev(&x),

@@ -41,7 +41,7 @@ impl Verdict {
 /// Judges a contrast by its adjusted p-values. Equivalence comes first: a difference shown to be
 /// smaller than the margin does not matter, however certain it is.
 pub(super) fn judge(c: &Contrast, baseline: &Summary, arm: &Summary, question: &Question) -> Verdict {
-    if !question.goal.decides() || !question.unjudged.is_empty() || other_data(baseline, arm) {
+    if !question.goal.decides() || !question.unjudged.is_empty() || baseline.images.differ(&arm.images) {
         return Verdict::Unjudged;
     }
     if c.p.is_nan() || !c.enough() {
@@ -56,16 +56,10 @@ pub(super) fn judge(c: &Contrast, baseline: &Summary, arm: &Summary, question: &
     if c.too_few() { Verdict::Underpowered } else { Verdict::Inconclusive }
 }
 
-/// Whether both arms are known to be judged on different data.
-fn other_data(baseline: &Summary, arm: &Summary) -> bool {
-    let known = !baseline.data.is_empty() && !arm.data.is_empty();
-    known && baseline.data != arm.data
-}
-
 /// The verdict in a sentence.
 pub(super) fn explain(c: &Contrast, baseline: &Summary, arm: &Summary, question: &Question) -> String {
     match c.verdict {
-        Verdict::Unjudged if other_data(baseline, arm) => {
+        Verdict::Unjudged if baseline.images.differ(&arm.images) => {
             "it is judged on other data than the baseline".into()
         }
         Verdict::Unjudged => question.unjudged.clone(),

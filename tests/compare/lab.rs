@@ -81,6 +81,17 @@ impl Lab {
         self.write(&format!("results/{name}-s{seed}/status.json"), &status(state));
     }
 
+    /// Gives the runs of an arm other images: fingerprints of everything and of the test images, of which
+    /// version 0.1.0 kept the first alone.
+    pub fn images(&self, name: &str, seeds: usize, all: &str, test: &str) {
+        for seed in 0..seeds {
+            let path = format!("results/{name}-s{seed}/status.json");
+            let of_test = if test.is_empty() { String::new() } else { format!("\"data_test\":\"{test}\",") };
+            let of_all = format!("{of_test}\"data\":\"{all}\"");
+            self.write(&path, &status("done").replace(&format!("\"data\":\"{DATA}\""), &of_all));
+        }
+    }
+
     /// Copies a folder of run folders.
     pub fn copy(&self, from: &str, to: &str) {
         copy(&self.path(from), &self.path(to));
@@ -99,10 +110,11 @@ impl Lab {
     }
 }
 
+/// Fingerprint of the data of every run.
+const DATA: &str = "0123456789abcdef";
+
 fn status(state: &str) -> String {
-    format!(
-        "{{\"state\":\"{state}\",\"reason\":\"\",\"step\":20,\"steps\":20,\"data\":\"0123456789abcdef\"}}\n"
-    )
+    format!("{{\"state\":\"{state}\",\"reason\":\"\",\"step\":20,\"steps\":20,\"data\":\"{DATA}\"}}\n")
 }
 
 fn copy(from: &Path, to: &Path) {

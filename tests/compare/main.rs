@@ -3,6 +3,7 @@
 mod directions;
 mod edges;
 mod foreign;
+mod images;
 mod lab;
 mod mistakes;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series};
 use crate::{
-    analysis::settings::Settings,
+    analysis::{images::Images, settings::Settings},
     results::{
         CARDS, EXPERIMENT, MetricMeanings, ProbedSplit, RunState, Standing, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
         seed: Some(word("seed")),
         state: RunState::Pending,
         settings: Settings::of(&configuration),
-        data: String::new(),
+        images: Images::default(),
         damage: None,
         end: None,
         version: version(path),
@@ -64,7 +64,7 @@ fn read_results(run: &mut Run, configuration: &Value) -> Result<(), AnalysisErro
             run.end = Some(End { steps: status.steps, log_every });
             whole(&path, configuration, &status, &probes)?;
         }
-        run.data = status.data;
+        run.images = Images { all: status.data, test: status.data_test };
     }
     run.measured = Measured::Folder(probes);
     Ok(())
@@ -209,6 +209,13 @@ pub(super) fn column(folder: &Path, metric: &str, end: Option<End>) -> Result<Op
         }
     }
     Ok(None)
+}
+
+/// Whether [`column()`] may answer to this name: other metrics are those of probes.
+pub(super) fn is_column(metric: &str) -> bool {
+    let plain =
+        |table: Table| !metric.strip_prefix(&format!("{}/", stem(&table))).unwrap_or(metric).contains('/');
+    WIDE.into_iter().any(plain)
 }
 
 /// The series, if it goes to the end of the run: `epochs.csv` to the last step, `metrics.csv` to the last row

@@ -8,8 +8,8 @@ mod walk;
 
 use std::path::PathBuf;
 
-use super::{error::AnalysisError, settings::Settings};
-use crate::results::{MetricMeaning, MetricMeanings, RunState, Status};
+use super::{error::AnalysisError, images::Images, settings::Settings};
+use crate::results::{MetricMeaning, MetricMeanings, RunState, Status, meanings::VALIDATION};
 
 pub use foreign::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
@@ -33,8 +33,8 @@ pub struct Run {
     pub state: RunState,
     /// Configuration without name, seed and what cannot change a result.
     pub settings: Settings,
-    /// Fingerprint of the data; empty where unknown.
-    pub data: String,
+    /// Fingerprints of the data.
+    pub images: Images,
     /// What is wrong with its files; its numbers do not count then.
     pub damage: Option<String>,
     /// Where its tables end, if it is done.
@@ -142,6 +142,11 @@ impl Run {
         };
         let names = self.meanings.metrics.iter().map(|m| &m.name);
         names.filter(|n| is_headline(n).is_some()).map(Clone::clone).next()
+    }
+
+    /// Whether values of `metric` are measured on test images: those of a probe, unless its name says otherwise.
+    pub(super) fn is_judged_on_test(metric: &str) -> bool {
+        !metric.ends_with(VALIDATION) && !folder::is_column(metric)
     }
 
     /// Whether its metrics have names of their own: not those of one column of a foreign file.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{super::error::AnalysisError, Measured, Run, folder, sheet::Sheet};
 use crate::{
-    analysis::{metric::At, settings::Settings},
+    analysis::{images::Images, metric::At, settings::Settings},
     results::{
         EXPERIMENT, MetricMeanings, RunState, SWEEP,
         columns::{PLAN, RUNS},
@@ -212,7 +212,7 @@ fn listed(table: &SweepTable, row: &SweepRun, input: usize) -> Run {
         seed: Some(row.seed.clone()),
         state: row.status,
         settings: parameters(table, row),
-        data: String::new(),
+        images: Images::default(),
         damage: None,
         end: None,
         version: String::new(),

@@ -18,7 +18,7 @@ use super::{
     sheet::{Sheet, line_of},
 };
 use crate::{
-    analysis::settings::Settings,
+    analysis::{images::Images, settings::Settings},
     results::{MetricMeanings, RunState, escape::one_line},
 };
 use columns::{Columns, Layout, find};
@@ -68,7 +68,7 @@ impl Read {
             seed: self.seed.or_else(|| file.seed.clone()).map(|seed| one_line(&seed)),
             state: self.state,
             settings: Settings::default(),
-            data: String::new(),
+            images: Images::default(),
             damage: None,
             end: None,
             version: String::new(),
