@@ -14,7 +14,7 @@ use super::{
     notes::{accuracy_error, damaged, general_notes, sampling_error},
     protocols::refuse_mixed,
     runs::{ColumnMap, Found, Hints, Run, Series, hints, read_all},
-    settings::{SettingDifference, Settings, differences},
+    settings::{SettingDifference, differences},
     stats,
     summary::{Reading, Summary},
 };
@@ -125,8 +125,10 @@ impl Study {
         let hinted = Hints { goal: hints.goal.filter(|_| own), ..hints.clone() };
         let judged = direction(&metric, &runs, request.goal, &hinted)?;
         refuse_best_without_direction(at, &judged)?;
-        let primary = hints.metric.clone().or_else(|| default_metric(&runs).ok()).filter(|p| *p != metric);
+        let planned = hints.metric.clone().or_else(|| default_metric(&runs).ok()).filter(|p| *p != metric);
         let (metric, chooser) = held_out_choice(metric, at, &runs)?;
+        // Chosen by `NAME@validation`, it is the primary metric under either name.
+        let primary = planned.filter(|p| *p != metric);
         let (arms, more) = arms::group(runs, &request.inputs, &metric)?;
         notes.extend(more);
         let baseline = baseline(&arms, request.baseline.as_deref(), &hints)?;
@@ -155,7 +157,6 @@ impl Study {
         notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
         notes.extend(general_notes(self));
         notes.extend(sampling_error(&summaries[baseline], test_images));
-        let settings: Vec<&Settings> = arms.iter().map(|arm| &arm.settings).collect();
         Ok(Report {
             metric: metric.clone(),
             goal,
@@ -165,7 +166,7 @@ impl Study {
             primary: self.primary.clone(),
             step,
             test_images,
-            differences: differences(&settings),
+            differences: differences(&arms.iter().map(|arm| &arm.settings).collect::<Vec<_>>()),
             arms: summaries,
             baseline,
             contrasts,
@@ -182,7 +183,7 @@ impl Study {
         format!(
             "the best measurement of a run is chosen by its own value, which flatters noisy arms; \
              --at last, or `{}{VALIDATION}` in the runs (dataset.validation) to choose by",
-            self.metric
+            self.metric.trim_end_matches(VALIDATION)
         )
     }
 
@@ -208,8 +209,7 @@ impl Study {
         let read_series = read(metric);
         let mut damages = damaged(&runs, &read_series);
         let series: Vec<Option<Series>> = read_series.iter().map(|s| s.clone().ok().flatten()).collect();
-        let nowhere = series.iter().all(Option::is_none);
-        if nowhere && runs.iter().all(|run| run.meaning(metric).is_none()) {
+        if series.iter().all(Option::is_none) && runs.iter().all(|run| run.meaning(metric).is_none()) {
             return Err(unknown_metric(&runs.into_iter().cloned().collect::<Vec<_>>(), metric));
         }
         if let At::Step(step) = *at

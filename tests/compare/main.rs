@@ -3,6 +3,7 @@
 mod directions;
 mod edges;
 mod foreign;
+mod held_out;
 mod images;
 mod lab;
 mod mistakes;
