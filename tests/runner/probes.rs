@@ -54,6 +54,30 @@ fn the_probe_command_adds_and_repeats() {
     assert!(nothing.code == 0 && nothing.stderr.contains("already done"), "{}", nothing.stderr);
 }
 
+/// What is held out is held out of the probe that comes later too, and measured beside the test images.
+#[test]
+fn the_probe_command_measures_held_out_images_too() {
+    let folder = Folder::new();
+    let held_out = "dataset.validation=16";
+    assert_eq!(folder.run(&["tiny.yaml", held_out, "-q"]).code, 0);
+    let run = folder.run_folder();
+    let added = folder.run(&["probe", run.to_str().unwrap(), "linear={ controls: [pixels] }"]);
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    let all = probes(&[FIRST, RANKME, "{ kind: linear, controls: [pixels] }"]);
+    let fresh = folder.run(&["tiny.yaml", held_out, &all, "--output", "fresh"]);
+    assert_eq!(fresh.code, 0, "{}", fresh.stderr);
+    let from_start = folder.path().join("fresh").join(run.file_name().unwrap());
+    for file in ["probes.csv", "experiment.yaml", "metrics.json"] {
+        assert_eq!(folder.read(file), fs::read_to_string(from_start.join(file)).unwrap(), "{file}");
+    }
+    let table = folder.read("probes.csv");
+    for split in ["test", "validation"] {
+        for encoder in ["target", "pixels"] {
+            assert!(table.contains(&format!(",linear,{encoder},class,{split},top1,")), "{table}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_made_up_for_is_refused_with_the_reason() {
     let folder = Folder::new();
