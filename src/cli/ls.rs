@@ -53,6 +53,8 @@ struct Listed {
     seed: u64,
     identity: String,
     state: RunState,
+    /// Whether nothing vouches for its files: version 0.1.0 ended it.
+    unsealed: bool,
     /// Steps done, and of the whole run; none where they cannot be read.
     steps: Option<(u64, u64)>,
     changed: Option<SystemTime>,
@@ -168,6 +170,7 @@ fn listed(folder: &Path, dated: bool) -> Option<Listed> {
         seed: seed.parse().ok()?,
         identity: identity.into(),
         state,
+        unsealed: standing.is_unsealed(),
         changed: if dated { changed() } else { None },
         steps: standing.status.map(|s| (s.step, s.steps)),
     })
@@ -191,7 +194,9 @@ fn sort(runs: &mut [Listed], by: Sort) {
 
 fn row(run: &Listed) -> [String; 5] {
     let steps = run.steps.map_or("-".into(), |(done, all)| format!("{done}/{all}"));
-    [run.name.clone(), run.seed.to_string(), run.state.to_string(), steps, run.identity.clone()]
+    let seal = if run.unsealed { ", unsealed" } else { "" };
+    let state = format!("{}{seal}", run.state);
+    [run.name.clone(), run.seed.to_string(), state, steps, run.identity.clone()]
 }
 
 /// `NAME-sSEED-IDENTITY` or `NAME-sSEED-IDENTITY-DATA`, taken apart; the data stay with the identity.

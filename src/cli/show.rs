@@ -12,7 +12,7 @@ use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
     results::{
-        EXPERIMENT, RunState, Standing, Status,
+        EXPERIMENT, RunState, Standing,
         card::RunCard,
         columns::{METRICS, TIMING, Table},
         escape::one_line,
@@ -103,8 +103,7 @@ fn state(standing: &Standing) -> String {
         let share = (100.0 * s.step as f64 / s.steps.max(1) as f64).floor();
         format!("; step {} of {} ({share} %)", s.step, s.steps)
     });
-    let unsealed = standing.status.as_ref().is_some_and(Status::is_unsealed);
-    let seal = if unsealed { ", unsealed" } else { "" };
+    let seal = if standing.is_unsealed() { ", unsealed" } else { "" };
     format!("{state}{seal}{why}{at}")
 }
 

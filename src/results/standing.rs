@@ -80,6 +80,11 @@ impl Standing {
         said.cloned().or_else(status).unwrap_or_default()
     }
 
+    /// Whether it came to its end without seals, as version 0.1.0 left it.
+    pub fn is_unsealed(&self) -> bool {
+        self.status.as_ref().is_some_and(Status::is_unsealed)
+    }
+
     /// Nothing is left to compute.
     pub fn is_over(&self) -> bool {
         self.ended_early.is_some() || self.state().is_over()

@@ -47,6 +47,9 @@ fn a_finished_run_is_reused_shown_and_compared() {
     assert_eq!(fs::read(done.join("probes.csv")).unwrap(), before);
     let shown = folder.run(&["show", done.to_str().unwrap()]);
     assert!(shown.stdout.contains("unsealed") && shown.stdout.contains("9.38"), "{}", shown.stdout);
+    let listed = folder.run(&["ls"]);
+    assert_eq!(listed.stdout.matches("done, unsealed").count(), 1, "{}", listed.stdout);
+    assert_eq!(folder.run(&["ls", "--state", "done"]).stdout.matches("unsealed").count(), 1);
     let compared = folder.run(&["compare", "results", "--metric", "knn/target/class/top1"]);
     assert_eq!(compared.code, 0, "{}", compared.stderr);
     assert!(compared.stdout.contains("unsealed") && compared.stdout.contains("9.375"), "{}", compared.stdout);
@@ -71,6 +74,7 @@ fn accepting_seals_it() {
     assert!(folder.run(&["verify", run]).stdout.starts_with("unsealed: "));
     assert_eq!(folder.run(&["verify", "--accept", run]).code, 0);
     assert!(folder.run(&["verify", run]).stdout.starts_with("ok: "));
+    assert!(!folder.run(&["ls"]).stdout.contains("unsealed"));
     fs::write(done.join("probes.csv"), "").unwrap();
     let damaged = folder.run(&["tiny.yaml"]);
     assert!(damaged.code == 1 && damaged.stderr.contains("probes.csv"), "{}", damaged.stderr);
