@@ -49,7 +49,7 @@ fn whole_numbers(schema: &Value, value: &mut Value) {
 }
 
 /// Whether a schema says that values may have this JSON type.
-fn allows(schema: &Value, json_type: &str) -> bool {
+pub(super) fn allows(schema: &Value, json_type: &str) -> bool {
     let named = match &schema["type"] {
         Value::String(one) => one == json_type,
         Value::Array(several) => several.iter().any(|t| t == json_type),
@@ -61,7 +61,7 @@ fn allows(schema: &Value, json_type: &str) -> bool {
 
 /// The schema with unknown keys refused, also if the settings struct forgot to, and with the limits of
 /// whole numbers that the machine has.
-fn closed(schema: &Value) -> Value {
+pub(super) fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Value::Object(map) = &mut schema {
         map.entry("additionalProperties").or_insert(Value::Bool(false));

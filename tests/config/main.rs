@@ -2,6 +2,7 @@
 
 mod components;
 mod mistakes;
+mod schema;
 
 use ijepa_run::{
     config::{self, DataFacts, Device, Experiment},
