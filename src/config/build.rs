@@ -20,7 +20,7 @@ use super::{
     collapse::CollapseRule,
     component::{self, Component},
     document::describe,
-    error::{ConfigError, Finding, Located, Report},
+    error::{ConfigError, Finding, Located, MISSING_SECTION, Report, UNKNOWN_SECTION},
     experiment::{Experiment, ProbeSpec},
     naming,
     place::{Place, Places, join},
@@ -51,10 +51,12 @@ pub(crate) struct Parts {
 /// Judges and builds everything.
 pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigError> {
     let Spec { document, notes, problems, variables, extended } = spec;
-    let mut report = Report::new(&document.places, problems).with_variables(&variables);
-    report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     let empty = Map::new();
     let top = document.value.as_object().unwrap_or(&empty);
+    let mut report = Report::new(&document.places, problems)
+        .with_variables(&variables)
+        .with_misspelled(unknown_keys(top).flat_map(|key| naming::sections_of(key)).collect());
+    report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     report.clean("", unknown_sections(top));
     left_empty("", &document.value, &mut report);
     // `null` at the top means that the section is as if it were not there.
@@ -107,13 +109,16 @@ fn finish(
 }
 
 fn unknown_sections(top: &Map<String, Value>) -> Vec<Finding> {
-    let unknown = top.keys().filter(|k| !SECTIONS.contains(&k.as_str()));
-    unknown
+    unknown_keys(top)
         .map(|key| {
-            let problem = Problem::new(key, format!("there is no section `{key}`"));
+            let problem = Problem::new(key, format!("{UNKNOWN_SECTION} `{key}`"));
             Finding { at_key: true, problem: problem.help(section_help(key)) }
         })
         .collect()
+}
+
+fn unknown_keys(top: &Map<String, Value>) -> impl Iterator<Item = &String> {
+    top.keys().filter(|key| !SECTIONS.contains(&key.as_str()))
 }
 
 /// The section or setting that `key` may have meant, and all sections.
@@ -218,6 +223,7 @@ fn section<K: Kind + Debug + ?Sized>(
     report: &mut Report,
 ) -> Option<Component<K>> {
     match top.get(name) {
+        None if is_excused(name, report) => None,
         None => {
             let help = format!("write `{name}: NAME`; {}", component::choices::<K>());
             report.add("", missing(name, report).help(help));
@@ -229,7 +235,12 @@ fn section<K: Kind + Debug + ?Sized>(
 
 fn missing(name: &str, report: &Report) -> Problem {
     let empty = report.was_left_empty(name);
-    Problem::new(name, if empty { "this section is empty" } else { "this section is missing" })
+    Problem::new(name, if empty { "this section is empty" } else { MISSING_SECTION })
+}
+
+/// Whether a section is missing because its key, or `extends`, is misspelled: that has been reported.
+fn is_excused(name: &str, report: &Report) -> bool {
+    report.is_misspelled(name) && !report.was_left_empty(name)
 }
 
 fn augmentation(top: &Map<String, Value>, report: &mut Report) -> Vec<Component<dyn Augmentation>> {
@@ -255,6 +266,7 @@ fn list<'v>(name: &str, value: &'v Value, report: &mut Report) -> Vec<(String, &
 
 fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings> {
     match top.get("train") {
+        None if is_excused("train", report) => None,
         None => {
             report.add("", missing("train", report).help("write `train: { epochs: 100, batch_size: 64 }`"));
             None

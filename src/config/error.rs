@@ -37,6 +37,10 @@ impl fmt::Display for Located {
     }
 }
 
+/// What is said of a section that is not there, and the start of what is said of a key that is none.
+pub(crate) const MISSING_SECTION: &str = "this section is missing";
+pub(crate) const UNKNOWN_SECTION: &str = "there is no section";
+
 /// Messages of the same words that are printed.
 const MOST_EQUAL: usize = 50;
 
@@ -52,9 +56,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Sorts the problems by place.
+    /// Sorts the problems by place; a misspelled section comes before those that are missing, perhaps for it.
     pub(crate) fn new(mut problems: Vec<Located>) -> Self {
-        problems.sort();
+        let misspelled = problems.iter().any(|p| p.message.starts_with(UNKNOWN_SECTION));
+        let last = |p: &Located| misspelled && p.message == MISSING_SECTION;
+        problems.sort_by(|a, b| (last(a), a).cmp(&(last(b), b)));
         problems.dedup();
         ConfigError { problems }
     }
@@ -96,17 +102,29 @@ pub(crate) struct Report<'a> {
     places: &'a Places,
     problems: Vec<Located>,
     variables: Variables,
+    /// Sections that a misspelled key stands for.
+    misspelled: Vec<&'static str>,
 }
 
 impl<'a> Report<'a> {
     /// Starts with problems found earlier.
     pub fn new(places: &'a Places, problems: Vec<Located>) -> Self {
-        Report { places, problems, variables: Variables::default() }
+        Report { places, problems, variables: Variables::default(), misspelled: Vec::new() }
     }
 
     /// What variables in the paths stand for that are read on the way.
     pub fn with_variables(self, variables: &Variables) -> Self {
         Report { variables: variables.clone(), ..self }
+    }
+
+    /// Sections that are there under another name: they are not missed.
+    pub fn with_misspelled(self, misspelled: Vec<&'static str>) -> Self {
+        Report { misspelled, ..self }
+    }
+
+    /// Whether `section` is one of [`Report::with_misspelled`].
+    pub fn is_misspelled(&self, section: &str) -> bool {
+        self.misspelled.contains(&section)
     }
 
     /// Those of [`Report::with_variables`].

@@ -26,6 +26,17 @@ pub(crate) fn paths_of(word: &str) -> Vec<String> {
     found.into_iter().take(MOST_SHOWN).map(str::to_owned).collect()
 }
 
+/// Sections that a key which is none stands for, by its spelling or as others call them. Where that is
+/// `extends`, every section may stand in the file that is meant.
+pub(crate) fn sections_of(key: &str) -> Vec<&'static str> {
+    let near = nearest(key, SECTIONS.iter().copied());
+    if near.contains(&"extends") {
+        return SECTIONS.to_vec();
+    }
+    let others = if near.is_empty() { paths_of(key) } else { Vec::new() };
+    SECTIONS.iter().copied().filter(|s| near.contains(s) || others.iter().any(|o| o == s)).collect()
+}
+
 /// More places than this help nobody.
 const MOST_SHOWN: usize = 4;
 

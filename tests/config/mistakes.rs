@@ -57,6 +57,30 @@ fn all_mistakes_come_at_once_in_order() {
     );
 }
 
+/// What is missing because of a misspelled key is not reported beside it, and everything else after it.
+#[test]
+fn a_misspelled_section_comes_before_those_that_are_missing() {
+    let heads = |text: &str| -> Vec<String> {
+        let error = load(text, &[]).map(|_| ()).expect_err(text);
+        error.lines().filter(|l| !l.starts_with(' ')).map(str::to_owned).collect()
+    };
+    let none = |key: &str| format!("there is no section `{key}`");
+    let extend = "seed: 3\nextend: base.yaml\n";
+    assert_eq!(heads(extend), [format!("dir/a.yaml:2:1: extend: {}", none("extend"))]);
+    let error = load(extend, &[]).map(|_| ()).expect_err(extend);
+    assert!(error.contains("help: did you mean `extends`?"), "{error}");
+    let text = BASE.replace("optimizer:", "optimzer:").replace("loss: test_none\n", "");
+    let loss = "dir/a.yaml:1:1: loss: this section is missing";
+    assert_eq!(heads(&text), [format!("dir/a.yaml:8:1: optimzer: {}", none("optimzer")), loss.into()]);
+    // As others call it.
+    let text = BASE.replace("loss:", "criterion:");
+    assert_eq!(heads(&text), [format!("dir/a.yaml:8:1: criterion: {}", none("criterion"))]);
+    // Left empty beside a misspelled key, it is not misspelled.
+    let text = BASE.replace("masking: test_half", "masking:").replace("seed: 7", "extend: base.yaml");
+    let empty = "dir/a.yaml:7:8: masking: this section is empty".to_owned();
+    assert_eq!(heads(&text), [format!("dir/a.yaml:2:1: extend: {}", none("extend")), empty]);
+}
+
 #[test]
 fn mistakes_in_an_extended_file_name_that_file() {
     let error = |text: &str| load(text, &[]).map(|_| ()).expect_err(text);
