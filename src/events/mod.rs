@@ -4,8 +4,8 @@
 mod row;
 mod tables;
 
-pub(crate) use row::row;
 pub use row::{Cell, Column, Direction, Row, RowError, number};
+pub(crate) use row::{meaning, row};
 pub use tables::{EpochRow, MetricsRow, ProbeRow, ProbedSplit};
 
 /// One thing that happened.

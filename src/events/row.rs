@@ -136,7 +136,7 @@ macro_rules! row {
     (
         $(#[$attribute:meta])*
         $name:ident {
-            $($field:ident: $type:ty, $unit:literal, $meaning:literal
+            $($field:ident: $type:ty, $unit:literal, $meaning:expr
                 $(, good $direction:ident)? $(, absent $absent:expr)?;)+
         }
     ) => {
@@ -190,6 +190,32 @@ macro_rules! row {
     (@absent $name:ident, $absent:expr) => { $absent };
 }
 pub(crate) use row;
+
+/// What columns mean that several tables have. A macro, because a doc comment takes no constant.
+macro_rules! meaning {
+    (step) => {
+        "optimizer steps done"
+    };
+    (epoch) => {
+        "epochs completed, or the one under way, from 1"
+    };
+    (images) => {
+        "training images seen"
+    };
+    (images_per_second) => {
+        "training throughput over these seconds"
+    };
+    (run_id) => {
+        "name of the run folder"
+    };
+    (arm) => {
+        "name of the arm: its runs differ in the seed only"
+    };
+    (seed) => {
+        "seed of the run"
+    };
+}
+pub(crate) use meaning;
 
 #[cfg(test)]
 mod tests {

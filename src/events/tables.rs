@@ -1,6 +1,6 @@
 //! The rows of a run's deterministic tables.
 
-use super::{Cell, row};
+use super::{Cell, meaning, row};
 use crate::config::{VALIDATION, metric_name};
 
 /// Images that a probe is measured on.
@@ -43,9 +43,9 @@ row! {
     /// One row of `metrics.csv`.
     #[derive(Clone, Copy, Debug, Default, PartialEq)]
     MetricsRow {
-        step: u64, "steps", "optimizer steps done";
-        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
-        images: u64, "images", "training images seen";
+        step: u64, "steps", meaning!(step);
+        epoch: u64, "epochs", meaning!(epoch);
+        images: u64, "images", meaning!(images);
         learning_rate: f64, "1", "learning rate of this step";
         weight_decay: f64, "1", "weight decay of this step";
         ema_momentum: f64, "1", "share of the old target encoder kept in this step";
@@ -73,9 +73,9 @@ row! {
     /// One row of `epochs.csv`.
     #[derive(Clone, Copy, Debug, Default, PartialEq)]
     EpochRow {
-        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
-        step: u64, "steps", "optimizer steps done";
-        images: u64, "images", "training images seen";
+        epoch: u64, "epochs", meaning!(epoch);
+        step: u64, "steps", meaning!(step);
+        images: u64, "images", meaning!(images);
         loss: f64, "loss units", "training loss, mean over the epoch", good Lower;
     }
 }
@@ -84,8 +84,8 @@ row! {
     /// One row of `probes.csv`.
     #[derive(Clone, Debug, PartialEq)]
     ProbeRow {
-        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
-        step: u64, "steps", "optimizer steps done";
+        epoch: u64, "epochs", meaning!(epoch);
+        step: u64, "steps", meaning!(step);
         probe: String, "", "name of the probe in the experiment file";
         encoder: String, "",
             "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder)";

@@ -4,7 +4,7 @@
 use ijepa_registry::metric::Direction;
 
 use super::RunState;
-use crate::events::{Cell, row};
+use crate::events::{Cell, meaning, row};
 pub use crate::events::{Column, EpochRow, MetricsRow, ProbeRow, Row, number};
 
 /// A CSV file of a run folder, a comparison or a sweep folder.
@@ -37,10 +37,10 @@ row! {
     /// One row of `timing.csv`.
     #[derive(Clone, Copy, Debug, PartialEq)]
     TimingRow {
-        epoch: u64, "epochs", "epochs completed, or the one under way, from 1";
-        step: u64, "steps", "optimizer steps done";
+        epoch: u64, "epochs", meaning!(epoch);
+        step: u64, "steps", meaning!(step);
         seconds: f64, "s", "wall time spent training since the last row, probes excluded";
-        images_per_second: f64, "images/s", "training throughput over these seconds", good Higher;
+        images_per_second: f64, "images/s", meaning!(images_per_second), good Higher;
         peak_memory: Option<f64>, "MiB",
             "largest resident memory of the process so far; empty where unknown";
     }
@@ -182,9 +182,9 @@ row! {
     #[derive(Clone, Debug, PartialEq)]
     PlanRow {
         index: u64, "", "position in the plan, from 0: `configs/INDEX.yaml` and `logs/INDEX.log`";
-        run_id: String, "", "name of the run folder";
-        arm: String, "", "name of the arm: its runs differ in the seed only";
-        seed: u64, "", "seed of the run";
+        run_id: String, "", meaning!(run_id);
+        arm: String, "", meaning!(arm);
+        seed: u64, "", meaning!(seed);
         changed: String, "", "settings the arm changes in the base experiment";
         epochs: u64, "epochs", "length of the run";
         steps: Option<u64>, "steps", "optimizer steps; empty if that depends on data not loaded yet";
@@ -208,9 +208,9 @@ row! {
     /// What every row of `runs.csv` starts with.
     #[derive(Clone, Debug, PartialEq)]
     RunsRow {
-        run_id: String, "", "name of the run folder";
-        arm: String, "", "name of the arm: its runs differ in the seed only";
-        seed: u64, "", "seed of the run";
+        run_id: String, "", meaning!(run_id);
+        arm: String, "", meaning!(arm);
+        seed: u64, "", meaning!(seed);
         status: RunState, "",
             "`pending`, `running`, `stopped`, `interrupted`, `done`, `diverged`, `collapsed`, `failed` or `unreadable`";
         reason: String, "", "why it ended as it did; empty for `done`";
@@ -263,7 +263,7 @@ row! {
         epoch: u64, "epochs", "epoch after which it was decided";
         rule: String, "", "`asha` or `median`";
         metric: String, "", "what the arms are judged by";
-        arm: String, "", "name of the arm: its runs differ in the seed only";
+        arm: String, "", meaning!(arm);
         value: Option<f64>, "see probes.csv", "mean over the arm's seeds; empty if none has a value";
         threshold: Option<f64>, "see probes.csv",
             "an arm with a worse value ends; empty if there is none";
@@ -305,13 +305,13 @@ row! {
     /// One row of a sweep's `timing.csv`.
     #[derive(Clone, Debug, PartialEq)]
     SweepTimingRow {
-        run_id: String, "", "name of the run folder";
-        arm: String, "", "name of the arm: its runs differ in the seed only";
-        seed: u64, "", "seed of the run";
+        run_id: String, "", meaning!(run_id);
+        arm: String, "", meaning!(arm);
+        seed: u64, "", meaning!(seed);
         processes: u64, "", "processes that worked on the run";
         started_at: String, "UTC", "start of the first one";
         seconds: Option<f64>, "s", "wall time spent training, probes excluded";
-        images_per_second: Option<f64>, "images/s", "training throughput over these seconds";
+        images_per_second: Option<f64>, "images/s", meaning!(images_per_second);
         peak_memory: Option<f64>, "MiB", "largest resident memory of any of the processes";
         device: String, "", "device of the last process";
         threads: String, "", "its compute threads";
