@@ -419,6 +419,27 @@ fn workers_do_not_change_a_byte_and_finished_runs_are_reused() {
     assert!(one.run(&["check", "s.yaml"]).stdout.contains("runs: 4"));
 }
 
+/// The metric and the numbers of a sweep are those of `compare`: a linear probe comes before others.
+#[test]
+fn a_sweep_shows_what_compare_judges_it_by() {
+    let folder = folder("arms: [{ name: baseline }, { name: flat, set: { encoder.depth: 1 } }]\nseeds: 2\n");
+    let run = folder.run(&["s.yaml", "probes=[{ kind: knn, k: 5 }, linear]"]);
+    succeed(&run);
+    let sweep = sweep_folder(&folder);
+    let judged = folder.run(&["compare", sweep.to_str().unwrap(), "--format", "json"]);
+    succeed(&judged);
+    let judged: serde_json::Value = serde_json::from_str(&judged.stdout).unwrap();
+    assert_eq!((&judged["metric"], &judged["role"]), (&"linear/target/class/top1".into(), &"primary".into()));
+    let mut lines = run.stdout.lines();
+    assert_eq!(lines.next(), judged["metric"].as_str(), "{}", run.stdout);
+    let number = |value: &serde_json::Value| format!("{:.3}", value.as_f64().unwrap());
+    for (line, arm) in lines.skip(1).zip(judged["arms"].as_array().unwrap()) {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(cells, [arm["arm"].as_str().unwrap(), "2", &number(&arm["mean"]), &number(&arm["std"])]);
+    }
+    assert_eq!(run.stdout.lines().count(), 2 + 2, "{}", run.stdout);
+}
+
 const RACE: &str = "
 parameters: { masking.targets: [1, 2, 3] }
 arms: [{ name: baseline }]

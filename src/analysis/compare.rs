@@ -21,7 +21,7 @@ use super::{
 use crate::results::meanings::VALIDATION;
 
 /// What to compare.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Run folders, folders of run folders, sweep folders, CSV files.
     pub inputs: Vec<PathBuf>,

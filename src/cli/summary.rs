@@ -1,14 +1,17 @@
 //! What a person reads of a sweep: what would run, and what came out.
 
-use ijepa_registry::{metric::Direction, params::Rounding};
+use std::path::Path;
+
+use ijepa_registry::params::Rounding;
 
 use super::{Exit, RunOptions, out::aligned, sweep, why::Earlier};
 use crate::{
+    analysis::{At, Report, Request, compare},
     bench,
     results::{RunState, Standing},
     run::device::{self, Place},
     sinks::human_time,
-    sweep::{At, Metric, Plan, PlannedRun},
+    sweep::{Plan, PlannedRun},
 };
 
 /// Operations below which a measurement takes longer than the training.
@@ -210,65 +213,35 @@ fn new(run: &PlannedRun, earlier: &Earlier) -> String {
     }
 }
 
-/// One line per arm: how many runs, and the metric's mean and spread over seeds.
-pub(crate) fn arms(plan: &Plan, standings: &[&Standing]) -> String {
-    let Some(metric) = metric(plan, standings) else { return String::new() };
-    let rows = plan.arms().into_iter().map(|name| {
-        let of_arm = plan.runs.iter().zip(standings).filter(|(r, _)| r.arm == name);
-        let of_arm: Vec<&Standing> = of_arm.map(|(_, s)| *s).collect();
-        let done = of_arm.iter().filter(|s| s.state() == RunState::Done);
-        let values: Vec<f64> = done.filter_map(|s| value(s, &metric)).collect();
-        [name.to_owned(), counts(&of_arm, values.len()), mean(&values), deviation(&values)]
-    });
-    let head = ["arm".to_owned(), "n".to_owned(), "mean".to_owned(), "std".to_owned()];
-    let at = match metric.at {
+/// One line per arm of the sweep in `folder`: how many runs, and the mean and spread over seeds of what
+/// `compare` judges the sweep by.
+pub(crate) fn arms(folder: &Path, standings: &[&Standing]) -> String {
+    let Some(report) = compared(folder, standings) else { return String::new() };
+    let rows =
+        report.arms.iter().map(|arm| [arm.label.clone(), arm.count(), short(arm.mean), short(arm.std)]);
+    let head = ["arm", "n", "mean", "std"].map(String::from);
+    let at = match report.at {
         At::Last => String::new(),
+        At::Best if report.unjudged.is_empty() => " (best of the run, chosen on held-out images)".into(),
         At::Best => " (best of the run, chosen with hindsight)".into(),
         At::Step(step) => format!(" (step {step})"),
     };
-    format!("{}{at}\n{}", metric.name, aligned(head, rows.collect()))
+    format!("{}{at}\n{}", report.metric, aligned(head, rows.collect()))
 }
 
-/// The sweep's metric, else the first that is measured on the target encoder, else the first.
-fn metric(plan: &Plan, standings: &[&Standing]) -> Option<Metric> {
+/// What `compare` says of the sweep. Where it finds no metric to judge by, the first that is measured on the
+/// target encoder is shown, else the first.
+fn compared(folder: &Path, standings: &[&Standing]) -> Option<Report> {
     let names = || standings.iter().flat_map(|s| &s.metrics).map(|(name, _)| name);
     let first = || names().find(|n| n.contains("/target/")).or_else(|| names().next());
-    let last = |name: &String| Metric { name: name.clone(), goal: Direction::Higher, at: At::Last };
-    plan.metric.clone().or_else(|| first().map(last))
+    let by = |metric: Option<String>| {
+        compare(&Request { inputs: vec![folder.into()], metric, ..Request::default() })
+    };
+    by(None).or_else(|_| by(first().cloned())).ok()
 }
 
-fn value(standing: &Standing, metric: &Metric) -> Option<f64> {
-    let series: Vec<(u64, f64)> =
-        standing.measurements(&metric.name).iter().map(|m| (m.step, m.value)).collect();
-    metric.pick(&series)
-}
-
-/// `3`, or `2/3 (1 diverged)`.
-fn counts(runs: &[&Standing], measured: usize) -> String {
-    if measured == runs.len() {
-        return measured.to_string();
-    }
-    let missing: Vec<&Standing> = runs.iter().filter(|s| s.state() != RunState::Done).copied().collect();
-    let why = if missing.is_empty() { "not measured".to_owned() } else { states(&missing) };
-    format!("{measured}/{} ({why})", runs.len())
-}
-
-fn mean(values: &[f64]) -> String {
-    if values.is_empty() {
-        return "-".into();
-    }
-    format!("{:.3}", values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Over seeds, with n - 1.
-fn deviation(values: &[f64]) -> String {
-    if values.len() < 2 {
-        return "-".into();
-    }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    format!("{:.3}", (squares / (n - 1.0)).sqrt())
+fn short(value: f64) -> String {
+    if value.is_nan() { "-".into() } else { format!("{value:.3}") }
 }
 
 /// How a sweep ended, in a few words.
@@ -289,8 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spread_needs_two_values() {
-        assert_eq!((mean(&[]), deviation(&[1.0])), ("-".into(), "-".into()));
-        assert_eq!((mean(&[1.0, 2.0, 3.0]), deviation(&[1.0, 2.0, 3.0])), ("2.000".into(), "1.000".into()));
+    fn what_is_not_there_is_a_dash() {
+        assert_eq!([f64::NAN, 1.0].map(short), ["-", "1.000"]);
     }
 }

@@ -120,7 +120,7 @@ fn run(plan: &Plan, options: &RunOptions) -> Result<Exit, FolderError> {
     carry_out(&mut table, options, stop).map_err(at)?;
     folder.write_timing(&options.output, table.runs.iter().map(|(row, _)| row)).map_err(at)?;
     let standings = table.standings();
-    let told = if options.quiet { Exit::Done } else { out::stdout(&summary::arms(plan, &standings)) };
+    let told = if options.quiet { Exit::Done } else { out::stdout(&summary::arms(&path, &standings)) };
     let exit = exit(&standings, stop.load(Ordering::SeqCst));
     out::stderr(&format!("{}: {}", summary::outcome(exit, &standings), path.display()));
     Ok(exit.or(told))

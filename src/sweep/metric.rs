@@ -67,13 +67,6 @@ pub struct Metric {
     pub at: At,
 }
 
-impl Metric {
-    /// The measurement that counts, of (step, value) in order.
-    pub fn pick(&self, series: &[(u64, f64)]) -> Option<f64> {
-        self.at.pick(series, |a, b| self.goal.better_first(a, b))
-    }
-}
-
 /// A metric as it is typed: its direction is that of the file, or `Neither` if the file does not say.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
@@ -163,7 +156,7 @@ mod tests {
     #[test]
     fn one_measurement_counts() {
         let series = [(10, 1.0), (20, 3.0), (30, f64::NAN), (40, 2.0)];
-        let pick = |goal, at| Metric { name: String::new(), goal, at }.pick(&series);
+        let pick = |goal: Direction, at: At| at.pick(&series, |a, b| goal.better_first(a, b));
         assert_eq!(pick(Direction::Higher, At::Last), Some(2.0));
         assert_eq!(pick(Direction::Higher, At::Best), Some(3.0));
         assert_eq!(pick(Direction::Lower, At::Best), Some(1.0));
