@@ -15,6 +15,9 @@ use super::bf16::pair;
 /// Lanes that a loop handles at once: one AVX-512 register, two AVX2 ones, four NEON ones.
 pub const LANES: usize = 16;
 
+/// Lanes of `f64` that take as much room.
+const WIDE_LANES: usize = 8;
+
 /// Instruction sets that a body is compiled for, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -165,7 +168,7 @@ pub(crate) use vectorised;
 pub trait Simd {
     /// Sixteen `f32`.
     type V: Copy;
-    /// Eight `f64`.
+    /// Eight `f64`, in memory as such: the defaults below read and write it there.
     type W: Copy;
     /// Rows of the register tile of a matrix product.
     const TILE: Tile;
@@ -178,15 +181,46 @@ pub trait Simd {
     /// `a b + c`, rounded once.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// All eight lanes the same.
-    unsafe fn wide_splat(value: f64) -> Self::W;
+    #[inline(always)]
+    unsafe fn wide_splat(value: f64) -> Self::W {
+        // SAFETY: eight values.
+        unsafe { Self::wide_load([value; WIDE_LANES].as_ptr()) }
+    }
     /// Eight `f32` from memory, as `f64`.
-    unsafe fn widened(from: *const f32) -> Self::W;
+    #[inline(always)]
+    unsafe fn widened(from: *const f32) -> Self::W {
+        // SAFETY: the caller's, and eight values.
+        unsafe {
+            let narrow = from.cast::<[f32; WIDE_LANES]>().read_unaligned();
+            Self::wide_load(narrow.map(f64::from).as_ptr())
+        }
+    }
     /// Eight `f64` from memory.
-    unsafe fn wide_load(from: *const f64) -> Self::W;
+    #[inline(always)]
+    unsafe fn wide_load(from: *const f64) -> Self::W {
+        // SAFETY: the caller's; `W` lies in memory as its values do.
+        unsafe { from.cast::<Self::W>().read_unaligned() }
+    }
     /// Eight `f64` to memory.
-    unsafe fn wide_store(v: Self::W, to: *mut f64);
+    #[inline(always)]
+    unsafe fn wide_store(v: Self::W, to: *mut f64) {
+        // SAFETY: as above.
+        unsafe { to.cast::<Self::W>().write_unaligned(v) }
+    }
     /// `a b + c` of `f64`, rounded once.
-    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W;
+    #[inline(always)]
+    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W {
+        let lanes = |v: Self::W| {
+            let mut lanes = [0.0; WIDE_LANES];
+            // SAFETY: eight values.
+            unsafe { Self::wide_store(v, lanes.as_mut_ptr()) };
+            lanes
+        };
+        let (a, b, c) = (lanes(a), lanes(b), lanes(c));
+        let sums: [f64; WIDE_LANES] = std::array::from_fn(|i| a[i].mul_add(b[i], c[i]));
+        // SAFETY: eight values.
+        unsafe { Self::wide_load(sums.as_ptr()) }
+    }
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `a` where they do not compare.
@@ -255,28 +289,8 @@ pub struct Portable;
 #[cfg(target_arch = "aarch64")]
 impl Simd for Portable {
     type V = [std::arch::aarch64::float32x4_t; 4];
-    type W = [f64; 8];
+    type W = [f64; WIDE_LANES];
     const TILE: Tile = Tile::Narrow;
-    #[inline(always)]
-    unsafe fn wide_splat(value: f64) -> Self::W {
-        [value; 8]
-    }
-    #[inline(always)]
-    unsafe fn widened(from: *const f32) -> Self::W {
-        unsafe { from.cast::<[f32; 8]>().read_unaligned() }.map(f64::from)
-    }
-    #[inline(always)]
-    unsafe fn wide_load(from: *const f64) -> Self::W {
-        unsafe { from.cast::<Self::W>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn wide_store(v: Self::W, to: *mut f64) {
-        unsafe { to.cast::<Self::W>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W {
-        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
         unsafe { [std::arch::aarch64::vdupq_n_f32(value); 4] }
@@ -334,28 +348,8 @@ impl Simd for Portable {
 #[cfg(not(target_arch = "aarch64"))]
 impl Simd for Portable {
     type V = [f32; LANES];
-    type W = [f64; 8];
+    type W = [f64; WIDE_LANES];
     const TILE: Tile = Tile::Narrow;
-    #[inline(always)]
-    unsafe fn wide_splat(value: f64) -> Self::W {
-        [value; 8]
-    }
-    #[inline(always)]
-    unsafe fn widened(from: *const f32) -> Self::W {
-        unsafe { from.cast::<[f32; 8]>().read_unaligned() }.map(f64::from)
-    }
-    #[inline(always)]
-    unsafe fn wide_load(from: *const f64) -> Self::W {
-        unsafe { from.cast::<Self::W>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn wide_store(v: Self::W, to: *mut f64) {
-        unsafe { to.cast::<Self::W>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    unsafe fn wide_mul_add(a: Self::W, b: Self::W, c: Self::W) -> Self::W {
-        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
-    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
         [value; LANES]
