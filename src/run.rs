@@ -3,9 +3,12 @@
 pub(crate) mod data;
 pub(crate) mod device;
 mod ended;
+mod finished;
 pub(crate) mod memory;
 mod older;
+mod resume;
 mod stamp;
+mod threads;
 
 use std::{
     io,
@@ -13,28 +16,27 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use ijepa_registry::{
-    image::{ImageSet, Labels},
-    kinds::{DataError, LoadContext, Survey},
-    tensor::Cpu,
-};
+use ijepa_registry::{image::ImageSet, kinds::DataError, tensor::Cpu};
 
 use crate::{
-    config::{ConfigError, Device, Experiment, LabelCounts},
-    data::{Fingerprint, hold_out, overlap},
-    events::{Event, Outcome, Phase},
-    kernels,
+    config::{ConfigError, Device, Experiment},
+    data::hold_out,
+    events::{Event, Outcome},
     model::BuildDevice,
     results::{
-        CHECKPOINT, EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status, WEIGHTS,
+        EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status,
         card::{DataCard, RunCard},
-        seal, write_atomic,
+        write_atomic,
     },
-    sinks::{CheckpointError, CheckpointMeta, Files, Progress, Sink, Verbosity, read_checkpoint},
+    sinks::{CheckpointError, Files, Progress, Sink, Verbosity},
     train::{RunPlan, Session, TrainError, Until, run},
 };
+pub(crate) use data::{absent, check_data};
 use device::Place;
 use ended::Ended;
+use finished::{Found, look};
+use resume::{continued, resume};
+pub(crate) use threads::start_threads;
 
 /// How to run, apart from what.
 #[derive(Clone, Debug)]
@@ -135,48 +137,41 @@ fn in_folder(
 ) -> Result<Finished, RunError> {
     let place = device::choose(experiment.device)?;
     let mut experiment = surveyed(experiment, &options.output)?;
-    // Without a lock: a finished run needs no write, and may lie where nothing can be written.
+    let folder_of =
+        |e: &Experiment| given.map_or_else(|| data::folder(&options.output, e), Path::to_path_buf);
+    // Before images are read, if it is known which run is meant: what is finished costs a moment.
     if given.is_some() || data::is_known(&experiment) {
-        let path = given.map_or_else(|| data::folder(&options.output, &experiment), Path::to_path_buf);
-        if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
+        let path = folder_of(&experiment);
+        if let Found::Complete(finished) = look(&path, &mut experiment, again, options)? {
             return Ok(finished);
         }
     }
-    // Images are made on a thread of their own, however few may compute.
-    if startable(1) == 0 {
-        let message = "threads: the system lets this process start none (see `ulimit -u`); a run needs one";
-        return Err(RunError::Config(message.into()));
-    }
+    threads::refuse_none()?;
     let mut progress = Progress::new(options.verbosity);
-    if let Some(note) = start_threads(options.threads) {
+    for note in prepared(&experiment, &place, options)? {
         progress.note(&note);
     }
-    if let Some(warning) = device::warning(experiment.device) {
-        progress.note(&warning);
-    }
-    if let Some(warning) = memory::check_before(&experiment)? {
-        progress.note(&warning);
-    }
-    if let Some(note) = device::rounding_note(&place, experiment.train.matmul) {
-        progress.note(&format!("note: {note}"));
-    }
-    let read = telling(&mut progress, |context| data::read(&experiment, context));
+    let read = data::telling(&mut progress, |context| data::read(&experiment, context));
     let data::Read { set, content, facts } = read.map_err(|e| absent(e, &experiment, &options.output))?;
     experiment = configured(experiment.with_data(facts))?;
     check_data(&experiment, &set)?;
-    let path = given.map_or_else(|| data::folder(&options.output, &experiment), Path::to_path_buf);
-    if let (_, Some(finished)) = look(&path, &mut experiment, again, options)? {
+    let path = folder_of(&experiment);
+    // The images tell which run it is, or that it is another one than was remembered. Still without a lock: a
+    // finished run needs no write, and may lie where nothing can be written.
+    if let Found::Complete(finished) = look(&path, &mut experiment, again, options)? {
         return Ok(finished);
     }
     let folder = RunFolder::open(&path)?;
     if options.force && folder.is_used() {
         folder.set_aside()?;
     }
-    let (ended, finished) = look(&path, &mut experiment, again, options)?;
-    if let Some(finished) = finished {
-        return Ok(finished);
-    }
-    let images = describe(&experiment, &set);
+    // Under the lock: whoever held it may have finished meanwhile.
+    let ended = match look(&path, &mut experiment, again, options)? {
+        Found::Complete(finished) => return Ok(finished),
+        Found::Lacking(ended) => Some(ended),
+        Found::Unfinished => None,
+    };
+    let images = data::describe(&experiment, &set);
     progress.note(&images);
     let card = DataCard { content, images };
     let data = Arc::new(hold_out(set, experiment.validation));
@@ -192,20 +187,17 @@ fn in_folder(
     }
 }
 
-/// A run that an earlier process has brought to its end: finished, or what it lacks of its probes.
-fn look(
-    path: &Path,
-    experiment: &mut Experiment,
-    again: &[String],
+/// Starts the threads that compute; what a person should know of them, of the device and of the memory.
+fn prepared(
+    experiment: &Experiment,
+    place: &Place,
     options: &RunOptions,
-) -> Result<(Option<Ended>, Option<Finished>), RunError> {
-    let finished = already_finished(path, options)?;
-    if finished.as_ref().is_none_or(|finished| finished.outcome != Outcome::Done) {
-        return Ok((None, finished));
-    }
-    let ended = Ended::of(path, experiment, again)?.filter(|ended| !ended.missing.is_empty());
-    let complete = ended.is_none();
-    Ok((ended, finished.filter(|_| complete)))
+) -> Result<impl Iterator<Item = String>, RunError> {
+    let threads = start_threads(options.threads);
+    let device = device::warning(experiment.device);
+    let memory = memory::check_before(experiment)?;
+    let rounding = device::rounding_note(place, experiment.train.matmul).map(|note| format!("note: {note}"));
+    Ok([threads, device, memory, rounding].into_iter().flatten())
 }
 
 /// The experiment with what names and sizes say about its data, if they speak for running it.
@@ -218,33 +210,6 @@ fn surveyed(experiment: Experiment, output: &Path) -> Result<Experiment, RunErro
 
 fn configured<T>(result: Result<T, ConfigError>) -> Result<T, RunError> {
     result.map_err(|e| RunError::Config(e.to_string()))
-}
-
-/// Data that cannot be had do not make a finished run vanish, but it cannot be said to be of these data.
-pub(crate) fn absent(error: DataError, experiment: &Experiment, output: &Path) -> DataError {
-    let finished = data::runs_on_any_data(output, experiment).into_iter();
-    let finished = finished
-        .filter(|folder| Status::read(folder).is_ok_and(|s| s.is_some_and(|s| s.state == RunState::Done)));
-    let lines: Vec<String> = finished
-        .map(|folder| {
-            format!("\n  finished before, on data that were there: ijepa-run show {}", folder.display())
-        })
-        .collect();
-    DataError(error.0 + &lines.concat())
-}
-
-/// One line about the images: how many, what is left out, what is in both splits.
-fn describe(experiment: &Experiment, set: &ImageSet) -> String {
-    let held = match experiment.validation {
-        0 => String::new(),
-        n => format!("; {n} held out for validation"),
-    };
-    let both = match overlap(set) {
-        0 => String::new(),
-        n => format!("; warning: images in both the training and the test set: {n}"),
-    };
-    let survey = experiment.survey().unwrap_or_else(|| Survey::of(set));
-    format!("{}{held}{both}", survey.sentence())
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -320,147 +285,7 @@ fn run_on<D: BuildDevice>(
     }
 }
 
-/// Puts the session where the checkpoint left off, if there is one.
-fn resume<D: BuildDevice>(
-    session: &mut Session<D>,
-    folder: &RunFolder,
-    identity: &str,
-    data: &Fingerprint,
-) -> Result<Option<CheckpointMeta>, RunError> {
-    let damaged = |error| RunError::Damaged(error, folder.path().into());
-    let Some(path) = folder.existing_checkpoint().map_err(damaged)? else {
-        folder.refuse_lost_checkpoint().map_err(damaged)?;
-        return Ok(None);
-    };
-    let (meta, snapshot) = read_checkpoint(&path)?;
-    // A checkpoint of version 0.1.0 has an identity of its own kind; what stands beside it tells.
-    let same =
-        meta.identity == identity || older::stored_identity(folder.path()).as_deref() == Some(identity);
-    if !same || meta.data != data.all {
-        let what = if meta.data == data.all { "another configuration" } else { "other data" };
-        return Err(RunError::OtherData(format!(
-            "{} was written by {what} under the same name; start over with --force (earlier files are kept)",
-            path.display()
-        )));
-    }
-    let (step, steps) = (meta.progress.step, session.plan.horizon.steps);
-    if step > steps {
-        return Err(RunError::OtherData(format!(
-            "{}: says step {step} of a run of {steps} steps; start over with --force (earlier files are kept)",
-            path.display()
-        )));
-    }
-    session.restore(snapshot)?;
-    Ok(Some(meta))
-}
-
-/// What a person should know of a run that goes on: who wrote it.
-fn continued(folder: &Path, meta: &CheckpointMeta, now: &RunCard) -> Vec<String> {
-    let mut notes = Vec::new();
-    if meta.is_unsealed() {
-        let what = "version 0.1.0 wrote this run: unsealed, its tables are known by their lengths only";
-        notes.push(format!("note: {what}; from here on everything is sealed"));
-    }
-    let cards = RunCard::read_all(folder).unwrap_or_default();
-    let program = |card: &RunCard| format!("version {} {}", card.version, card.git).trim_end().to_owned();
-    if let Some(last) = cards.last().filter(|last| program(last) != program(now)) {
-        notes.push(format!("note: {} worked on this run before, now {}", program(last), program(now)));
-    }
-    notes
-}
-
-/// A run that an earlier process has brought to its end, unless it is to start over. Its files must be
-/// what it left; weights that are gone are made again, which is not nothing.
-fn already_finished(folder: &Path, options: &RunOptions) -> Result<Option<Finished>, RunError> {
-    let damaged = |error| RunError::Damaged(error, folder.into());
-    if options.force {
-        return Ok(None);
-    }
-    let Some(status) = Status::read(folder).map_err(damaged)? else { return Ok(None) };
-    let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
-    let weights_to_make = status.state == RunState::Done && !there(WEIGHTS) && there(CHECKPOINT);
-    if !status.state.is_over() || weights_to_make {
-        return Ok(None);
-    }
-    if let Some(error) = seal::damages(folder, &status.files).into_iter().next() {
-        return Err(damaged(error));
-    }
-    let outcome = match status.state {
-        RunState::Done => Outcome::Done,
-        RunState::Diverged => Outcome::Diverged { reason: status.reason },
-        RunState::Collapsed => Outcome::Collapsed { reason: status.reason },
-        _ => return Ok(None),
-    };
-    Ok(Some(Finished { folder: folder.into(), outcome, reused: true }))
-}
-
 /// The name of the device that `wanted` leads to on this machine.
 pub fn device_for(wanted: Device) -> Result<String, RunError> {
     device::choose(wanted).map(|place| place.to_string())
-}
-
-/// Sizes the compute pool. A second call in one process keeps the first size. Where fewer threads can be
-/// had, says so and takes what there is: no number depends on it.
-pub(crate) fn start_threads(threads: Option<usize>) -> Option<String> {
-    kernels::keep_memory();
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let wanted = threads.unwrap_or_else(cores);
-    let started = startable(wanted + OTHER_THREADS);
-    let possible = started.saturating_sub(OTHER_THREADS).clamp(1, wanted);
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(possible);
-    // The thread that asks computes along where there may be no room for another.
-    let builder = if started <= OTHER_THREADS { builder.use_current_thread() } else { builder };
-    let _ = builder.build_global();
-    let line = "threads were wanted, the system allows";
-    let fewer = || format!("note: {wanted} {line} {possible} (see `ulimit -u`); no number depends on it");
-    (started < wanted + OTHER_THREADS).then(fewer)
-}
-
-/// Threads that a run needs besides those that compute: images, signals, the display.
-const OTHER_THREADS: usize = 8;
-
-/// How many threads can be started, at most `wanted`: tries it.
-fn startable(wanted: usize) -> usize {
-    let (release, gate) = std::sync::mpsc::channel::<()>();
-    let gate = Arc::new(std::sync::Mutex::new(gate));
-    let wait = |gate: Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>| {
-        let _ = gate.lock().map(|gate| gate.recv());
-    };
-    let start = |_| {
-        let gate = gate.clone();
-        std::thread::Builder::new().spawn(move || wait(gate)).ok()
-    };
-    let started: Vec<_> = (0..wanted).map_while(start).collect();
-    drop(release);
-    let possible = started.len();
-    started.into_iter().for_each(|thread| drop(thread.join()));
-    possible
-}
-
-/// Runs `read` with a context that shows its progress.
-fn telling<T>(
-    progress: &mut Progress,
-    read: impl FnOnce(&LoadContext) -> Result<T, DataError>,
-) -> Result<T, DataError> {
-    let progress = std::sync::Mutex::new(progress);
-    let tell = |what: &str, done: u64, total: u64| {
-        if let Ok(mut progress) = progress.lock() {
-            progress.phase(&Phase { what: what.into(), done, total });
-        }
-    };
-    read(&LoadContext { progress: &tell })
-}
-
-/// What can only be checked with the data at hand.
-pub(crate) fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
-    configured(experiment.check_data(&Survey::of(data)))?;
-    let counts = |labels: &Labels| {
-        let mut train = vec![0; labels.values.len()];
-        labels.labels.iter().for_each(|&label| train[label as usize] += 1);
-        LabelCounts { name: labels.name.clone(), train }
-    };
-    let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();
-    let measured = data.count(&data.test).max(experiment.validation);
-    let train = data.count(&data.train) - experiment.validation;
-    configured(experiment.check_probes(train, measured, &counts))
 }

@@ -3,22 +3,27 @@
 //! Results belong to images and labels, not to a path. Their fingerprint is part of the folder's name; a
 //! stamp of the files says whether it has to be computed again.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use ijepa_registry::{
-    image::ImageSet,
+    image::{ImageSet, Labels},
     kinds::{DataError, LoadContext, Survey},
 };
 use serde_json::json;
 
 use super::{
-    older,
+    RunError, configured, older,
     stamp::{self, Stamp},
 };
 use crate::{
-    config::{DataFacts, Experiment},
-    data::Fingerprint,
-    results::{Status, card::RunCard},
+    config::{DataFacts, Experiment, LabelCounts},
+    data::{Fingerprint, overlap},
+    events::Phase,
+    results::{RunState, Status, card::RunCard},
+    sinks::Progress,
 };
 
 /// Data that have been read.
@@ -123,4 +128,59 @@ fn stamp_of(experiment: &Experiment, survey: &Survey) -> Option<Stamp> {
     }
     let settings = json!([experiment.dataset.kind, experiment.dataset.settings]);
     stamp::of(&settings.to_string(), &survey.files)
+}
+
+/// Runs `read` with a context that shows its progress.
+pub fn telling<T>(
+    progress: &mut Progress,
+    read: impl FnOnce(&LoadContext) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    let progress = Mutex::new(progress);
+    let tell = |what: &str, done: u64, total: u64| {
+        if let Ok(mut progress) = progress.lock() {
+            progress.phase(&Phase { what: what.into(), done, total });
+        }
+    };
+    read(&LoadContext { progress: &tell })
+}
+
+/// Data that cannot be had do not make a finished run vanish, but it cannot be said to be of these data.
+pub fn absent(error: DataError, experiment: &Experiment, output: &Path) -> DataError {
+    let finished = runs_on_any_data(output, experiment).into_iter();
+    let finished = finished
+        .filter(|folder| Status::read(folder).is_ok_and(|s| s.is_some_and(|s| s.state == RunState::Done)));
+    let lines: Vec<String> = finished
+        .map(|folder| {
+            format!("\n  finished before, on data that were there: ijepa-run show {}", folder.display())
+        })
+        .collect();
+    DataError(error.0 + &lines.concat())
+}
+
+/// One line about the images: how many, what is left out, what is in both splits.
+pub fn describe(experiment: &Experiment, set: &ImageSet) -> String {
+    let held = match experiment.validation {
+        0 => String::new(),
+        n => format!("; {n} held out for validation"),
+    };
+    let both = match overlap(set) {
+        0 => String::new(),
+        n => format!("; warning: images in both the training and the test set: {n}"),
+    };
+    let survey = experiment.survey().unwrap_or_else(|| Survey::of(set));
+    format!("{}{held}{both}", survey.sentence())
+}
+
+/// What can only be checked with the data at hand.
+pub fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
+    configured(experiment.check_data(&Survey::of(data)))?;
+    let counts = |labels: &Labels| {
+        let mut train = vec![0; labels.values.len()];
+        labels.labels.iter().for_each(|&label| train[label as usize] += 1);
+        LabelCounts { name: labels.name.clone(), train }
+    };
+    let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();
+    let measured = data.count(&data.test).max(experiment.validation);
+    let train = data.count(&data.train) - experiment.validation;
+    configured(experiment.check_probes(train, measured, &counts))
 }
