@@ -16,19 +16,20 @@ mod loader;
 mod order;
 mod patches;
 mod pipeline;
+mod split;
 
 pub use batch::{Batch, BatchImages, BatchSource};
-pub(crate) use decode::decode_square;
 pub(crate) use download::{Download, exclusive, unpack_files};
 pub(crate) use drawing::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
 pub use fingerprint::{Fingerprint, overlap};
-pub(crate) use folder::{Found, Item, listed, many, scan};
+pub(crate) use folder::Found;
 pub use holdout::hold_out;
-pub(crate) use label_table::{LabelTable, numbers_to_names};
+pub(crate) use label_table::numbers_to_names;
 pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
 pub use pipeline::Pipeline;
+pub(crate) use split::{Source, annotations, classes, decoded, folders, same_classes};
 
 #[cfg(test)]
 pub(crate) use download::tests as download_tests;
