@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Rows, Segments};
-use ijepa_run::kernels::{Backend, BlockParams, Rounding, from_host, keep_memory};
+use ijepa_run::kernels::{Backend, BlockParams, MatmulPrecision, from_host, keep_memory};
 
 /// One part of the step.
 struct Part {
@@ -82,7 +82,7 @@ fn block(d: usize, heads: usize) -> BlockParams<Cpu> {
     BlockParams {
         heads,
         eps: 1e-6,
-        rounding: Rounding::F32,
+        precision: MatmulPrecision::F32,
         norm1_weight: ones(),
         norm1_bias: flat(d, 0.02),
         qkv_weight: flat(3 * d * d, 0.05),
@@ -130,7 +130,7 @@ fn main() {
         ),
     ];
     if std::env::args().any(|a| a == "bf16") {
-        parts.iter_mut().flat_map(|p| &mut p.blocks).for_each(|b| b.rounding = Rounding::Bf16);
+        parts.iter_mut().flat_map(|p| &mut p.blocks).for_each(|b| b.precision = MatmulPrecision::Bf16);
     }
     let mut times = vec![(Vec::new(), Vec::new()); parts.len()];
     for _ in 0..rounds {

@@ -42,8 +42,8 @@ fn main() {
         dump(folder.as_ref(), &[("train", &train), ("test", &test)]);
     }
     let data = ProbeData {
-        train: Features { dim: DIM, values: &train.0, labels: &train.1 },
-        test: Features { dim: DIM, values: &test.0, labels: &test.1 },
+        train: Features { dim: DIM, tokens: 1, values: &train.0, labels: &train.1 },
+        test: Features { dim: DIM, tokens: 1, values: &test.0, labels: &test.1 },
         classes: CLASSES,
     };
     for line in &asked {
@@ -56,7 +56,7 @@ fn main() {
         let seconds = start.elapsed().as_secs_f64();
         let found = found.expect("measurable features");
         let metrics: Vec<String> =
-            probe.metrics().iter().zip(found).map(|(m, v)| format!("{} {v:.4e}", m.name)).collect();
+            probe.metrics().iter().zip(found.values).map(|(m, v)| format!("{} {v:.4e}", m.name)).collect();
         println!("{seconds:7.2} s  {line}: {}", metrics.join(", "));
     }
 }

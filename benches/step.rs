@@ -15,7 +15,7 @@ use ijepa_run::{
     data::{Batch, BatchSource, Loader, LoaderPlan},
     kernels,
     registry::{
-        kinds::{Layout, LoadContext, PatchBatch},
+        kinds::{Layout, LoadContext, Mode, Needs, PatchBatch},
         tensor::{Backward, Cpu},
     },
     results::card::peak_memory,
@@ -85,8 +85,8 @@ fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
         "waiting": waiting,
         "making": making,
         "peak_mib": peak_memory(),
-        "context": masks.contexts[0],
-        "targets": masks.targets,
+        "context": masks.views[0].context,
+        "targets": masks.views[0].targets,
     })
 }
 
@@ -94,7 +94,7 @@ fn step(session: &mut Session<Cpu>, batches: &mut Loader) -> Value {
 fn masks(_: &mut Session<Cpu>, batches: &mut Loader) -> Value {
     let batch = next(batches);
     let masks = &batch.masks.plans[0];
-    json!({ "context": masks.contexts[0], "targets": masks.targets })
+    json!({ "context": masks.views[0].context, "targets": masks.views[0].targets })
 }
 
 /// As many images as a batch has.
@@ -113,7 +113,11 @@ fn encoder(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
     let rows = layout.segments.rows();
     let width = pixels.len() / rows;
     let pixels = kernels::from_host(&session.jepa.device, pixels, rows, width).unwrap();
-    let tokens = session.jepa.context_encoder.encode_taped(&PatchBatch { pixels, layout }).unwrap();
+    let tokens = session
+        .jepa
+        .context_encoder
+        .encode_taped(&PatchBatch { pixels, layout, grid: geometry.grid() }, Mode::Eval)
+        .unwrap();
     let gradients = tokens.sum().backward();
     let time = milliseconds(start);
     drop(gradients);
@@ -126,6 +130,6 @@ fn features(session: &mut Session<Cpu>, _: &mut Loader) -> Value {
     let start = Instant::now();
     let jepa = &session.jepa;
     let images = jepa.images_of_patches(&jepa.geometry.patches(&images)).unwrap();
-    jepa.features(jepa.target_encoder.as_ref(), &images).unwrap();
+    jepa.features(jepa.context_encoder.as_ref(), Needs::POOLED, &images).unwrap();
     json!({ "milliseconds": milliseconds(start), "peak_mib": peak_memory() })
 }

@@ -1,8 +1,10 @@
 //! Declarative experiment runner for I-JEPA ablations.
 //!
-//! Layers, bottom-up; a layer imports only what stands above it here (see ARCHITECTURE.md).
+//! Layers, bottom-up; a layer imports only what stands above it here (see ARCHITECTURE.md). Empty lines keep
+//! the formatter from sorting them; `tests/tidy.rs` checks the order.
 
 pub mod kernels;
+
 pub mod nn;
 
 pub mod data;
@@ -10,21 +12,27 @@ pub mod data;
 mod components;
 
 pub mod config;
-pub mod events;
-pub mod model;
-pub mod results;
-pub mod sinks;
+
 pub mod sweep;
+
+pub mod events;
+
+pub mod results;
+
+pub mod sinks;
+
+pub mod model;
+
 pub mod train;
 
 pub mod analysis;
 
 pub mod report;
 
-pub mod launch;
 pub mod run;
 
 pub mod bench;
+
 pub mod doctor;
 
 pub mod cli;

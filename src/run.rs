@@ -2,12 +2,15 @@
 
 pub(crate) mod data;
 pub(crate) mod device;
+pub mod early_stopping;
 mod ended;
 mod finished;
+pub mod launcher;
 pub(crate) mod memory;
 mod older;
 mod resume;
 mod stamp;
+pub mod sweep;
 mod threads;
 
 use std::{
@@ -28,11 +31,11 @@ use crate::{
         card::{DataCard, RunCard},
         write_atomic,
     },
-    sinks::{CheckpointError, Files, Progress, Sink, Verbosity},
+    sinks::{CheckpointError, Files, Progress, Sink, Verbosity, write_artifact},
     train::{RunPlan, Session, TrainError, Until, run},
 };
 pub(crate) use data::{absent, check_data};
-use device::Place;
+use device::ComputeDevice;
 use ended::Ended;
 use finished::{Found, look};
 use resume::{continued, resume};
@@ -179,18 +182,20 @@ fn in_folder(
     let name = place.to_string();
     match place {
         #[cfg(feature = "cuda-base")]
-        Place::Cuda(ordinal, _) => {
+        ComputeDevice::Cuda(ordinal, _) => {
             let gpu = device::open(ordinal)?;
             run_on(experiment, data, card, folder, ended, progress, &gpu, &name, until)
         }
-        Place::Cpu => run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until),
+        ComputeDevice::Cpu => {
+            run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until)
+        }
     }
 }
 
 /// Starts the threads that compute; what a person should know of them, of the device and of the memory.
 fn prepared(
     experiment: &Experiment,
-    place: &Place,
+    place: &ComputeDevice,
     options: &RunOptions,
 ) -> Result<impl Iterator<Item = String>, RunError> {
     let threads = start_threads(options.threads);
@@ -242,6 +247,9 @@ fn run_on<D: BuildDevice>(
     let card = RunCard::of_this_process(device_name, threads, &card, session.progress.step);
     if let Some(ended) = ended {
         let mut emit = |event: Event| {
+            if let Event::Artifact(artifact) = &event {
+                write_artifact(&path, artifact)?;
+            }
             let _ = progress.take(&event);
             Ok(())
         };
@@ -257,7 +265,9 @@ fn run_on<D: BuildDevice>(
         return Ok(Finished { folder: path, outcome: Outcome::Done, reused: false });
     }
     let steps = session.plan.horizon.steps;
-    let mut files = Files::open(folder, &identity, &content, steps, resumed.as_ref()).map_err(damaged)?;
+    let terms = session.plan.term_columns();
+    let mut files =
+        Files::open(folder, &identity, &content, steps, &terms, resumed.as_ref()).map_err(damaged)?;
     write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
     meanings.write(&path)?;
     for note in resumed.iter().flat_map(|meta| continued(&path, meta, &card)) {

@@ -11,7 +11,10 @@ mod common;
 use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows, TapedRows};
-use ijepa_run::kernels::{Backend, BlockParams, NONE, Rounding, RowLoss, TableTerm, from_host, to_host};
+use ijepa_run::kernels::{
+    Backend, BlockParams, Compose, Function as Map, MatmulPrecision, NONE, RowLoss, TableTerm, from_host,
+    to_host,
+};
 
 const EXACT: Precision = Precision { step: 1e-2, tolerance: 2e-3 };
 
@@ -95,11 +98,11 @@ fn linear() {
         let params = [r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5)];
         let x = r.rows(n, inputs, 1.0);
         let rounded = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
-            Cpu::linear(x.leaky_traced(), &p[0], &p[1], Rounding::Bf16).unwrap()
+            Cpu::linear(x.leaky_traced(), &p[0], &p[1], MatmulPrecision::Bf16).unwrap()
         };
         check_to(OF_BF16, "linear of bf16", &rounded, &x, &params);
         let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
-            Cpu::linear(x.leaky_traced(), &p[0], &p[1], Rounding::F32).unwrap()
+            Cpu::linear(x.leaky_traced(), &p[0], &p[1], MatmulPrecision::F32).unwrap()
         };
         check("linear", &f, &x, &params);
     }
@@ -118,7 +121,7 @@ fn layer_norm() {
 }
 
 /// The block with the given tensors.
-fn with_tensors(p: &[Flat<Cpu>], heads: usize, rounding: Rounding) -> BlockParams<Cpu> {
+fn with_tensors(p: &[Flat<Cpu>], heads: usize, rounding: MatmulPrecision) -> BlockParams<Cpu> {
     BlockParams::from_tensors(heads, 1e-6, rounding, std::array::from_fn(|i| p[i].clone()))
 }
 
@@ -130,7 +133,7 @@ fn block() {
         let segments = segments(&lengths);
         let params = r.block(d, heads, hidden).tensors().map(Clone::clone);
         let x = r.rows(segments.rows(), d, 4.0);
-        for (rounding, precision) in [(Rounding::F32, EXACT), (Rounding::Bf16, OF_BF16)] {
+        for (rounding, precision) in [(MatmulPrecision::F32, EXACT), (MatmulPrecision::Bf16, OF_BF16)] {
             let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
                 let block = with_tensors(p, heads, rounding);
                 Cpu::block(x.leaky_traced(), &block, &segments, keep.as_deref()).unwrap()
@@ -166,4 +169,115 @@ fn losses() {
         };
         check(&format!("{loss:?}"), &f, &r.rows(12, 7, 2.0), &[]);
     }
+}
+
+/// A parameter as rows of an operator.
+fn rows(p: &Flat<Cpu>, n: usize, d: usize) -> TapedRows<Cpu> {
+    p.leaky_trace().reshape_like(&(n, d))
+}
+
+/// Values in `from..to`.
+fn between(r: &mut Random, n: usize, d: usize, from: f32, to: f32) -> Rows<Cpu> {
+    let middle = (from + to) / 2.0;
+    let values: Vec<f32> = r.values(n * d, (to - from) / 2.0).iter().map(|v| v + middle).collect();
+    from_host(&Cpu::default(), values, n, d).unwrap()
+}
+
+#[test]
+fn maps() {
+    let mut r = Random::new(6);
+    let hinge = Map::StdHinge { floor: 1.0, eps: 1e-4 };
+    // Where a function has a corner, on both sides of it and not across.
+    let cases = [
+        (Map::Affine { scale: -0.7, shift: 0.3 }, -2.0, 2.0),
+        (Map::Gelu, -3.0, 3.0),
+        (Map::Silu, -3.0, 3.0),
+        (Map::Tanh, -2.0, 2.0),
+        (Map::Square, -2.0, 2.0),
+        (Map::Relu, -2.0, -0.1),
+        (Map::Relu, 0.1, 2.0),
+        (hinge, 0.3, 0.9),
+        (hinge, 1.1, 2.0),
+    ];
+    for (function, from, to) in cases {
+        let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::map(x.leaky_traced(), function).unwrap();
+        check(&format!("{function:?}"), &f, &between(&mut r, 13, 9, from, to), &[]);
+    }
+}
+
+#[test]
+fn element_wise() {
+    let mut r = Random::new(7);
+    let (x, params) = (r.rows(7, 12, 1.0), [r.flat(7 * 12, 1.0)]);
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::add(x.leaky_traced(), rows(&p[0], 7, 12)).unwrap();
+    check("add", &f, &x, &params);
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::multiply(x.leaky_traced(), rows(&p[0], 7, 12)).unwrap();
+    check("multiply", &f, &x, &params);
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::scale_columns(x.leaky_traced(), &p[0]).unwrap();
+    check("scale columns", &f, &x, &[r.flat(12, 1.0)]);
+    let factors = r.values(7, 2.0);
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::scale_rows(x.leaky_traced(), &factors).unwrap();
+    check("scale rows", &f, &x, &[]);
+    for w in [12, 4] {
+        let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::rms_norm(x.leaky_traced(), &p[0], 1e-6).unwrap();
+        check("rms norm", &f, &r.rows(7, 12, 4.0), &[r.flat(w, 1.0)]);
+    }
+}
+
+#[test]
+fn rearrangements() {
+    let mut r = Random::new(8);
+    let (x, params) = (r.rows(7, 12, 1.0), [r.flat(7 * 12, 1.0)]);
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::concat_rows(x.leaky_traced(), rows(&p[0], 7, 12)).unwrap();
+    check("concat rows", &f, &x, &params);
+    let f =
+        |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::concat_columns(x.leaky_traced(), rows(&p[0], 7, 12)).unwrap();
+    check("concat columns", &f, &x, &params);
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::columns(x.leaky_traced(), 3..8).unwrap();
+    check("columns", &f, &x, &[]);
+    let index = [0, NONE, 6, 6, 2, 1, 0, 0, NONE];
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::gather_rows_wide(x.leaky_traced(), &index, 3).unwrap();
+    check("gather rows wide", &f, &x, &[]);
+}
+
+#[test]
+fn moments() {
+    let mut r = Random::new(9);
+    let (x, parts) = (r.rows(9, 5, 1.0), segments(&[2, 1, 6]));
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::segment_means(x.leaky_traced(), &parts).unwrap();
+    check("segment means", &f, &x, &[]);
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::center_columns(x.leaky_traced()).unwrap();
+    check("center columns", &f, &x, &[]);
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::column_variances(x.leaky_traced()).unwrap();
+    check("column variances", &f, &x, &[]);
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
+        let (a, b) = (Cpu::sum(x.leaky_traced()).unwrap(), Cpu::sum(rows(&p[0], 3, 4)).unwrap());
+        Cpu::add_scalars(a, b).unwrap().reshape_like(&(1usize, 1usize))
+    };
+    check("sums", &f, &x, &[r.flat(12, 1.0)]);
+}
+
+#[test]
+fn products() {
+    let mut r = Random::new(10);
+    for (turn_a, turn_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let shape = |n, m, turn| if turn { (m, n) } else { (n, m) };
+        let ((n, k), (l, m)) = (shape(6, 9, turn_a), shape(9, 7, turn_b));
+        let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
+            let b = rows(&p[0], l, m);
+            Cpu::matmul(x.leaky_traced(), b, turn_a, turn_b, MatmulPrecision::F32).unwrap()
+        };
+        check(&format!("product {turn_a} {turn_b}"), &f, &r.rows(n, k, 1.0), &[r.flat(l * m, 1.0)]);
+    }
+}
+
+#[test]
+fn attention() {
+    let mut r = Random::new(11);
+    let (queries, keys) = (segments(&[3, 0, 20]), segments(&[10, 4, 5]));
+    let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
+        let (k, v) = (rows(&p[0], 19, 12), rows(&p[1], 19, 12));
+        Cpu::attention(x.leaky_traced(), k, v, 3, &queries, &keys).unwrap()
+    };
+    check("attention", &f, &r.rows(23, 12, 1.0), &[r.flat(19 * 12, 1.0), r.flat(19 * 12, 1.0)]);
 }

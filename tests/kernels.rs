@@ -9,8 +9,8 @@ use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, Level, NONE, Rounding, RowLoss, TableTerm, from_host,
-    limit_level, reference, to_host, widest_level,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, Level, MatmulPrecision, NONE, RowLoss, TableTerm,
+    from_host, limit_level, reference, to_host, widest_level,
 };
 
 const TOLERANCE: f32 = 2e-5;
@@ -61,18 +61,19 @@ fn linear_matches_reference() {
     for (n, inputs, outputs) in [(1, 1, 1), (1, 5, 3), (600, 48, 20), (33, 17, 96), (2100, 12, 40)] {
         let (x, w, b) = (r.rows(n, inputs, 1.0), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
         let params = [("weight".into(), &w), ("bias".into(), &b)];
-        let fast = outcome(Cpu::linear(x.leaky_trace(), &w, &b, Rounding::F32).unwrap(), &x, &params);
-        let slow = outcome(reference::linear(x.leaky_trace(), &w, &b, Rounding::F32).unwrap(), &x, &params);
+        let fast = outcome(Cpu::linear(x.leaky_trace(), &w, &b, MatmulPrecision::F32).unwrap(), &x, &params);
+        let slow =
+            outcome(reference::linear(x.leaky_trace(), &w, &b, MatmulPrecision::F32).unwrap(), &x, &params);
         assert_same(&format!("linear {n}x{inputs}x{outputs}"), &fast, &slow);
         let input = outcome(
-            Cpu::linear_of_input(&x, &w, &b, Rounding::F32, OwnedTape::default()).unwrap(),
+            Cpu::linear_of_input(&x, &w, &b, MatmulPrecision::F32, OwnedTape::default()).unwrap(),
             &x,
             &params,
         );
         assert_eq!(input.y, fast.y);
         assert_eq!(input.gradients[1..], fast.gradients[1..]);
         assert!(input.gradients[0].1.iter().all(|v| *v == 0.0), "no gradient for the input");
-        assert_eq!(to_host(&Cpu::linear(x, &w, &b, Rounding::F32).unwrap()).unwrap(), fast.y);
+        assert_eq!(to_host(&Cpu::linear(x, &w, &b, MatmulPrecision::F32).unwrap()).unwrap(), fast.y);
     }
 }
 
@@ -94,7 +95,8 @@ fn a_rounded_linear_map_is_one_of_rounded_values() {
     for (n, inputs, outputs) in [(1, 1, 1), (1, 5, 3), (600, 48, 20), (33, 17, 96), (301, 770, 40)] {
         let (x, w, b) = (r.rows(n, inputs, 1.0), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
         let params = [("weight".into(), &w), ("bias".into(), &b)];
-        let found = outcome(Cpu::linear(x.leaky_trace(), &w, &b, Rounding::Bf16).unwrap(), &x, &params);
+        let found =
+            outcome(Cpu::linear(x.leaky_trace(), &w, &b, MatmulPrecision::Bf16).unwrap(), &x, &params);
         let (xv, wv, dy) = (to_host(&x).unwrap(), host(&w), upstream(n, outputs));
         let (xv, wv, dy) = (|i, p| xv[i * inputs + p], |o, p| wv[o * inputs + p], |i, o| dy[i * outputs + o]);
         let y = rounded_product((n, inputs, outputs), xv, |p, o| wv(o, p));
@@ -127,7 +129,7 @@ fn rounded_blocks_match_reference() {
         let segments = segments(&lengths);
         let x = r.rows(segments.rows(), d, 1.0);
         let exact = [r.block(d, heads, hidden)];
-        let blocks = [BlockParams { rounding: Rounding::Bf16, ..exact[0].clone() }];
+        let blocks = [BlockParams { precision: MatmulPrecision::Bf16, ..exact[0].clone() }];
         let y = Cpu::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
         let fast = outcome(y, &x, &named(&blocks));
         let y = reference::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
@@ -271,11 +273,11 @@ fn optimizer_matches_reference() {
     let n = 70_001;
     let start = r.values(n, 1.0);
     let steps: Vec<Vec<f32>> = (0..3).map(|_| r.values(n, 0.1)).collect();
-    let follower = r.values(n, 1.0);
+    let shadow = r.values(n, 1.0);
     type Update = fn(AdamWUpdate<'_, Cpu>, &mut Gradients<f32, Cpu>) -> Result<(), ModelError>;
     let run = |update: Update| {
         let mut p = flat(start.clone());
-        let (mut m, mut v, mut f) = (flat(vec![0.0; n]), flat(vec![0.0; n]), flat(follower.clone()));
+        let (mut m, mut v, mut f) = (flat(vec![0.0; n]), flat(vec![0.0; n]), flat(shadow.clone()));
         for (i, grad) in steps.iter().enumerate() {
             let step = AdamWStep {
                 lr: 1e-3,
@@ -287,8 +289,8 @@ fn optimizer_matches_reference() {
             };
             let mut g = Gradients::leaky();
             **g.get_or_alloc_mut(&p).unwrap() = grad.clone();
-            let follower = Some(&mut f);
-            update(AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, follower }, &mut g).unwrap();
+            let shadow = Some(&mut f);
+            update(AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, shadow }, &mut g).unwrap();
         }
         [host(&p), host(&m), host(&v), host(&f)]
     };
@@ -332,17 +334,17 @@ fn only_norms_above_the_limit_are_clipped() {
 }
 
 /// Every operator once, forward and backward, on sequences of `length`; all results.
-fn everything(sequences: usize, length: usize, rounding: Rounding) -> Vec<Vec<f32>> {
+fn everything(sequences: usize, length: usize, precision: MatmulPrecision) -> Vec<Vec<f32>> {
     let n = sequences * length;
     let segments = segments(&vec![length; sequences]);
     let keep: Vec<u32> = (0..n as u32).filter(|i| *i as usize % length >= 11).collect();
     let out = keep.len();
     let mut r = Random::new(9);
-    let mut block = || BlockParams { rounding, ..r.block(40, 2, 72) };
+    let mut block = || BlockParams { precision, ..r.block(40, 2, 72) };
     let blocks = [block(), block()];
     let x = r.rows(n, 40, 1.0);
     let (w, b) = (r.flat(40 * 40, 0.3), r.flat(40, 0.3));
-    let y = Cpu::linear(x.leaky_trace(), &w, &b, rounding).unwrap();
+    let y = Cpu::linear(x.leaky_trace(), &w, &b, precision).unwrap();
     let y = Cpu::blocks(y, &blocks, &segments, Some(&keep)).unwrap();
     let y = Cpu::layer_norm(y, &blocks[0].norm1_weight, &blocks[0].norm1_bias, 1e-6).unwrap();
     let index: Vec<u32> = (0..out).map(|i| (i * 7 % out) as u32).collect();
@@ -362,23 +364,23 @@ fn everything(sequences: usize, length: usize, rounding: Rounding) -> Vec<Vec<f3
 #[test]
 fn bits_do_not_depend_on_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    for rounding in [Rounding::F32, Rounding::Bf16] {
-        let of = |threads| pool(threads).install(|| everything(140, 23, rounding));
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+        let of = |threads| pool(threads).install(|| everything(140, 23, precision));
         let expected = of(1);
         for threads in [1, 2, 3] {
-            assert!(of(threads) == expected, "{threads} threads, {rounding:?}");
+            assert!(of(threads) == expected, "{threads} threads, {precision:?}");
         }
     }
 }
 
 #[test]
 fn bits_do_not_depend_on_the_instruction_set() {
-    for rounding in [Rounding::F32, Rounding::Bf16] {
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
         limit_level(widest_level());
-        let expected = everything(9, 23, rounding);
+        let expected = everything(9, 23, precision);
         for level in Level::ALL {
             let used = limit_level(level);
-            assert!(everything(9, 23, rounding) == expected, "{used:?}, {rounding:?}");
+            assert!(everything(9, 23, precision) == expected, "{used:?}, {precision:?}");
         }
     }
 }
@@ -394,7 +396,7 @@ fn misfits_are_errors() {
     assert!(fails(&[2, 3], None));
     assert!(fails(&[2, 4], Some(&[1, 1])));
     assert!(fails(&[2, 4], Some(&[6])));
-    assert!(Cpu::linear(x.clone(), &r.flat(9, 1.0), &r.flat(2, 1.0), Rounding::F32).is_err());
+    assert!(Cpu::linear(x.clone(), &r.flat(9, 1.0), &r.flat(2, 1.0), MatmulPrecision::F32).is_err());
     assert!(Cpu::gather_sum(x.clone(), &[6], &[]).is_err());
     assert!(Cpu::loss(RowLoss::L2, x.leaky_trace(), &r.rows(5, 8, 1.0)).is_err());
     assert!(from_host(&Cpu::default(), vec![0.0; 5], 2, 3).is_err());

@@ -190,27 +190,31 @@ const MISTAKES: &[(&str, &str)] = &[
         "dir/s.yaml:2:44: metric.at: is the text `first`\n  help: write `last`, `best` or a step",
     ),
     (
-        "early_terminate: { kind: asha }\narms: [{ name: a }]\n",
+        "early_terminate: { kind: successive_halving }\narms: [{ name: a }]\n",
         "dir/s.yaml:2:1: early_terminate: has no metric to judge by",
     ),
     (
-        "early_terminate: { kind: asha, eta: 1, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
-        "dir/s.yaml:2:37: early_terminate.eta: is 1; one arm in eta goes on, so it is more than 1",
+        "early_terminate: { kind: successive_halving, eta: 1, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:51: early_terminate.eta: is 1; one arm in eta goes on, so it is more than 1",
+    ),
+    (
+        "early_terminate: { kind: asha, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:26: early_terminate.kind: is the text `asha`\n  help: it is called `successive_halving` now\n        allowed: successive_halving, median",
     ),
     (
         "early_terminate: { kind: median, eta: 2, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
         "dir/s.yaml:2:39: early_terminate.eta: has no meaning for `median`",
     ),
     (
-        "early_terminate: { kind: asha, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "early_terminate: { kind: successive_halving, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
         "dir/s.yaml:2:1: early_terminate: arms are judged at the epochs 1, but `knn/target/class/top1` is measured at the end only",
     ),
     (
-        "early_terminate: { kind: asha, min_epochs: 3, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
+        "early_terminate: { kind: successive_halving, min_epochs: 3, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }]\n",
         "dir/s.yaml:2:1: early_terminate.min_epochs: is 3, and the runs have 3 epochs: nothing is ever judged",
     ),
     (
-        "early_terminate: { kind: asha, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }, { name: b, set: { train.epochs: 5 } }]\n",
+        "early_terminate: { kind: successive_halving, metric: { name: knn/target/class/top1 } }\narms: [{ name: a }, { name: b, set: { train.epochs: 5 } }]\n",
         "dir/s.yaml:2:1: early_terminate: runs of `a` take 3 epochs, those of `b` 5",
     ),
     (
@@ -337,10 +341,11 @@ fn a_metric_has_the_direction_that_its_probe_declares() {
     assert_eq!(goal("metric: { name: rankme/target/feature_std, goal: minimize }"), Ok(Direction::Lower));
     let best = goal("metric: { name: rankme/target/feature_std, at: best }").expect_err("no best");
     assert!(best.contains("metric.goal: is missing: `rankme/target/feature_std` is a diagnostic"), "{best}");
-    let early = "early_terminate: { kind: asha, metric: { name: rankme/target/feature_std } }";
+    let early = "early_terminate: { kind: successive_halving, metric: { name: rankme/target/feature_std } }";
     let refused = planned(early).expect_err("nothing to judge by");
     assert!(refused.contains("early_terminate.metric.goal: is missing"), "{refused}");
-    let early = "early_terminate: { kind: asha, metric: { name: linear/target/class/test_nll } }";
+    let early =
+        "early_terminate: { kind: successive_halving, metric: { name: linear/target/class/test_nll } }";
     assert_eq!(planned(early).expect("judged").early.expect("named").metric.goal, Direction::Lower);
 }
 
@@ -445,7 +450,7 @@ parameters: { masking.targets: [1, 2, 3] }
 arms: [{ name: baseline }]
 seeds: 2
 metric: { name: rankme/target/rankme, at: best }
-early_terminate: { kind: asha, eta: 2, min_epochs: 2 }
+early_terminate: { kind: successive_halving, eta: 2, min_epochs: 2 }
 ";
 
 #[test]
@@ -458,12 +463,17 @@ fn arms_end_early_whole_and_by_numbers_alone() {
     assert_eq!(runs(&one), runs(&two));
     let ended = decisions(&one).matches(",stop,").count();
     assert!(ended > 0 && !decisions(&one).contains(",baseline,0,stop,"), "{}", decisions(&one));
-    assert_eq!(runs(&one).matches(",stopped,\"asha at epoch ").count(), 2 * ended, "{}", runs(&one));
+    assert_eq!(
+        runs(&one).matches(",stopped,\"successive_halving at epoch ").count(),
+        2 * ended,
+        "{}",
+        runs(&one)
+    );
     let again = one.run(&["s.yaml"]);
     succeed(&again);
     assert!(again.stderr.contains("8 finished before, 0 to do"), "{}", again.stderr);
     let planned = one.run(&["s.yaml", "-n"]).stdout;
-    assert_eq!(planned.matches("ended early: asha at epoch").count(), 2 * ended, "{planned}");
+    assert_eq!(planned.matches("ended early: successive_halving at epoch").count(), 2 * ended, "{planned}");
     // Without the rule, the runs that ended early continue and the others are reused.
     fs::write(
         one.path().join("all.yaml"),
@@ -473,6 +483,26 @@ fn arms_end_early_whole_and_by_numbers_alone() {
     let all = one.run(&["all.yaml"]);
     succeed(&all);
     assert!(all.stderr.contains(&format!("{} to do", 2 * ended)), "{}", all.stderr);
+}
+
+/// `asha` was the name of `successive_halving`.
+#[test]
+fn a_sweep_folder_of_an_earlier_version_is_read() {
+    let folder = folder(RACE);
+    succeed(&folder.run(&["s.yaml"]));
+    let path = sweep_folder(&folder);
+    for file in ["sweep.yaml", "decisions.csv"] {
+        let text = fs::read_to_string(path.join(file)).unwrap();
+        assert!(text.contains("successive_halving"), "{file}: {text}");
+        fs::write(path.join(file), text.replace("successive_halving", "asha")).unwrap();
+    }
+    let status = folder.run(&["status", "s", "--runs"]);
+    succeed(&status);
+    assert!(status.stdout.contains("successive_halving at epoch 2"), "{}", status.stdout);
+    succeed(&folder.run(&["compare", "s"]));
+    succeed(&folder.run(&["report", "s"]));
+    let page = fs::read_to_string(path.join("report.html")).unwrap();
+    assert!(page.contains("<td>successive_halving</td>"));
 }
 
 #[cfg(not(feature = "cuda-base"))]

@@ -6,30 +6,27 @@ use std::{
 };
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
-const LAYERS: [(&str, &[&str]); 19] = [
+/// `src/lib.rs` and the code map of ARCHITECTURE.md list them in this order.
+const LAYERS: [(&str, &[&str]); 18] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
     ("components", &["kernels", "nn", "data"]),
     ("config", &[]),
-    ("events", &["config"]),
-    ("model", &["kernels", "data"]),
     ("sweep", &["config"]),
-    ("results", &["config", "data", "events", "sweep"]),
+    ("events", &["config", "sweep"]),
+    ("results", &["config", "data", "sweep", "events"]),
     ("sinks", &["data", "events", "results"]),
-    ("train", &["kernels", "config", "data", "events", "model"]),
-    ("analysis", &["config", "results", "sweep"]),
-    ("report", &["analysis", "config", "data", "results"]),
-    ("launch", &["results"]),
-    ("run", &["kernels", "config", "data", "events", "model", "results", "sinks", "train"]),
-    ("bench", &["kernels", "config", "data", "model", "results", "run", "sweep", "train"]),
+    ("model", &["kernels", "data"]),
+    ("train", &["kernels", "data", "config", "events", "model"]),
+    ("analysis", &["config", "sweep", "results"]),
+    ("report", &["data", "config", "results", "analysis"]),
+    ("run", &["kernels", "data", "config", "sweep", "events", "results", "sinks", "model", "train"]),
+    ("bench", &["kernels", "nn", "data", "config", "sweep", "results", "model", "train", "run"]),
     ("doctor", &["kernels", "config", "results", "run"]),
     (
         "cli",
-        &[
-            "analysis", "bench", "config", "doctor", "events", "launch", "report", "results", "run", "sinks",
-            "sweep",
-        ],
+        &["config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "bench", "doctor"],
     ),
     ("main", &[]),
 ];
@@ -72,11 +69,11 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|l| !l.starts_with("//"))
 }
 
-/// Names after `crate::`, also in braces: `use crate::{config::X, data::Y}`.
-fn imported_layers(text: &str) -> Vec<String> {
+/// Names after `crate::` or `super::`, also in braces: `use crate::{config::X, data::Y}`.
+fn imported(text: &str, from: &str) -> Vec<String> {
     let code: String = code_lines(text).collect::<Vec<_>>().join(" ");
     let mut names = Vec::new();
-    for after in code.split("crate::").skip(1) {
+    for after in code.split(from).skip(1) {
         if let Some(list) = after.strip_prefix('{') {
             let mut depth = 0;
             let mut item = String::new();
@@ -107,12 +104,150 @@ fn layers_import_only_what_stands_below_them() {
         let layer = layer_of(path);
         let allowed =
             LAYERS.iter().find(|(l, _)| *l == layer).unwrap_or_else(|| panic!("src/{path}: no such layer")).1;
-        for name in imported_layers(text).iter().filter(|n| LAYERS.iter().any(|(l, _)| l == n)) {
+        for name in imported(text, "crate::").iter().filter(|n| LAYERS.iter().any(|(l, _)| l == n)) {
             seen += 1;
             assert!(name == layer || allowed.contains(&name.as_str()), "src/{path} imports crate::{name}");
         }
     }
     assert!(seen > 50, "only {seen} imports found: is the search broken?");
+}
+
+/// Lines of a file below the root.
+fn lines_of(file: &str) -> Vec<String> {
+    fs::read_to_string(root().join(file)).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_order_of_the_layers_is_the_same_wherever_it_is_written() {
+    let names: Vec<&str> = LAYERS.iter().map(|(layer, _)| *layer).collect();
+    for (at, (layer, allowed)) in LAYERS.iter().enumerate() {
+        let below = |name: &&str| names[..at].contains(name);
+        assert!(allowed.iter().all(below), "{layer} imports what does not stand below it");
+    }
+    let layers = &names[..names.len() - 1];
+    assert_eq!(names.last(), Some(&"main"));
+    let lib = lines_of("src/lib.rs");
+    let module = |line: &String| {
+        let name = line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')?;
+        Some(name.to_owned())
+    };
+    assert_eq!(lib.iter().filter_map(module).collect::<Vec<_>>(), layers, "src/lib.rs");
+    let sorted = lib.windows(2).find(|pair| pair.iter().all(|line| module(line).is_some()));
+    assert!(sorted.is_none(), "src/lib.rs: without an empty line between them, a formatter sorts {sorted:?}");
+    let row = |line: &String| {
+        let name = line.strip_prefix("| `src/")?.split('`').next()?;
+        Some(name.trim_end_matches(".rs").to_owned())
+    };
+    let map: Vec<String> = lines_of("ARCHITECTURE.md").iter().filter_map(row).collect();
+    assert_eq!(map, layers, "the code map of ARCHITECTURE.md");
+}
+
+/// Circles that are left, each a knot of few files that are read together.
+const KNOTS: [(&str, &[&str]); 7] = [
+    ("analysis", &["compare", "contrast", "images", "metric", "notes", "verdict"]),
+    ("components/probes/linear", &["curvature", "logistic_optimum", "shares"]),
+    (
+        "config",
+        &[
+            "build",
+            "change",
+            "checks",
+            "collapse",
+            "data",
+            "error",
+            "experiment",
+            "layers",
+            "overrides",
+            "parts",
+            "scarce",
+            "schedules",
+            "surroundings",
+        ],
+    ),
+    ("kernels/cpu", &["bf16", "block", "factor", "gemm", "mlp"]),
+    ("kernels/cuda", &["address", "gpu"]),
+    ("model", &["jepa", "terms"]),
+    ("sweep", &["axes", "budget", "builder", "early", "exclude", "metric", "plan", "points", "sweep_file"]),
+];
+
+/// Files that `from` imports, directly or through others; itself only if it is part of a circle.
+fn reached<'a>(imports: &'a [(String, Vec<String>)], from: &str) -> Vec<&'a String> {
+    let of = |name: &str| -> Vec<&'a String> {
+        let own = imports.iter().filter(|(n, _)| n == name);
+        own.flat_map(|(n, all)| all.iter().filter(move |i| *i != n)).collect()
+    };
+    let mut reached: Vec<&String> = Vec::new();
+    let mut open: Vec<&String> = of(from);
+    while let Some(next) = open.pop() {
+        if !reached.contains(&next) {
+            reached.push(next);
+            open.extend(of(next));
+        }
+    }
+    reached
+}
+
+/// `mod.rs` is not counted: it holds what all files of the folder share, and calls them.
+#[test]
+fn files_of_a_folder_do_not_import_each_other_in_circles() {
+    let all = sources("src");
+    let folder_of = |path: &str| path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    let mut folders: Vec<String> = all.iter().map(|(path, _)| folder_of(path)).collect();
+    folders.dedup();
+    let mut seen = 0;
+    for folder in folders.iter().filter(|folder| !folder.is_empty()) {
+        let stem = |path: &str| path.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        let files = all.iter().filter(|(path, _)| folder_of(path) == *folder && !path.ends_with("/mod.rs"));
+        let files: Vec<(String, &String)> = files.map(|(path, text)| (stem(path), text)).collect();
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let siblings = |text: &str| -> Vec<String> {
+            imported(text, "super::").into_iter().filter(|name| names.contains(name)).collect()
+        };
+        let imports: Vec<(String, Vec<String>)> =
+            files.iter().map(|(name, text)| (name.clone(), siblings(text))).collect();
+        seen += imports.iter().map(|(_, imports)| imports.len()).sum::<usize>();
+        let left: Vec<&String> = imports
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| reached(&imports, name).contains(name))
+            .collect();
+        let known = KNOTS.iter().find(|(of, _)| of == folder).map_or(&[][..], |(_, knot)| knot);
+        let new: Vec<_> = left.iter().filter(|name| !known.contains(&name.as_str())).collect();
+        assert!(new.is_empty(), "files of src/{folder} import each other in a circle: {left:?}");
+    }
+    assert!(seen > 100, "only {seen} imports found: is the search broken?");
+}
+
+#[test]
+fn no_component_imports_another_one() {
+    let all = sources("src/components");
+    let (mut kinds, mut seen) = (Vec::new(), 0);
+    for (path, _) in &all {
+        let parts: Vec<&str> = path.split('/').collect();
+        if let [kind, name, ..] = parts[..] {
+            kinds.push((kind.to_owned(), name.trim_end_matches(".rs").to_owned()));
+        }
+    }
+    for (path, text) in &all {
+        let parts: Vec<&str> = path.split('/').collect();
+        let [kind, file] = parts[..] else { continue };
+        let own = file.trim_end_matches(".rs");
+        let siblings =
+            imported(text, "super::").into_iter().filter(|name| kinds.contains(&(kind.into(), name.clone())));
+        for sibling in siblings.filter(|name| own != "mod" && name != own) {
+            seen += 1;
+            assert_eq!(sibling, "shared", "src/components/{path} imports the component `{sibling}`");
+        }
+    }
+    for (path, text) in &all {
+        for after in code_lines(text).flat_map(|line| line.split("crate::components::").skip(1)) {
+            let kind = path.split('/').next().unwrap();
+            let own = path.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs");
+            let allowed = [format!("{kind}::shared"), format!("{kind}::{{shared"), format!("{kind}::{own}")];
+            assert!(allowed.iter().any(|a| after.starts_with(a)), "src/components/{path} imports {after}");
+        }
+    }
+    assert!(seen > 3, "only {seen} imports found: is the search broken?");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The only reader of `inventory`: sorted, searched and checked for duplicates.
 
 use schemars::Schema;
+use serde_json::Value;
 
 use crate::entry::{Entry, Kind, for_each_kind};
 
@@ -55,6 +56,37 @@ pub fn of_number(kind: &str) -> Option<(&'static str, &'static str)> {
     let mut all = Vec::new();
     for_each_kind!(list_numbers, &mut all);
     all.into_iter().find(|(of, ..)| *of == kind).map(|(_, name, setting)| (name, setting))
+}
+
+/// The schema of the settings of a component, kind and component given by name.
+pub fn schema_of(kind: &str, name: &str) -> Option<Schema> {
+    let mut search = Search { kind, name, settings: None, schema: None, resolved: None };
+    for_each_kind!(look, &mut search);
+    search.schema
+}
+
+/// The settings of a component with all defaults filled in, kind and component given by name; none if they
+/// are not its settings.
+pub fn resolved(kind: &str, name: &str, settings: &Value) -> Option<Value> {
+    let mut search = Search { kind, name, settings: Some(settings), schema: None, resolved: None };
+    for_each_kind!(look, &mut search);
+    search.resolved
+}
+
+struct Search<'a> {
+    kind: &'a str,
+    name: &'a str,
+    settings: Option<&'a Value>,
+    schema: Option<Schema>,
+    resolved: Option<Value>,
+}
+
+fn look<K: Kind + ?Sized>(search: &mut Search) {
+    let Some(entry) = find::<K>(search.name).filter(|_| K::NAME == search.kind) else { return };
+    match search.settings {
+        None => search.schema = Some((entry.schema)()),
+        Some(settings) => search.resolved = (entry.build)(settings).ok().map(|(resolved, _)| resolved),
+    }
 }
 
 fn list_numbers<K: Kind + ?Sized>(all: &mut Vec<(&'static str, &'static str, &'static str)>) {

@@ -4,8 +4,6 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::kinds;
-
 /// One registered component of kind `K` (a trait object type such as `dyn Masking`).
 pub struct Entry<K: Kind + ?Sized> {
     /// The name written in YAML.
@@ -56,12 +54,13 @@ pub fn schema_of<S: JsonSchema>() -> Schema {
         .into_root_schema_for::<S>()
 }
 
+/// One line per kind. Which trait a kind is stands in `__kind!` of `macros.rs`, and nowhere else.
 macro_rules! kinds {
-    ($($kind:ident $name:literal $summary:literal;)+) => {
+    ($($kind:ident $summary:literal;)+) => {
         $(
-            inventory::collect!(Entry<dyn kinds::$kind>);
-            impl Kind for dyn kinds::$kind {
-                const NAME: &'static str = $name;
+            inventory::collect!(Entry<crate::__kind!($kind)>);
+            impl Kind for crate::__kind!($kind) {
+                const NAME: &'static str = stringify!($kind);
                 const SUMMARY: &'static str = $summary;
                 fn registered() -> Vec<&'static Entry<Self>> {
                     inventory::iter::<Entry<Self>>.into_iter().collect()
@@ -70,20 +69,22 @@ macro_rules! kinds {
         )+
         /// Calls `$visit::<dyn Kind>($argument)` for each kind, in the order they are documented.
         macro_rules! for_each_kind {
-            ($visit:ident, $argument:expr) => { $( $visit::<dyn crate::kinds::$kind>($argument); )+ };
+            ($visit:ident, $argument:expr) => { $( $visit::<crate::__kind!($kind)>($argument); )+ };
         }
         pub(crate) use for_each_kind;
     };
 }
 
 kinds! {
-    EncoderSettings "encoder" "turns the visible patches of an image into tokens";
-    PredictorSettings "predictor" "guesses the target tokens from the context tokens";
-    Masking "masking" "chooses the context and the target patches of every image";
-    Schedule "schedule" "a value over the steps of a run: learning rate, weight decay, EMA momentum";
-    LossSettings "loss" "compares predicted with target tokens";
-    OptimizerSettings "optimizer" "updates the parameters from their gradients";
-    Dataset "dataset" "a source of labelled images";
-    Augmentation "augmentation" "one step of the image pipeline";
-    Probe "probe" "an evaluation of frozen features";
+    encoder "turns the visible patches of an image into tokens";
+    predictor "guesses the target tokens from the context tokens";
+    masking "chooses the context and the target patches of every image";
+    targets "what is predicted: the tokens of a teacher, or the patches themselves";
+    loss "compares predicted with target tokens";
+    regularizer "a further term of the loss: what tokens should be like, whatever the targets";
+    schedule "a value over the steps of a run: learning rate, weight decay, EMA momentum";
+    optimizer "updates the parameters from their gradients";
+    dataset "a source of labelled images";
+    augmentation "one step of the image pipeline";
+    probe "an evaluation of frozen features";
 }

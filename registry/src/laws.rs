@@ -15,6 +15,7 @@ mod masking;
 mod model;
 mod probe;
 mod schedule;
+mod terms;
 mod training;
 
 use std::{
@@ -193,7 +194,7 @@ mod tests {
         fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
             assert!(self.how != "panic", "out of masks");
             let all: Vec<u32> = (0..grid.len() as u32).collect();
-            let plan = MaskPlan { contexts: vec![all.clone()], targets: vec![all] };
+            let plan = MaskPlan::new(all.clone(), vec![all]);
             MaskBatch { plans: vec![plan; draw.images.len()], redraws: 0 }
         }
     }

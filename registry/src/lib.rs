@@ -8,19 +8,15 @@
 #![warn(missing_docs)]
 
 pub mod catalogue;
-pub mod edit;
+#[doc(hidden)]
+pub mod device;
 pub mod entry;
-pub mod image;
 pub mod kinds;
 pub mod laws;
 mod macros;
-pub mod mask;
-pub mod metric;
-pub mod params;
-pub mod problem;
-pub mod recipe;
-pub mod rng;
-pub mod tensor;
+pub mod vocabulary;
+
+pub use vocabulary::{image, mask, metric, params, problem, rng, tensor};
 
 #[doc(hidden)]
 pub use inventory;
@@ -29,12 +25,12 @@ pub use inventory;
 pub mod prelude {
     pub use crate::{
         component,
-        edit::{ChannelMap, Crop, Edit},
+        device::image_op::{ChannelMap, Crop, ImageOp},
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
-        mask::{BatchDraw, Grid, MaskBatch, MaskPlan},
+        mask::{BatchDraw, Grid, MaskBatch, MaskPlan, View},
         metric::{Direction, MetricDecl},
-        params::{Param, Parameters, Rounding},
+        params::{MatmulPrecision, Param, Parameters},
         problem::Problem,
         rng::Stream,
         tensor::*,

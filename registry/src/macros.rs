@@ -21,10 +21,8 @@
 ///     }
 ///     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
 ///         let half = grid.cols / 2;
-///         let plan = MaskPlan {
-///             contexts: vec![grid.block(0, 0, grid.rows, half)],
-///             targets: vec![grid.block(0, half, grid.rows, grid.cols - half)],
-///         };
+///         let (seen, hidden) = (grid.block(0, 0, grid.rows, half), grid.block(0, half, grid.rows, grid.cols - half));
+///         let plan = MaskPlan::new(seen, vec![hidden]);
 ///         MaskBatch { plans: vec![plan; draw.images.len()], redraws: 0 }
 ///     }
 /// }
@@ -93,13 +91,15 @@ macro_rules! __kind {
     (encoder) => { dyn $crate::kinds::EncoderSettings };
     (predictor) => { dyn $crate::kinds::PredictorSettings };
     (masking) => { dyn $crate::kinds::Masking };
-    (schedule) => { dyn $crate::kinds::Schedule };
+    (targets) => { dyn $crate::kinds::TargetsSettings };
     (loss) => { dyn $crate::kinds::LossSettings };
+    (regularizer) => { dyn $crate::kinds::RegularizerSettings };
+    (schedule) => { dyn $crate::kinds::Schedule };
     (optimizer) => { dyn $crate::kinds::OptimizerSettings };
     (dataset) => { dyn $crate::kinds::Dataset };
     (augmentation) => { dyn $crate::kinds::Augmentation };
     (probe) => { dyn $crate::kinds::Probe };
     ($other:ident) => {
-        compile_error!("kinds are: encoder, predictor, masking, schedule, loss, optimizer, dataset, augmentation, probe")
+        compile_error!("kinds are: encoder, predictor, masking, targets, loss, regularizer, schedule, optimizer, dataset, augmentation, probe")
     };
 }

@@ -209,8 +209,9 @@ impl Study {
         let read_series = read(metric);
         let mut damages = damaged(&runs, &read_series);
         let series: Vec<Option<Series>> = read_series.iter().map(|s| s.clone().ok().flatten()).collect();
-        if series.iter().all(Option::is_none) && runs.iter().all(|run| run.meaning(metric).is_none()) {
-            return Err(unknown_metric(&runs.into_iter().cloned().collect::<Vec<_>>(), metric));
+        let nowhere = series.iter().all(Option::is_none);
+        if nowhere && runs.iter().all(|run| run.meaning(metric).is_none()) {
+            return Err(unknown_metric(&runs.into_iter().cloned().collect::<Vec<_>>(), metric).also(&damages));
         }
         if let At::Step(step) = *at
             && !series.iter().flatten().flatten().any(|(s, _)| *s == step)

@@ -31,6 +31,17 @@ impl AnalysisError {
         self
     }
 
+    /// Adds what else is known to the help, the first few lines of it.
+    pub(super) fn also(mut self, lines: &[String]) -> Self {
+        const MOST: usize = 3;
+        let more = lines.len().saturating_sub(MOST);
+        let rest = (more > 0).then(|| format!("and {more} more"));
+        let help = self.help.take().into_iter().chain(lines.iter().take(MOST).cloned()).chain(rest);
+        let help = help.collect::<Vec<_>>().join("\n        ");
+        self.help = (!help.is_empty()).then_some(help);
+        self
+    }
+
     /// `word` is none of `known`: the nearest spelling and all that would do.
     pub(super) fn unknown(what: &str, word: &str, known: &[String]) -> Self {
         let close = nearest(word, known.iter().map(String::as_str));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::config::cosmetic_paths;
+use crate::config::{cosmetic_paths, modernize};
 
 /// Settings that name a run or its file: no part of an arm's identity.
 const NAMES: [&str; 3] = ["version", "name", "seed"];
@@ -35,7 +35,8 @@ impl Settings {
 /// A configuration without the settings that cannot change a result.
 fn decisive(configuration: &Value) -> Value {
     let mut decisive = configuration.clone();
-    for path in cosmetic_paths(configuration) {
+    modernize(&mut decisive);
+    for path in cosmetic_paths(&decisive) {
         let (owner, name) = path.rsplit_once('.').unwrap_or(("", &path));
         let pointer = if owner.is_empty() { String::new() } else { format!("/{}", owner.replace('.', "/")) };
         if let Some(Value::Object(section)) = decisive.pointer_mut(&pointer) {

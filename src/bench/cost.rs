@@ -8,8 +8,8 @@ use super::Rates;
 use crate::{
     config::{DataFacts, Experiment},
     model::{
-        PART_TOKENS,
-        flops::{ModelSize, StepFlop, typical_masks},
+        MICRO_BATCH_TOKENS,
+        cost::{StepCost, StepFlop, typical_masks},
     },
     run::{absent, data, memory},
     sweep::{Cost, Costs},
@@ -126,12 +126,17 @@ const WITH_WORKING_MEMORY: f64 = 1.3;
 /// Resident memory of the program beside tensors and images, bytes: code, threads, working memory.
 const PROGRAM: f64 = 60.0 * 1024.0 * 1024.0;
 
-/// What the cost of a step depends on.
+/// What the cost of a step depends on: everything but what happens between steps and how fast.
 fn decisive(experiment: &Experiment) -> String {
-    let all = experiment.resolved();
-    let sections = ["dataset", "augmentation", "encoder", "predictor", "masking", "loss", "optimizer"];
+    let mut all = experiment.resolved();
+    if let Some(top) = all.as_object_mut() {
+        let cosmetic =
+            ["name", "seed", "device", "learning_rate", "weight_decay", "ema", "probes", "collapse"];
+        top.retain(|section, _| !cosmetic.contains(&section.as_str()));
+    }
     let train = &experiment.train;
-    format!("{:?}{}{:?}", sections.map(|s| all[s].to_string()), train.batch_size, train.matmul)
+    all["train"] = serde_json::json!([train.batch_size, train.matmul]);
+    all.to_string()
 }
 
 /// Builds the model, untrained, and counts. Masks are those of first steps with seed 0, whatever the
@@ -139,38 +144,60 @@ fn decisive(experiment: &Experiment) -> String {
 fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     memory::check_weights(experiment).map_err(|e| ModelError(e.to_string()))?;
     let image = experiment.dataset.object.shape();
-    let settings = &experiment.encoder.object;
+    let (settings, targets) = (experiment.encoder.object.as_ref(), experiment.targets.object.as_ref());
     let (grid, device) = (experiment.grid(), Cpu::default());
+    let (encoder_dim, target_dim) = (settings.dim(), targets.dim(settings, image));
     let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image })?;
-    let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim: settings.dim() };
+    let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim, target_dim };
     let predictor = experiment.predictor.object.cpu(&context)?;
-    let (encoder, predictor) = (encoder.params(), predictor.params());
-    let count = |params: &[&Param<Cpu>]| params.iter().map(|p| p.dims.iter().product::<usize>() as u64).sum();
-    let (of_encoder, of_predictor): (u64, u64) = (count(&encoder), count(&predictor));
+    let mut of_terms = 0;
+    for term in &experiment.regularizers {
+        let dim = if term.on == Regularized::Prediction { target_dim } else { encoder_dim };
+        let built = term.component.object.cpu(&RegularizerContext { device: &device, seed: 0, dim })?;
+        of_terms += count(&built.params());
+    }
+    let (of_encoder, of_predictor) = (count(&encoder.params()), count(&predictor.params()));
     let masking = experiment.masking.object.as_ref();
-    let steps: Vec<Vec<MaskPlan>> = typical_masks(masking, grid, 0, experiment.train.batch_size).collect();
-    let size = ModelSize::of(&encoder, &predictor, grid.len());
+    let batch_size = experiment.train.batch_size;
+    let steps: Vec<Vec<MaskPlan>> = typical_masks(masking, experiment.draws, grid, 0, batch_size).collect();
+    let cost = step_cost(experiment);
+    let parameters = of_encoder + of_predictor + of_terms;
     Ok(Cost {
-        parameters: of_encoder + of_predictor,
+        parameters,
         tokens_per_step: steps.iter().flatten().map(tokens).sum::<usize>() as f64 / steps.len() as f64,
-        flop_per_step: size.map(|size| {
-            StepFlop::mean(&steps.iter().map(|plans| size.step(plans)).collect::<Vec<_>>()).total()
-        }),
-        memory: size.map(|size| {
-            // Weights, gradients and two moments; the moving average.
-            let state = 4 * of_encoder + 4 * of_predictor + of_encoder;
-            let images = experiment.survey().map_or(0, |s| s.train + s.test) * image.len();
-            let part = experiment.train.batch_size.min((PART_TOKENS / grid.len()).max(1));
-            let largest = steps.iter().map(|plans| size.activations(&plans[..part])).fold(0.0, f64::max);
-            let activations = WITH_WORKING_MEMORY * largest;
-            4.0 * (state as f64 + activations) + images as f64 + PROGRAM
-        }),
+        flop_per_step: StepFlop::mean(steps.iter().map(|plans| cost.step(plans))).map(|flop| flop.total()),
+        memory: most_activations(&cost, &steps, batch_size.min((MICRO_BATCH_TOKENS / grid.len()).max(1)))
+            .map(|largest| {
+                // Weights, gradients and two moments; a teacher of its own.
+                let teacher = if targets.teacher() == Teacher::Own { of_encoder } else { 0 };
+                let images = experiment.survey().map_or(0, |s| s.train + s.test) * image.len();
+                let values = (4 * parameters + teacher) as f64 + WITH_WORKING_MEMORY * largest;
+                4.0 * values + images as f64 + PROGRAM
+            }),
     })
 }
 
+fn count(params: &[&Param<Cpu>]) -> u64 {
+    params.iter().map(|p| p.dims.iter().product::<usize>() as u64).sum()
+}
+
+fn step_cost(experiment: &Experiment) -> StepCost<'_> {
+    StepCost {
+        encoder: experiment.encoder.object.as_ref(),
+        predictor: experiment.predictor.object.as_ref(),
+        targets: experiment.targets.object.as_ref(),
+        image: experiment.dataset.object.shape(),
+    }
+}
+
+/// Values that backward needs of the first `part` images of a step, at most.
+fn most_activations(cost: &StepCost, steps: &[Vec<MaskPlan>], part: usize) -> Option<f64> {
+    let of = |plans: &Vec<MaskPlan>| cost.activations(&plans[..part]);
+    steps.iter().map(of).try_fold(0.0, |most, values| Some(f64::max(most, values?)))
+}
+
 fn tokens(plan: &MaskPlan) -> usize {
-    let lengths = |lists: &[Vec<u32>]| lists.iter().map(Vec::len).sum::<usize>();
-    lengths(&plan.contexts) + plan.contexts.len() * lengths(&plan.targets)
+    plan.contexts().chain(plan.targets()).map(Vec::len).sum()
 }
 
 #[cfg(test)]
@@ -189,7 +216,7 @@ mod tests {
         let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
         let small = [
             "dataset={ kind: shapes, train: 64, test: 16 }",
-            "masking=multiblock_seed",
+            "masking=multiblock_batch",
             "train.batch_size=16",
         ];
         let experiment =
@@ -198,7 +225,7 @@ mod tests {
         let cost = CostMemory::default().cost(&experiment).unwrap();
         let (encoder, predictor) = (&experiment.encoder.object, &experiment.predictor.object);
         let told = encoder.parameters(experiment.dataset.object.shape()).unwrap()
-            + predictor.parameters(experiment.grid(), encoder.dim()).unwrap();
+            + predictor.parameters(experiment.grid(), encoder.dim(), encoder.dim()).unwrap();
         let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
         let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
         let session = Session::new(plan, builder, &Cpu::default()).unwrap();
@@ -219,9 +246,9 @@ mod tests {
         for masking in ["masking.targets=4", "masking.targets=8", "masking=random"] {
             let experiment = load(&[masking]);
             let grid = experiment.grid();
-            let draw = BatchDraw { seed: 1, epoch: 3, step: 0, images: (0..16_384).collect() };
+            let draw = BatchDraw { seed: 1, epoch: 3, step: 0, images: (0..16_384).collect(), repeat: 0 };
             let plans = experiment.masking.object.sample(grid, &draw).plans;
-            let per_image = size(&experiment).step(&plans).total() / plans.len() as f64;
+            let per_image = step_cost(&experiment).step(&plans).unwrap().total() / plans.len() as f64;
             let tokens_per_image = plans.iter().map(tokens).sum::<usize>() as f64 / plans.len() as f64;
             for batch in [2, 8, 64, 256] {
                 let cost = cost(&load(&[masking, &format!("train.batch_size={batch}")])).unwrap();
@@ -231,14 +258,5 @@ mod tests {
                 assert!(close(flop) && close(tokens), "{masking}, batch {batch}: {flop}, {tokens}");
             }
         }
-    }
-
-    fn size(experiment: &Experiment) -> ModelSize {
-        let (image, device) = (experiment.dataset.object.shape(), Cpu::default());
-        let (grid, settings) = (experiment.grid(), &experiment.encoder.object);
-        let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image }).unwrap();
-        let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim: settings.dim() };
-        let predictor = experiment.predictor.object.cpu(&context).unwrap();
-        ModelSize::of(&encoder.params(), &predictor.params(), grid.len()).unwrap()
     }
 }

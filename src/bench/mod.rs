@@ -12,19 +12,19 @@ use std::{sync::Arc, time::Instant};
 
 use ijepa_registry::{
     image::ImageSet,
-    kinds::LoadContext,
+    kinds::{LoadContext, Needs},
     tensor::{Cpu, ModelError},
 };
 
 use crate::{
     config::{Control, Experiment, ProbedEncoder},
     data::hold_out,
-    kernels::{Backend, Rounding},
-    model::{BuildDevice, Phase, flops::StepFlop},
+    kernels::{Backend, MatmulPrecision},
+    model::{BuildDevice, Phase, cost::StepFlop},
     results::card,
     run::{
         RunError, check_data,
-        device::{self, Place},
+        device::{self, ComputeDevice},
         start_threads,
     },
     train::{RunPlan, Session, TrainError},
@@ -56,7 +56,7 @@ pub struct Measured {
     /// Compute threads.
     pub threads: usize,
     /// Of the inputs of matrix products, of the large one below too.
-    pub rounding: Rounding,
+    pub precision: MatmulPrecision,
     /// A large matrix product with one thread, FLOP/s; none on a GPU.
     pub peak_of_one: Option<f64>,
     /// The same with all threads, or on the GPU, FLOP/s.
@@ -119,11 +119,11 @@ pub fn measure(experiment: Experiment, options: &BenchOptions) -> Result<Measure
     let data = Arc::new(hold_out(set, experiment.validation));
     match &place {
         #[cfg(feature = "cuda-base")]
-        Place::Cuda(ordinal, _) => {
+        ComputeDevice::Cuda(ordinal, _) => {
             let measured = measure_on(&device::open(*ordinal)?, experiment, data, options)?;
             Ok(Measured { gpu: Some(place.to_string()), ..measured })
         }
-        Place::Cpu => measure_on(&Cpu::default(), experiment, data, options),
+        ComputeDevice::Cpu => measure_on(&Cpu::default(), experiment, data, options),
     }
 }
 
@@ -134,22 +134,22 @@ fn measure_on<D: BuildDevice>(
     options: &BenchOptions,
 ) -> Result<Measured, RunError> {
     let (train, test) = options.stand_in_for.unwrap_or((data.count(&data.train), data.count(&data.test)));
-    let (horizon, rounding) = (experiment.horizon(train), experiment.train.matmul);
+    let (horizon, precision) = (experiment.horizon(train), experiment.train.matmul);
     let (plan, builder) = RunPlan::new(experiment, data);
     let mut session = Session::new(plan, builder, device)?;
-    let speeds = || product::speeds(device, rounding).map_err(TrainError::from);
+    let speeds = || product::speeds(device, precision).map_err(TrainError::from);
     let before = speeds()?;
     let Steps { step, wait, phases, marked, flop } = steps::steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
     let gpu_memory = device.memory().map_err(TrainError::from)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
     let after = speeds()?;
-    let size = session.jepa.size();
+    let flop_per_feature = session.builder.cost().features();
     Ok(Measured {
         gpu: None,
         cpu: card::cpu_name(),
         threads: rayon::current_num_threads(),
-        rounding,
+        precision,
         peak_of_one: before.0.zip(after.0).map(|(before, after)| before.max(after)),
         peak: before.1.max(after.1),
         batch_size: session.plan.batch_size,
@@ -159,7 +159,7 @@ fn measure_on<D: BuildDevice>(
         phases,
         marked_step: marked,
         features_per_second: 1.0 / features,
-        flop_per_feature: size.map(|s| s.features()),
+        flop_per_feature,
         memory: card::peak_memory(),
         gpu_memory: gpu_memory.map(|memory| memory.in_use as f64 / f64::from(1 << 20)),
         steps: horizon.steps,
@@ -184,7 +184,8 @@ fn feature_seconds<D: BuildDevice>(session: &Session<D>, count: usize) -> Result
     for i in 0..1 + count.max(1) {
         let start = Instant::now();
         let images = session.evaluation_images(&session.train_images(), &indices);
-        let features = |images| session.jepa.features(session.jepa.target_encoder.as_ref(), &images);
+        let features =
+            |images| session.jepa.features(session.jepa.context_encoder.as_ref(), Needs::POOLED, &images);
         images.and_then(features).map_err(TrainError::from)?;
         if i > 0 {
             times.push(start.elapsed().as_secs_f64() / indices.len() as f64);

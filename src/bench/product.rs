@@ -6,8 +6,8 @@ use ijepa_registry::tensor::{Cpu, ModelError};
 
 use super::wait_for;
 use crate::{
-    kernels::{self, Backend, Rounding},
-    model::flops::linear,
+    kernels::{self, Backend, MatmulPrecision},
+    nn::cost::linear,
     run::start_threads,
 };
 
@@ -19,26 +19,26 @@ pub const SHARE_OF_PRODUCT: f64 = 0.6;
 const IN_A_ROW: u32 = 16;
 
 /// FLOP/s of [`speed`]: with one thread, if it is threads that compute, and as the device is.
-pub fn speeds<D: Backend>(device: &D, rounding: Rounding) -> Result<(Option<f64>, f64), ModelError> {
+pub fn speeds<D: Backend>(device: &D, precision: MatmulPrecision) -> Result<(Option<f64>, f64), ModelError> {
     if D::READING_WAITS {
-        return Ok((None, speed(device, rounding)?));
+        return Ok((None, speed(device, precision)?));
     }
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let on_cpu = || speed(&Cpu::default(), rounding);
+    let on_cpu = || speed(&Cpu::default(), precision);
     let of_one = one.map_or_else(|_| on_cpu(), |pool| pool.install(on_cpu));
-    Ok((Some(of_one?), speed(device, rounding)?))
+    Ok((Some(of_one?), speed(device, precision)?))
 }
 
 /// Useful operations per second that training reaches on this processor, by experience: a share of a
 /// large matrix product that rounds so, measured now with `threads` (none: all cores).
-pub fn attainable_speed(threads: Option<usize>, rounding: Rounding) -> Option<f64> {
+pub fn attainable_speed(threads: Option<usize>, precision: MatmulPrecision) -> Option<f64> {
     start_threads(threads);
-    Some(SHARE_OF_PRODUCT * speed(&Cpu::default(), rounding).ok()?)
+    Some(SHARE_OF_PRODUCT * speed(&Cpu::default(), precision).ok()?)
 }
 
 /// The best of several products of 2048 x 768 and 768 x 768 values, FLOP/s. On a GPU a product is the
 /// mean of some in a row: the host is not part of it.
-fn speed<D: Backend>(device: &D, rounding: Rounding) -> Result<f64, ModelError> {
+fn speed<D: Backend>(device: &D, precision: MatmulPrecision) -> Result<f64, ModelError> {
     const ROWS: usize = 2048;
     const DIM: usize = 768;
     let values = |n: usize| (0..n).map(|i| (i % 97) as f32 * 0.01 - 0.5).collect::<Vec<_>>();
@@ -52,7 +52,7 @@ fn speed<D: Backend>(device: &D, rounding: Rounding) -> Result<f64, ModelError> 
         wait_for(device)?;
         let start = Instant::now();
         for _ in 0..products {
-            D::linear(x.clone(), &weight, &bias, rounding)?;
+            D::linear(x.clone(), &weight, &bias, precision)?;
         }
         wait_for(device)?;
         best = best.min(start.elapsed().as_secs_f64() / f64::from(products));

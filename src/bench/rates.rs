@@ -20,7 +20,7 @@ use crate::{
     },
     run::{
         RunError, check_data,
-        device::{self, Place},
+        device::{self, ComputeDevice},
         start_threads,
     },
     train::{RunPlan, Session},
@@ -45,9 +45,9 @@ impl Rates {
     pub fn seconds_per_step(&self, key: &str, experiment: &Experiment) -> Result<f64, String> {
         let place = device::choose(experiment.device).map_err(|e| e.to_string())?;
         let device = match &place {
-            Place::Cpu => card::cpu_name(),
+            ComputeDevice::Cpu => card::cpu_name(),
             #[cfg(feature = "cuda-base")]
-            Place::Cuda(_, name) => name.clone(),
+            ComputeDevice::Cuda(_, name) => name.clone(),
         };
         let mut rows: Vec<RateRow> = read::rows(&self.output, &RATES).map_err(|e| e.to_string())?;
         let threads = self.threads as u64;
@@ -71,12 +71,14 @@ impl Rates {
 }
 
 /// Mean seconds of a step, where the experiment would run.
-fn measure(experiment: &Experiment, place: &Place, threads: usize) -> Result<f64, String> {
+fn measure(experiment: &Experiment, place: &ComputeDevice, threads: usize) -> Result<f64, String> {
     start_threads(Some(threads));
     let seconds = match place {
-        Place::Cpu => measure_on(&Cpu::default(), experiment),
+        ComputeDevice::Cpu => measure_on(&Cpu::default(), experiment),
         #[cfg(feature = "cuda-base")]
-        Place::Cuda(ordinal, _) => device::open(*ordinal).and_then(|gpu| measure_on(&gpu, experiment)),
+        ComputeDevice::Cuda(ordinal, _) => {
+            device::open(*ordinal).and_then(|gpu| measure_on(&gpu, experiment))
+        }
     };
     seconds.map_err(|e| e.to_string())
 }

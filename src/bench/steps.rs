@@ -7,7 +7,7 @@ use ijepa_registry::tensor::ModelError;
 use super::wait_for;
 use crate::{
     data::Loader,
-    model::{BuildDevice, Phase, flops::StepFlop},
+    model::{BuildDevice, Phase, cost::StepFlop},
     train::{Session, StepNumbers, TrainError},
 };
 
@@ -73,9 +73,7 @@ fn run<D: BuildDevice>(
     StepNumbers::read(&numbers)?;
     let mean = |seconds: f64| seconds / count as f64;
     let step = mean(start.elapsed().as_secs_f64());
-    let flop = session
-        .jepa
-        .size()
-        .map(|size| StepFlop::mean(&masks.iter().map(|masks| size.step(&masks.plans)).collect::<Vec<_>>()));
+    let cost = session.builder.cost();
+    let flop = StepFlop::mean(masks.iter().map(|masks| cost.step(&masks.plans)));
     Ok(Steps { step, wait: mean(wait), phases: phases.map(mean), marked: step, flop })
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_registry::params::Rounding;
+use ijepa_registry::params::MatmulPrecision;
 
-use super::{Exit, files, out, outcome};
+use super::{Exit, exit, files, print};
 use crate::{
     bench::{self, BenchOptions, Measured},
     config::{self, Experiment},
@@ -39,21 +39,21 @@ pub(crate) fn bench(args: &BenchArgs) -> Exit {
     let Loaded { experiment, stand_in_for } = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             return Exit::Config;
         }
     };
     let options =
         BenchOptions { steps: args.steps.into(), threads: args.threads.map(usize::from), stand_in_for };
     if let Some(warning) = device::warning(experiment.device) {
-        out::stderr(&warning);
+        print::stderr(&warning);
     }
-    super::run::rounding(&experiment).iter().for_each(|note| out::stderr(&format!("note: {note}")));
+    device::rounding_note_of(&experiment).iter().for_each(|note| print::stderr(&format!("note: {note}")));
     match bench::measure(experiment, &options) {
-        Ok(measured) => out::stdout(&table(&measured, args.steps)),
+        Ok(measured) => print::stdout(&table(&measured, args.steps)),
         Err(error) => {
-            out::stderr(&format!("error: {error}"));
-            outcome::exit_of(&error)
+            print::stderr(&format!("error: {error}"));
+            exit::exit_of(&error)
         }
     }
 }
@@ -113,7 +113,7 @@ fn images_named(
     }
     let own = images(&named);
     if own.is_none() {
-        out::stderr(&format!(
+        print::stderr(&format!(
             "note: how many images `{}` of {file} holds is not known; the duration is that of the images given",
             named.dataset.kind
         ));
@@ -159,7 +159,7 @@ fn table(m: &Measured, steps: u16) -> String {
     row("  training", human_time(m.training_time()), &format!("{} steps of {}", m.steps, m.batch_size));
     row("  features for probes", human_time(m.features_time()), &format!("{} images", m.feature_images));
     let head = ["measure", "value", "unit"].map(String::from);
-    format!("{}\n{}\n{}", title(m), out::aligned(head, rows), phases(m))
+    format!("{}\n{}\n{}", title(m), print::aligned(head, rows), phases(m))
 }
 
 fn threads(m: &Measured) -> String {
@@ -174,10 +174,10 @@ fn milliseconds(m: &Measured, seconds: f64) -> String {
 
 /// What was measured: device and numbers.
 fn title(m: &Measured) -> String {
-    let numbers = match (m.rounding, &m.gpu) {
-        (Rounding::F32, _) | (Rounding::Tf32, None) => "f32",
-        (Rounding::Tf32, Some(_)) => "f32, products of tf32",
-        (Rounding::Bf16, _) => "f32, products of bf16",
+    let numbers = match (m.precision, &m.gpu) {
+        (MatmulPrecision::F32, _) | (MatmulPrecision::Tf32, None) => "f32",
+        (MatmulPrecision::Tf32, Some(_)) => "f32, products of tf32",
+        (MatmulPrecision::Bf16, _) => "f32, products of bf16",
     };
     let gpu = m.gpu.as_ref().map_or(String::new(), |gpu| format!("{gpu}, "));
     format!("{gpu}{}, {}, {numbers}", m.cpu, threads(m))
@@ -203,7 +203,7 @@ fn phases(m: &Measured) -> String {
     };
     let rows: Vec<[String; 6]> = names.into_iter().enumerate().map(row).collect();
     let head = ["phase", "ms", "% of step", "GFLOP", "GFLOP/s", "% of product"].map(String::from);
-    let table = out::aligned(head, rows);
+    let table = print::aligned(head, rows);
     if m.gpu.is_none() {
         return table;
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     Exit,
     files::{self, Loaded},
-    out,
+    print,
 };
 use crate::bench::CostMemory;
 
@@ -24,19 +24,19 @@ pub(crate) fn check(args: &CheckArgs) -> Exit {
     let overrides: Vec<String> = args.words.iter().filter(is_setting).cloned().collect();
     let files: Vec<&String> = args.words.iter().filter(|w| !is_setting(w)).collect();
     if files.is_empty() {
-        out::stderr("no file is named\n  help: ijepa-run check FILE.yaml key=value");
+        print::stderr("no file is named\n  help: ijepa-run check FILE.yaml key=value");
         return Exit::Config;
     }
     let (mut exit, costs) = (Exit::Done, CostMemory::default());
     for file in files {
         match files::load(file.as_ref(), &overrides, false, &costs) {
             Ok(loaded) => {
-                notes(&loaded).iter().for_each(|note| out::stderr(&format!("note: {note}")));
-                let told = out::stdout(&format!("{file}: ok, {}\n", describe(&loaded)));
+                notes(&loaded).iter().for_each(|note| print::stderr(&format!("note: {note}")));
+                let told = print::stdout(&format!("{file}: ok, {}\n", describe(&loaded)));
                 exit = exit.or(told);
             }
             Err(message) => {
-                out::stderr(&message);
+                print::stderr(&message);
                 exit = Exit::Config;
             }
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, judging::Judging, lookup, out};
+use super::{Exit, metric_args::MetricArgs, print, resolve};
 use crate::{
     analysis::{self, AnalysisError, ColumnMap, Contrast, Report, Request, Verdict, render},
     results::{
@@ -46,7 +46,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
     results: PathBuf,
     #[command(flatten)]
-    judging: Judging,
+    judging: MetricArgs,
     /// Columns of CSV files of other programs: metric=, seed=, group= (arm), step=, state= (finished, crashed ...).
     #[arg(long, value_name = "KEY=COLUMN", num_args = 1..)]
     map: Vec<String>,
@@ -80,23 +80,27 @@ pub(crate) fn compare(args: &CompareArgs) -> Exit {
     let report = match request(args).and_then(|request| analysis::compare(&request)) {
         Ok(report) => report,
         Err(error) => {
-            out::stderr(&error.to_string());
+            print::stderr(&error.to_string());
             return Exit::Config;
         }
     };
     if let Some(Err(error)) = args.output.as_ref().map(|folder| write(folder, &report)) {
-        out::stderr(&format!("error: {error}"));
+        print::stderr(&format!("error: {error}"));
         return Exit::Failed;
     }
     if args.fail_on.is_some() && !report.unjudged.is_empty() {
-        out::stderr(&format!(
+        print::stderr(&format!(
             "--fail-on worse: {}\n  help: say --goal higher or --goal lower",
             report.unjudged
         ));
         return Exit::Config;
     }
+    if matches!(args.format, Format::Csv) {
+        // The tables have no place for them.
+        report.notes.iter().for_each(|note| print::stderr(&format!("note: {note}")));
+    }
     let text = text(&report, args.format);
-    let printed = if matches!(args.format, Format::Csv) { out::data(&text) } else { out::stdout(&text) };
+    let printed = if matches!(args.format, Format::Csv) { print::data(&text) } else { print::stdout(&text) };
     let fails = |c: &Contrast| c.verdict == Verdict::Worse || c.unstable.is_some();
     if args.fail_on.is_some() && report.contrasts.iter().any(fails) {
         return Exit::Worse;
@@ -118,7 +122,7 @@ fn request(args: &CompareArgs) -> Result<Request, AnalysisError> {
 
 /// A path, or the folder of the sweep of that name.
 fn meant(input: &Path, results: &Path) -> PathBuf {
-    let named = || lookup::sweep(input, results).ok();
+    let named = || resolve::sweep(input, results).ok();
     if input.exists() { input.into() } else { named().unwrap_or_else(|| input.into()) }
 }
 

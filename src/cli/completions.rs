@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Exit, out};
+use super::{Cli, Exit, print};
 
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArgs {
@@ -16,5 +16,5 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ijepa-run", &mut script);
-    out::stdout(&String::from_utf8_lossy(&script))
+    print::stdout(&String::from_utf8_lossy(&script))
 }

@@ -8,7 +8,7 @@ use ijepa_registry::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, out};
+use super::{Exit, print};
 use crate::{config::describe_range, results::meanings::example_metrics};
 
 #[derive(Args, Debug)]
@@ -27,13 +27,13 @@ pub(crate) struct ComponentsArgs {
 pub(crate) fn components(args: &ComponentsArgs) -> Exit {
     let all = catalogue::list();
     match select(&all, args) {
-        Ok(chosen) if args.json => out::stdout(&format!("{:#}\n", as_json(&chosen))),
+        Ok(chosen) if args.json => print::stdout(&format!("{:#}\n", as_json(&chosen))),
         Ok(chosen) if args.name.is_some() || by_name(&all, args).is_some() => {
-            out::stdout(&chosen.iter().map(|l| explain(l)).collect::<Vec<_>>().join("\n\n"))
+            print::stdout(&chosen.iter().map(|l| explain(l)).collect::<Vec<_>>().join("\n\n"))
         }
-        Ok(chosen) => out::stdout(&table(&chosen)),
+        Ok(chosen) => print::stdout(&table(&chosen)),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             Exit::Config
         }
     }
@@ -148,7 +148,7 @@ fn settings(listing: &Listing) -> String {
             [name.clone(), type_of(setting), default, describe_range(setting), meaning]
         })
         .collect();
-    out::aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
+    print::aligned(["setting", "type", "default", "allowed", "meaning"].map(str::to_owned), rows)
 }
 
 /// The metrics of a probe as its example sets it up; empty for other kinds.
@@ -160,7 +160,7 @@ fn metrics(listing: &Listing) -> String {
         .into_iter()
         .map(|m| [m.name, m.unit, m.direction.name(), m.meaning].map(str::to_owned));
     let head = ["metric", "unit", "better", "meaning"].map(str::to_owned);
-    format!("\nmetrics (with the settings of the example):\n{}", out::aligned(head, rows.collect()))
+    format!("\nmetrics (with the settings of the example):\n{}", print::aligned(head, rows.collect()))
 }
 
 fn default(setting: &Value) -> String {

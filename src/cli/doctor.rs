@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, out};
+use super::{Exit, print};
 use crate::doctor::{Health, examine};
 
 #[derive(Args, Debug)]
@@ -30,6 +30,6 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Exit {
         Health::Broken => "!!",
     };
     let line = |f: &crate::doctor::Finding| format!("{}  {:<width$}  {}\n", mark(f.health), f.what, f.text);
-    let printed = out::stdout(&findings.iter().map(line).collect::<String>());
+    let printed = print::stdout(&findings.iter().map(line).collect::<String>());
     if findings.iter().any(|f| f.health == Health::Broken) { Exit::Failed } else { printed }
 }

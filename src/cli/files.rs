@@ -7,6 +7,7 @@ use ijepa_registry::problem::nearest;
 use crate::{
     bench::CostMemory,
     config::{self, Experiment, Surroundings, Variables},
+    results::STATUS,
     sweep::{self, Costs, Plan},
 };
 
@@ -28,6 +29,9 @@ pub(crate) fn load(
     costs: &CostMemory,
 ) -> Result<Loaded, String> {
     let text = read_text(file).map_err(|reason| unreadable(file, &reason, overrides))?;
+    // The file of a run folder may be of an earlier version of the program; what people write may not.
+    let is_of_a_run = file.with_file_name(STATUS).is_file();
+    let text = if is_of_a_run { config::modern(&text).into_owned() } else { text };
     let _slow =
         Slow::new(format!("{}: building and checking every run, this may take a while", file.display()));
     let read = |name: &str| read_text(name.as_ref());

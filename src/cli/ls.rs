@@ -9,10 +9,10 @@ use std::{
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
-use super::{Exit, out, results_table::LastProbes};
+use super::{Exit, print, results_table::LastProbes};
 use crate::{
     analysis::settings::{ABSENT, Settings, differences},
-    results::{EXPERIMENT, RunState, STATUS, Standing},
+    results::{EXPERIMENT, RunOverview, RunState, STATUS, run_name_parts},
 };
 
 #[derive(Args, Debug)]
@@ -69,11 +69,11 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && args.folder.is_none() => {
             let first =
                 "the first command that runs one makes it, such as ijepa-run experiments/quickstart.yaml";
-            out::stderr(&format!("no runs yet: there is no folder {}\n  help: {first}", folder.display()));
+            print::stderr(&format!("no runs yet: there is no folder {}\n  help: {first}", folder.display()));
             return Exit::Done;
         }
         Err(e) => {
-            out::stderr(&format!("{}: {e}", folder.display()));
+            print::stderr(&format!("{}: {e}", folder.display()));
             return Exit::Config;
         }
     };
@@ -90,11 +90,11 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
         } else {
             "no run folders"
         };
-        out::stderr(&format!("{} holds {which}", folder.display()));
+        print::stderr(&format!("{} holds {which}", folder.display()));
         return Exit::Done;
     }
     sort(&mut runs, args.sort);
-    out::stdout(&table(&runs, folder))
+    print::stdout(&table(&runs, folder))
 }
 
 /// More runs than this are listed by their names and states alone: nobody waits for 10,000 files.
@@ -113,7 +113,7 @@ fn table(runs: &[Listed], folder: &Path) -> String {
         }
     }
     rows.insert(0, head.into_iter().map(str::to_owned).collect());
-    out::columns(&rows)
+    print::columns(&rows)
 }
 
 /// What sets each run apart from the others of its name, other than its seed.
@@ -157,8 +157,8 @@ fn shortened(text: &str) -> String {
 /// A run folder; none for anything else.
 fn listed(folder: &Path, dated: bool) -> Option<Listed> {
     let own = folder.file_name()?.to_str()?;
-    let (name, seed, identity) = parts(own)?;
-    let standing = Standing::without_metrics(folder);
+    let (name, seed, identity) = run_name_parts(own)?;
+    let standing = RunOverview::without_metrics(folder);
     let state = standing.state();
     if state == RunState::Pending {
         return None;
@@ -199,31 +199,9 @@ fn row(run: &Listed) -> [String; 5] {
     [run.name.clone(), run.seed.to_string(), state, steps, run.identity.clone()]
 }
 
-/// `NAME-sSEED-IDENTITY` or `NAME-sSEED-IDENTITY-DATA`, taken apart; the data stay with the identity.
-pub(super) fn parts(folder: &str) -> Option<(&str, &str, &str)> {
-    let is_seed = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // The last one: a name may look like a seed.
-    let starts = folder.match_indices("-s").map(|(at, _)| at).filter(|at| *at > 0);
-    let split = |at: usize| {
-        let (seed, identity) = folder[at + 2..].split_once('-')?;
-        let parts = identity.split('-').count();
-        (is_seed(seed) && parts <= 2 && !identity.is_empty()).then_some((&folder[..at], seed, identity))
-    };
-    starts.filter_map(split).last()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_may_hold_dashes() {
-        assert_eq!(parts("my-small-run-s12-0123456789ab"), Some(("my-small-run", "12", "0123456789ab")));
-        let on_files = parts("cats-s3-x-s12-0123456789ab-01234567");
-        assert_eq!(on_files, Some(("cats-s3-x", "12", "0123456789ab-01234567")));
-        assert_eq!(parts("sweeps"), None);
-        assert_eq!(parts("a-b"), None);
-    }
 
     #[test]
     fn states_are_those_of_the_status_file() {

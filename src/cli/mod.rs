@@ -6,17 +6,15 @@ mod compare;
 mod completions;
 mod components;
 mod doctor;
+mod exit;
 mod files;
 mod hints;
-mod judging;
-mod lookup;
 mod ls;
-mod out;
-mod outcome;
-mod pool_display;
+mod metric_args;
+mod print;
 mod probe;
-mod race;
 mod report;
+mod resolve;
 mod results_table;
 mod run;
 mod schema;
@@ -26,6 +24,7 @@ mod slow;
 mod status;
 mod summary;
 mod sweep;
+mod sweep_progress;
 mod text;
 mod verify;
 mod why;
@@ -216,7 +215,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(e) => {
             let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
             if let Some(message) = hints::for_unknown_option(&e, &words) {
-                out::stderr(&message);
+                print::stderr(&message);
                 return Exit::Config.into();
             }
             if e.use_stderr() {
@@ -224,7 +223,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 let _ = e.print();
                 return Exit::Config.into();
             }
-            return out::stdout(&e.render().to_string()).into();
+            return print::stdout(&e.render().to_string()).into();
         }
     };
     match cli.command {

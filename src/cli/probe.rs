@@ -6,7 +6,7 @@ use clap::Args;
 use ijepa_registry::{catalogue, kinds::Probe};
 use serde_json::{Map, Value, json};
 
-use super::{Exit, out, outcome, show, signals};
+use super::{Exit, exit, print, show, signals};
 use crate::{
     config::{self, Experiment},
     results::EXPERIMENT,
@@ -51,7 +51,7 @@ pub(crate) fn probe(args: &ProbeArgs) -> Exit {
 }
 
 fn refuse(message: &str) -> Exit {
-    out::stderr(message);
+    print::stderr(message);
     Exit::Config
 }
 
@@ -95,10 +95,10 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
     };
     let again: Vec<String> = wanted.iter().map(name).collect();
     match run::probe_run(experiment, folder, &again, &options, signals::stop_flag()) {
-        Ok(finished) => outcome::report(&finished, verbosity),
+        Ok(finished) => exit::report(&finished, verbosity),
         Err(error) => {
-            out::stderr(&format!("error: {error}"));
-            outcome::exit_of(&error)
+            print::stderr(&format!("error: {error}"));
+            exit::exit_of(&error)
         }
     }
 }
@@ -118,8 +118,7 @@ fn experiment(folder: &Path, wanted: &[Value]) -> Result<Experiment, String> {
         }
     }
     let changes = if wanted.is_empty() { vec![] } else { vec![format!("probes={}", json!(probes))] };
-    let alone = |_: &str| Err("the experiment of a run extends nothing".into());
-    config::load(&path.to_string_lossy(), &text, &changes, &alone).map_err(|e| e.to_string())
+    config::load_stored(&path.to_string_lossy(), &text, &changes).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, judging::Judging, lookup, out};
+use super::{Exit, metric_args::MetricArgs, print, resolve};
 use crate::{
     report::{ReportRequest, SweepReport, report as write_report},
     results::write_atomic,
@@ -36,7 +36,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE.html")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    judging: Judging,
+    judging: MetricArgs,
     /// Do not read the data set: masks are shown without images.
     #[arg(long)]
     no_images: bool,
@@ -47,7 +47,7 @@ pub(crate) struct ReportArgs {
 
 /// Writes the report of a sweep.
 pub(crate) fn report(args: &ReportArgs) -> Exit {
-    let made = lookup::sweep(&args.sweep, &args.results).and_then(|sweep| {
+    let made = resolve::sweep(&args.sweep, &args.results).and_then(|sweep| {
         let page = args.output.clone().unwrap_or_else(|| sweep.join("report.html"));
         let name = page.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let request = ReportRequest {
@@ -65,7 +65,7 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
     match made {
         Ok((page, report)) => written(&page, &report),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             Exit::Config
         }
     }
@@ -73,9 +73,9 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
 
 fn written(page: &Path, report: &SweepReport) -> Exit {
     match write(page, report) {
-        Ok(()) => out::stdout(&format!("{}\n", page.display())),
+        Ok(()) => print::stdout(&format!("{}\n", page.display())),
         Err(error) => {
-            out::stderr(&format!("error: {error}"));
+            print::stderr(&format!("error: {error}"));
             Exit::Failed
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::out;
+use super::print;
 use crate::{
     analysis::render::short,
     results::{
@@ -84,7 +84,7 @@ fn table(first: &[&ProbeRow], rest: &[&ProbeRow]) -> String {
         [&row.probe, &row.encoder, &row.labels, &metric(row), &value, &row.unit].map(String::clone)
     };
     let rows: Vec<[String; 6]> = [head].into_iter().chain(first.iter().chain(rest).map(cells)).collect();
-    let text = out::columns(&rows);
+    let text = print::columns(&rows);
     let lines: Vec<&str> = text.lines().collect();
     let (set_off, others) = lines.split_at(1 + first.len());
     let gap = if rest.is_empty() { "" } else { "\n" };

@@ -3,15 +3,15 @@
 use std::sync::Mutex;
 
 use super::{
-    Exit, RunArgs, RunOptions,
+    Exit, RunArgs, RunOptions, exit,
     files::{self, Loaded},
-    hints, out, outcome, signals, summary, sweep,
+    hints, print, signals, summary, sweep,
 };
 use crate::{
     bench::{CostMemory, Look, Rates},
     config::Experiment,
     events::Phase,
-    run::{self, device},
+    run::{self, device, launcher::share_of_cores},
     sinks::{Progress, Verbosity},
     sweep::Plan,
 };
@@ -22,12 +22,13 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
     // Before anything that takes time: a signal must find somebody.
     signals::stop_flag();
     if let Some((range, hint)) = args.overrides.iter().find_map(|o| Some((o, hints::for_range(o)?))) {
-        out::stderr(&format!("override `{range}`: a range is no list of values"));
+        print::stderr(&format!("override `{range}`: a range is no list of values"));
         help(&hint);
         return Exit::Config;
     }
-    let rates =
-        Rates::of(&args.options.output, sweep::threads_per_run(&args.options, args.options.jobs.into()));
+    let threads = args.options.threads.map(usize::from);
+    let threads = threads.unwrap_or_else(|| share_of_cores(args.options.jobs.into()));
+    let rates = Rates::of(&args.options.output, threads);
     let look = match &args.options {
         options if options.print_config => Look::Away,
         options if options.dry_run => Look::From(options.output.clone()),
@@ -38,7 +39,7 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
         Ok(Loaded::One(experiment)) => one(*experiment, &args.options, &costs),
         Ok(Loaded::Sweep(plan)) => sweep::from_plan(&plan, &args.options),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             if !args.multirun && args.overrides.iter().any(|o| lists_values(o)) {
                 help("to run a grid of all listed values, add -m");
             }
@@ -48,7 +49,7 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
 }
 
 fn help(line: &str) {
-    out::stderr(&format!("  help: {line}"));
+    print::stderr(&format!("  help: {line}"));
 }
 
 /// `masking.targets=1,2`, but not `masking.scale=[1, 2]`.
@@ -59,24 +60,19 @@ fn lists_values(text: &str) -> bool {
 
 fn one(experiment: Experiment, options: &RunOptions, costs: &CostMemory) -> Exit {
     if !options.quiet {
-        experiment.notes.iter().for_each(|note| out::stderr(&format!("note: {note}")));
+        experiment.notes.iter().for_each(|note| print::stderr(&format!("note: {note}")));
     }
     if options.jobs > 1 && !options.quiet {
-        out::stderr("note: -j has no effect on a single experiment; its threads are set with --threads");
+        print::stderr("note: -j has no effect on a single experiment; its threads are set with --threads");
     }
     if options.print_config {
-        out::stdout(&experiment.to_yaml())
+        print::stdout(&experiment.to_yaml())
     } else if options.dry_run {
-        rounding(&experiment).iter().for_each(|note| out::stderr(&format!("note: {note}")));
+        device::rounding_note_of(&experiment).iter().for_each(|note| print::stderr(&format!("note: {note}")));
         dry_run(experiment, options, costs)
     } else {
         run(experiment, options)
     }
-}
-
-/// What a person should know about the precision, if the device is there.
-pub(super) fn rounding(experiment: &Experiment) -> Option<String> {
-    device::rounding_note(&device::choose(experiment.device).ok()?, experiment.train.matmul)
 }
 
 fn verbosity(options: &RunOptions) -> Verbosity {
@@ -111,10 +107,10 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
         signals::stop_when_stdin_ends();
     }
     match run::run_experiment(experiment, &how, signals::stop_flag()) {
-        Ok(finished) => outcome::report(&finished, verbosity),
+        Ok(finished) => exit::report(&finished, verbosity),
         Err(error) => {
-            out::stderr(&format!("error: {error}"));
-            outcome::exit_of(&error)
+            print::stderr(&format!("error: {error}"));
+            exit::exit_of(&error)
         }
     }
 }
@@ -122,9 +118,9 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
 /// What would run, and what it costs; refuses what a run would refuse.
 fn dry_run(experiment: Experiment, options: &RunOptions, costs: &CostMemory) -> Exit {
     match files::with_data(experiment, costs) {
-        Ok(experiment) => out::stdout(&summary::dry_run_of_one(&Plan::of_one(experiment, costs), options)),
+        Ok(experiment) => print::stdout(&summary::dry_run_of_one(&Plan::of_one(experiment, costs), options)),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             Exit::Config
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Exit, out};
+use super::{Exit, print};
 use crate::{config, sweep};
 
 #[derive(Args, Debug)]
@@ -16,9 +16,9 @@ pub(crate) struct SchemaArgs {
 pub(crate) fn schema(args: &SchemaArgs) -> Exit {
     let schema = if args.sweep { sweep::schema() } else { config::schema() };
     match serde_json::to_string_pretty(&schema) {
-        Ok(text) => out::stdout(&format!("{text}\n")),
+        Ok(text) => print::stdout(&format!("{text}\n")),
         Err(e) => {
-            out::stderr(&format!("the schema cannot be written: {e}"));
+            print::stderr(&format!("the schema cannot be written: {e}"));
             Exit::Failed
         }
     }

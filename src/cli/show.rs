@@ -7,16 +7,16 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, lookup, ls, out, results_table::LastProbes};
+use super::{Exit, print, resolve, results_table::LastProbes};
 use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
     results::{
-        EXPERIMENT, RunState, Standing,
+        EXPERIMENT, RunOverview, RunState,
         card::RunCard,
         columns::{METRICS, TIMING, Table},
         escape::one_line,
-        read,
+        read, run_name_parts,
     },
 };
 
@@ -33,9 +33,9 @@ pub(crate) struct ShowArgs {
 /// Says everything about one run that its files tell; nothing is locked or written.
 pub(crate) fn show(args: &ShowArgs) -> Exit {
     match find(&args.run, &args.results) {
-        Ok(folder) => out::stdout(&text(&folder)),
+        Ok(folder) => print::stdout(&text(&folder)),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             Exit::Config
         }
     }
@@ -50,11 +50,11 @@ pub(super) fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
         return Err(format!("{}: is no run folder, it holds no {EXPERIMENT}", wanted.display()));
     }
     let word = wanted.to_string_lossy();
-    let known = lookup::folders(results, is_run);
-    let of = |name: &str, part: usize| ls::parts(name).map(|(n, _, i)| [n, i][part].to_owned());
+    let known = resolve::folders(results, is_run);
+    let of = |name: &str, part: usize| run_name_parts(name).map(|(n, _, i)| [n, i][part].to_owned());
     let means = |name: &str| name.starts_with(&*word) || of(name, 1).is_some_and(|i| i.starts_with(&*word));
     let stem = |name: &str| -> usize { of(name, 0).map_or(name.len(), |n| n.len()) };
-    let found = lookup::unique("run", &word, results, &known, means, |name| &name[..stem(name)])?;
+    let found = resolve::unique("run", &word, results, &known, means, |name| &name[..stem(name)])?;
     Ok(results.join(found))
 }
 
@@ -63,7 +63,7 @@ fn is_run(path: &Path) -> bool {
 }
 
 fn text(folder: &Path) -> String {
-    let standing = Standing::without_metrics(folder);
+    let standing = RunOverview::without_metrics(folder);
     let mut facts = vec![("state", state(&standing))];
     facts.extend(arms(folder).into_iter().map(|arm| ("arm", arm)));
     facts.extend(processes(folder));
@@ -93,7 +93,7 @@ fn pairs<K: AsRef<str>>(pairs: &[(K, String)]) -> String {
     pairs.iter().map(line).collect()
 }
 
-fn state(standing: &Standing) -> String {
+fn state(standing: &RunOverview) -> String {
     let (state, reason) = match standing.state() {
         RunState::Pending => (RunState::Pending, "no status was ever written".into()),
         state => (state, standing.reason()),
@@ -112,7 +112,7 @@ fn arms(folder: &Path) -> Vec<String> {
     let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let sweeps = results.join("sweeps");
     let id = folder.file_name().unwrap_or_default().to_string_lossy();
-    let tables = lookup::folders(&sweeps, is_sweep).into_iter().filter_map(|name| {
+    let tables = resolve::folders(&sweeps, is_sweep).into_iter().filter_map(|name| {
         let table = SweepTable::read(&sweeps.join(&name)).ok()?;
         table.runs.into_iter().find(|run| run.id == id).map(|run| format!("{} of sweep {name}", run.arm))
     });
@@ -152,8 +152,7 @@ fn settings(folder: &Path) -> String {
 fn experiment(folder: &Path) -> Result<Experiment, String> {
     let file = folder.join(EXPERIMENT);
     let text = read::text(&file).map_err(|e| e.to_string())?.ok_or("there is no such file")?;
-    let nothing = |name: &str| Err(format!("{name} is not read"));
-    config::load(&file.to_string_lossy(), &text, &[], &nothing).map_err(|e| e.to_string())
+    config::load_stored(&file.to_string_lossy(), &text, &[]).map_err(|e| e.to_string())
 }
 
 /// The last whole row of a table, one column per line.
@@ -171,7 +170,7 @@ fn last_row(folder: &Path, table: &Table) -> Option<String> {
 /// Files of the folder with their sizes, those of `checkpoints` too.
 fn files(folder: &Path) -> String {
     let in_folder = |sub: &str| {
-        let all = lookup::folders(&folder.join(sub), Path::is_file);
+        let all = resolve::folders(&folder.join(sub), Path::is_file);
         all.into_iter()
             .map(|name| Path::new(sub).join(name).to_string_lossy().into_owned())
             .collect::<Vec<_>>()
@@ -190,7 +189,7 @@ fn bytes(n: u64) -> String {
 }
 
 /// What continues the run, and what repeats it.
-fn commands(folder: &Path, standing: &Standing) -> String {
+fn commands(folder: &Path, standing: &RunOverview) -> String {
     let file = folder.join(EXPERIMENT);
     let results = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut lines = Vec::new();

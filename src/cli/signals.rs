@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{Exit, out};
+use super::{Exit, print};
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
@@ -66,7 +66,7 @@ mod unix {
     fn announce(mut signals: Signals) {
         let say = move || {
             if signals.forever().next().is_some() {
-                out::stderr(
+                print::stderr(
                     "stopping after this step and writing a checkpoint; Ctrl-C once more leaves at once",
                 );
             }
@@ -101,6 +101,6 @@ pub(crate) fn stop_when_stdin_ends() {
         STOP.store(true, Ordering::SeqCst);
     };
     if let Err(error) = thread::Builder::new().spawn(wait) {
-        out::stderr(&format!("note: no thread can be started ({error}): the end of stdin goes unnoticed"));
+        print::stderr(&format!("note: no thread can be started ({error}): the end of stdin goes unnoticed"));
     }
 }

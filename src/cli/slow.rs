@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::out;
+use super::print;
 
 /// Time after which a person wants to know what goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ impl Slow {
         // Without a thread to be had nothing is said.
         let _ = thread::Builder::new().spawn(move || {
             if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                out::stderr(&what);
+                print::stderr(&what);
             }
         });
         Slow { _done: done }

@@ -4,14 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, lookup, out, summary};
+use super::{Exit, print, resolve, summary};
 use crate::{
     analysis::{SweepRun, SweepTable},
-    results::{
-        Standing,
-        columns::{Action, DECISIONS, DecisionRow},
-        read,
-    },
+    results::{RunOverview, columns::Action, decisions},
+    run::early_stopping::ended_early,
 };
 
 #[derive(Args, Debug)]
@@ -30,9 +27,9 @@ pub(crate) struct StatusArgs {
 /// How far a sweep is, from its files only; nothing is locked or written.
 pub(crate) fn status(args: &StatusArgs) -> Exit {
     match read(args) {
-        Ok(text) => out::stdout(&text),
+        Ok(text) => print::stdout(&text),
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             Exit::Config
         }
     }
@@ -41,19 +38,19 @@ pub(crate) fn status(args: &StatusArgs) -> Exit {
 /// A run of the sweep, and how it stands.
 struct Line {
     run: SweepRun,
-    standing: Standing,
+    standing: RunOverview,
 }
 
 fn read(args: &StatusArgs) -> Result<String, String> {
-    let folder = lookup::sweep(&args.sweep, &args.results)?;
+    let folder = resolve::sweep(&args.sweep, &args.results)?;
     let table = SweepTable::read(&folder).map_err(|e| e.to_string())?;
-    let standing = |run: &SweepRun| Standing::read(&table.run_folder(run));
+    let standing = |run: &SweepRun| RunOverview::read(&table.run_folder(run));
     let mut lines: Vec<Line> =
         table.runs.iter().map(|run| Line { run: run.clone(), standing: standing(run) }).collect();
     // Written only where arms can end early.
-    let decisions: Vec<DecisionRow> = read::rows(&folder, &DECISIONS).map_err(|e| e.to_string())?;
+    let decisions = decisions(&folder).map_err(|e| e.to_string())?;
     for decision in decisions.iter().filter(|d| d.action == Action::Stop) {
-        let reason = format!("{} at epoch {}: {}", decision.rule, decision.epoch, decision.reason);
+        let reason = ended_early(&decision.rule, decision.epoch, &decision.reason);
         let of_arm = lines.iter_mut().filter(|l| l.run.arm == decision.arm && !l.standing.is_over());
         of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
     }
@@ -71,7 +68,7 @@ fn text(folder: &Path, lines: &[Line], each: bool) -> String {
         [(*name).to_owned(), of_arm.len().to_string(), done.to_string(), states]
     };
     let head = ["arm", "runs", "steps", "states"].map(String::from);
-    let table = out::aligned(head, arms.iter().map(arm).collect());
+    let table = print::aligned(head, arms.iter().map(arm).collect());
     let each = if each { format!("\n{}", runs_table(lines)) } else { String::new() };
     let all = summary::states(&lines.iter().map(|l| &l.standing).collect::<Vec<_>>());
     format!("{}\n{table}{each}\n{} runs: {all}\n", folder.display(), lines.len())
@@ -84,5 +81,5 @@ fn runs_table(lines: &[Line]) -> String {
         [run, arm, seed, l.standing.state().name().to_owned(), steps, l.standing.reason()]
     };
     let head = ["run", "arm", "seed", "state", "steps", "reason"].map(String::from);
-    out::aligned(head, lines.iter().map(row).collect())
+    print::aligned(head, lines.iter().map(row).collect())
 }

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use ijepa_registry::params::Rounding;
+use ijepa_registry::params::MatmulPrecision;
 
-use super::{Exit, RunOptions, out::aligned, sweep, why::Earlier};
+use super::{Exit, RunOptions, print::aligned};
 use crate::{
-    analysis::{At, Report, Request, compare},
+    analysis::{At, Earlier, Report, Request, compare, too_few_seeds},
     bench,
-    results::{RunState, Standing},
-    run::device::{self, Place},
+    results::{RunOverview, RunState},
+    run::{
+        device::{self, ComputeDevice},
+        sweep::{self, steps_left},
+    },
     sinks::human_time,
     sweep::{Plan, PlannedRun},
 };
@@ -21,7 +24,7 @@ const WORTH_MEASURING: f64 = 1e12;
 const FEW: usize = 2;
 
 /// The planned runs with what would be done with each, what it costs, and counts.
-pub(crate) fn dry_run(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> String {
+pub(crate) fn dry_run(plan: &Plan, standings: &[&RunOverview], options: &RunOptions) -> String {
     let earlier = Earlier::list(&options.output);
     let rows = plan.runs.iter().zip(standings).map(|(run, standing)| {
         let giga = run.flop().map_or("unknown".into(), |f| format!("{:.0}", f / 1e9));
@@ -34,17 +37,20 @@ pub(crate) fn dry_run(plan: &Plan, standings: &[&Standing], options: &RunOptions
     });
     let head = ["run", "arm", "seed", "parameters", "GFLOP", "MiB", "reason"].map(String::from);
     let table = aligned(head, rows.collect());
-    let over = |s: &&&Standing| s.is_over() && !options.force;
+    let over = |s: &&&RunOverview| s.is_over() && !options.force;
     let finished = standings.iter().filter(over).count();
     let new = standings.iter().filter(|s| s.status.is_none()).count();
     let left = plan.runs.len() - finished;
+    let steps_to_do = left_of_all(plan, standings, options);
+    let arms = plan.arms();
+    let seeds = plan.runs.iter().filter(|run| arms.first() == Some(&run.arm.as_str())).count();
     format!(
         "{table}\n{} runs: {new} new, {} to continue, {finished} finished; {}\n{}{}sweep folder: {}\n",
         plan.runs.len(),
         left - new,
-        steps(plan, standings, options),
-        hours(plan, standings, options).map_or(String::new(), |line| line + "\n"),
-        too_few_seeds(plan).map_or(String::new(), |line| line + "\n"),
+        steps(&steps_to_do),
+        hours(plan, &steps_to_do, options).map_or(String::new(), |line| line + "\n"),
+        too_few_seeds(arms.len(), seeds).map_or(String::new(), |line| line + "\n"),
         sweep_folder(plan, options)
     )
 }
@@ -56,7 +62,7 @@ fn sweep_folder(plan: &Plan, options: &RunOptions) -> String {
         content.is_some() || !run.experiment.dataset.object.reads_files()
     };
     match plan.runs.iter().all(known) {
-        true => options.output.join("sweeps").join(plan.folder_name()).display().to_string(),
+        true => sweep::sweep_folder(plan, &options.output).display().to_string(),
         false => {
             format!("named in {} once the images have been read", options.output.join("sweeps").display())
         }
@@ -65,19 +71,20 @@ fn sweep_folder(plan: &Plan, options: &RunOptions) -> String {
 
 /// The same of a single experiment, line by line.
 pub(crate) fn dry_run_of_one(plan: &Plan, options: &RunOptions) -> String {
-    let standings = sweep::standings(plan, options);
-    let standings: Vec<&Standing> = standings.iter().collect();
+    let standings = sweep::overviews(plan, &options.output);
+    let standings: Vec<&RunOverview> = standings.iter().collect();
     let [run] = plan.runs.as_slice() else { return String::new() };
     let experiment = &run.experiment;
     let mut lines = vec![
-        ("run", sweep::run_folder(run, options).display().to_string()),
+        ("run", sweep::run_folder(run, &options.output).display().to_string()),
         ("state", reason(run, standings[0], &Earlier::list(&options.output), options)),
     ];
     lines.extend(experiment.survey().map(|survey| ("images", survey.sentence())));
     lines.push(("length", length(run)));
-    lines.push(("work", steps(plan, &standings, options)));
+    let steps_to_do = left_of_all(plan, &standings, options);
+    lines.push(("work", steps(&steps_to_do)));
     lines.extend(run.flop().map(|flop| ("", format!("{:.0} GFLOP for the whole run", flop / 1e9))));
-    lines.extend(hours(plan, &standings, options).map(|line| ("", line)));
+    lines.extend(hours(plan, &steps_to_do, options).map(|line| ("", line)));
     lines.extend(run.cost.map(|c| ("model", format!("{} trained parameters", c.parameters))));
     let memory = run.cost.and_then(|c| c.memory);
     lines.extend(memory.map(|bytes| ("memory", format!("about {:.0} MiB", bytes / 1_048_576.0))));
@@ -106,43 +113,20 @@ fn length(run: &PlannedRun) -> String {
     }
 }
 
-/// What so few seeds cannot show, if so. The smallest p of an exact test on n pairs is 2 / 2^n, and Holm's
-/// method multiplies it by the number of comparisons.
-fn too_few_seeds(plan: &Plan) -> Option<String> {
-    let arms = plan.arms();
-    let seeds = plan.runs.iter().filter(|run| run.arm == arms[0]).count();
-    let contrasts = arms.len() - 1;
-    let smallest = |n: usize| contrasts as f64 * 2.0 / 2f64.powi(n as i32);
-    let needed = (1..).find(|n| smallest(*n) < 0.05)?;
-    let comparisons = if contrasts == 1 { "comparison".into() } else { format!("{contrasts} comparisons") };
-    match seeds {
-        _ if contrasts == 0 => None,
-        0..=2 => Some(format!(
-            "seeds: {seeds} per arm give no verdict; at least 3 are needed, {needed} for an exact test"
-        )),
-        n if n < needed => Some(format!(
-            "seeds: {n} per arm can show a difference only if values are normal: an exact test of the {comparisons} \
-             cannot go below p = {:.2}; {needed} seeds can",
-            smallest(n).min(1.0)
-        )),
-        _ => None,
-    }
-}
-
-/// How long the training that is left takes on this machine. None if its operations cannot be counted,
+/// How long the training takes on this machine that is left of every run. None if its operations cannot be counted,
 /// or are too few to wait for a measurement.
-pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> Option<String> {
-    let left = |(run, standing): (&PlannedRun, &&Standing)| {
+pub(crate) fn hours(plan: &Plan, steps_left: &[Option<u64>], options: &RunOptions) -> Option<String> {
+    let flop_left = |(run, left): (&PlannedRun, &Option<u64>)| {
         let (flop, steps) = (run.flop()?, run.steps()?.max(1));
-        Some(flop * steps_left(steps, standing, options) as f64 / steps as f64)
+        Some(flop * (*left)? as f64 / steps as f64)
     };
-    let flop: Option<f64> = plan.runs.iter().zip(standings).map(left).sum();
+    let flop: Option<f64> = plan.runs.iter().zip(steps_left).map(flop_left).sum();
     let flop = flop.filter(|flop| *flop > WORTH_MEASURING)?;
     let first = plan.runs.first()?;
     match device::choose(first.experiment.device).ok()? {
-        Place::Cpu => {}
+        ComputeDevice::Cpu => {}
         #[cfg(feature = "cuda-base")]
-        Place::Cuda(_, name) => {
+        ComputeDevice::Cuda(_, name) => {
             let giga = flop / 1e9;
             return Some(format!(
                 "{giga:.0} GFLOP of training on {name}: `ijepa-run bench` measures how fast it is"
@@ -153,7 +137,7 @@ pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) 
     let rounding = |run: &PlannedRun| run.experiment.train.matmul;
     let first = rounding(first);
     // Runs that round differently are taken to be as slow as those that do not round.
-    let common = if plan.runs.iter().all(|r| rounding(r) == first) { first } else { Rounding::F32 };
+    let common = if plan.runs.iter().all(|r| rounding(r) == first) { first } else { MatmulPrecision::F32 };
     let speed = bench::attainable_speed(threads, common)?;
     Some(format!(
         "training takes about {} here: {:.0} GFLOP at {:.0} GFLOP/s, {:.0} % of this machine's matrix product; probes come on top",
@@ -164,25 +148,19 @@ pub(crate) fn hours(plan: &Plan, standings: &[&Standing], options: &RunOptions) 
     ))
 }
 
+/// Steps that are left to do in every run.
+fn left_of_all(plan: &Plan, standings: &[&RunOverview], options: &RunOptions) -> Vec<Option<u64>> {
+    plan.runs.iter().zip(standings).map(|(run, s)| steps_left(run, s, options.force)).collect()
+}
+
 /// Steps that are left in all runs.
-fn steps(plan: &Plan, standings: &[&Standing], options: &RunOptions) -> String {
-    let left = |(run, standing): (&PlannedRun, &&Standing)| Some(steps_left(run.steps()?, standing, options));
-    let all: Option<u64> = plan.runs.iter().zip(standings).map(left).sum();
+fn steps(left: &[Option<u64>]) -> String {
+    let all: Option<u64> = left.iter().copied().sum();
     all.map_or("the number of steps depends on the data".into(), |steps| format!("{steps} steps to do"))
 }
 
-/// Steps of a run that are left to do.
-fn steps_left(steps: u64, standing: &Standing, options: &RunOptions) -> u64 {
-    match &standing.status {
-        Some(_) if options.force => steps,
-        Some(_) if standing.is_over() => 0,
-        Some(status) => steps.saturating_sub(status.step),
-        None => steps,
-    }
-}
-
 /// What would be done with a run, and why.
-fn reason(run: &PlannedRun, standing: &Standing, earlier: &Earlier, options: &RunOptions) -> String {
+fn reason(run: &PlannedRun, standing: &RunOverview, earlier: &Earlier, options: &RunOptions) -> String {
     let status = standing.status.as_ref();
     let at = status.map_or(String::new(), |s| format!(": continues at step {} of {}", s.step, s.steps));
     match standing.state() {
@@ -215,7 +193,7 @@ fn new(run: &PlannedRun, earlier: &Earlier) -> String {
 
 /// One line per arm of the sweep in `folder`: how many runs, and the mean and spread over seeds of what
 /// `compare` judges the sweep by.
-pub(crate) fn arms(folder: &Path, standings: &[&Standing]) -> String {
+pub(crate) fn arms(folder: &Path, standings: &[&RunOverview]) -> String {
     let Some(report) = compared(folder, standings) else { return String::new() };
     let rows =
         report.arms.iter().map(|arm| [arm.label.clone(), arm.count(), short(arm.mean), short(arm.std)]);
@@ -231,7 +209,7 @@ pub(crate) fn arms(folder: &Path, standings: &[&Standing]) -> String {
 
 /// What `compare` says of the sweep. Where it finds no metric to judge by, the first that is measured on the
 /// target encoder is shown, else the first.
-fn compared(folder: &Path, standings: &[&Standing]) -> Option<Report> {
+fn compared(folder: &Path, standings: &[&RunOverview]) -> Option<Report> {
     let names = || standings.iter().flat_map(|s| &s.metrics).map(|(name, _)| name);
     let first = || names().find(|n| n.contains("/target/")).or_else(|| names().next());
     let by = |metric: Option<String>| {
@@ -245,13 +223,13 @@ fn short(value: f64) -> String {
 }
 
 /// How a sweep ended, in a few words.
-pub(crate) fn outcome(exit: Exit, standings: &[&Standing]) -> String {
+pub(crate) fn outcome(exit: Exit, standings: &[&RunOverview]) -> String {
     let again = if exit == Exit::Requeue { "; run again to continue" } else { "" };
     format!("{}{again}", states(standings))
 }
 
 /// How many runs are in which state: `3 done, 1 failed`.
-pub(crate) fn states(standings: &[&Standing]) -> String {
+pub(crate) fn states(standings: &[&RunOverview]) -> String {
     let count = |state: RunState| standings.iter().filter(|s| s.state() == state).count();
     let counts = RunState::ALL.map(|state| (state, count(state))).into_iter().filter(|(_, n)| *n > 0);
     counts.map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")

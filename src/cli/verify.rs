@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, lookup, out, show};
+use super::{Exit, print, resolve, show};
 use crate::{
     results::EXPERIMENT,
     sinks::{Findings, accept, verify as look},
@@ -31,7 +31,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Exit {
         match meant(wanted, &args.results) {
             Ok(found) => folders.extend(found),
             Err(message) => {
-                out::stderr(&message);
+                print::stderr(&message);
                 return Exit::Config;
             }
         }
@@ -40,7 +40,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Exit {
     let sound: Vec<Exit> = folders.iter().map(one).collect();
     let bad = sound.iter().filter(|exit| **exit != Exit::Done).count();
     let what = if args.accept { "refused" } else { "damaged" };
-    out::stderr(&format!("runs: {}, {what}: {bad}", sound.len()));
+    print::stderr(&format!("runs: {}, {what}: {bad}", sound.len()));
     sound.into_iter().fold(Exit::Done, Exit::or)
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Exit {
 fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
     let is_run = |path: &Path| path.join(EXPERIMENT).symlink_metadata().is_ok();
     if wanted.is_dir() && !is_run(wanted) {
-        let names = lookup::folders(wanted, is_run);
+        let names = resolve::folders(wanted, is_run);
         if names.is_empty() {
             return Err(format!("{}: holds no run folders", wanted.display()));
         }
@@ -65,7 +65,7 @@ fn told(folder: &Path) -> Exit {
         (true, false) => "ok",
     };
     let lines: String = problems.iter().map(|problem| format!("  {problem}\n")).collect();
-    let told = out::stdout(&format!("{word}: {}\n{lines}", folder.display()));
+    let told = print::stdout(&format!("{word}: {}\n{lines}", folder.display()));
     if problems.is_empty() { told } else { Exit::Failed }
 }
 
@@ -73,10 +73,10 @@ fn accepted(folder: &Path) -> Exit {
     match accept(folder) {
         Ok(changed) => {
             let what = if changed.is_empty() { "as it was".into() } else { changed.join(", ") };
-            out::stdout(&format!("accepted: {}: {what}\n", folder.display()))
+            print::stdout(&format!("accepted: {}: {what}\n", folder.display()))
         }
         Err(error) => {
-            out::stderr(&format!("error: {error}"));
+            print::stderr(&format!("error: {error}"));
             Exit::Failed
         }
     }

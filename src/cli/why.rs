@@ -1,34 +1,28 @@
 //! `ijepa-run why FILE [key=value ...]`
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::Args;
 
 use super::{
     Exit,
     files::{self, Loaded},
-    ls, out, run,
-    sweep::cores,
+    print, run,
 };
 use crate::{
-    analysis::settings::{SettingDifference, Settings, deciding, differences},
+    analysis::{
+        Earlier, StoredSettings,
+        settings::{SettingDifference, differences},
+    },
     bench::{CostMemory, Look, Rates},
     config::Experiment,
-    results::{EXPERIMENT, RunState, Standing, Status, read},
-    run::data,
+    results::{RunOverview, RunState, Status},
+    run::{data, launcher::cores},
     sinks::Verbosity,
 };
 
 /// The setting that says where images are.
 const PATH: &str = "dataset.path";
-
-/// Earlier runs that are read in search of the nearest one.
-const MOST_READ: usize = 200;
 
 #[derive(Args, Debug)]
 pub(crate) struct WhyArgs {
@@ -61,92 +55,18 @@ pub(crate) fn why(args: &WhyArgs) -> Exit {
     let experiments: Vec<Experiment> = match loaded {
         Ok(experiments) => experiments,
         Err(message) => {
-            out::stderr(&message);
+            print::stderr(&message);
             return Exit::Config;
         }
     };
     let earlier = Earlier::list(&args.output);
-    out::stdout(&experiments.iter().map(|e| explain(e, &earlier)).collect::<String>())
-}
-
-/// An earlier run and the settings in which it differs: its value, then the planned one.
-pub(crate) struct Neighbour {
-    /// Name of its folder.
-    pub run_id: String,
-    /// All settings that differ, also those that cannot change a result.
-    pub differences: Vec<SettingDifference>,
-    /// Those that can.
-    deciding: HashSet<String>,
-}
-
-impl Neighbour {
-    /// Settings in which it differs and that can change a result.
-    pub fn decisive(&self) -> impl Iterator<Item = &SettingDifference> {
-        self.differences.iter().filter(|d| self.deciding.contains(&d.path))
-    }
-}
-
-/// The settings of a configuration, and which of them can change a result.
-struct Stored {
-    settings: Settings,
-    deciding: HashSet<String>,
-}
-
-impl Stored {
-    fn of(configuration: &serde_json::Value) -> Self {
-        Stored { settings: Settings::all(configuration), deciding: deciding(configuration) }
-    }
-}
-
-/// The runs of an output folder, each read once however often it is compared.
-pub(crate) struct Earlier {
-    output: PathBuf,
-    names: Vec<String>,
-    read: RefCell<HashMap<String, Option<Rc<Stored>>>>,
-}
-
-impl Earlier {
-    /// The runs in `output`, none of them read yet.
-    pub fn list(output: &Path) -> Self {
-        let entries = std::fs::read_dir(output).into_iter().flatten().flatten();
-        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        Earlier { output: output.into(), names, read: RefCell::default() }
-    }
-
-    /// The run that differs in the fewest settings that count from `own`, a run that is not there. Runs of
-    /// the same name and seed are looked at first.
-    pub fn nearest(&self, own: &str, experiment: &Experiment) -> Option<Neighbour> {
-        let (name, seed, _) = ls::parts(own)?;
-        let distance = |n: &str| ls::parts(n).map(|(n, s, _)| (n != name, s != seed));
-        let others = self.names.iter().filter(|n| n.as_str() != own);
-        let mut candidates: Vec<(_, &String)> = others.filter_map(|n| Some((distance(n)?, n))).collect();
-        candidates.sort();
-        candidates.truncate(MOST_READ);
-        let planned = Stored::of(&experiment.resolved());
-        let compared = candidates.into_iter().filter_map(|(_, run_id)| {
-            let earlier = self.settings(run_id)?;
-            let deciding = earlier.deciding.union(&planned.deciding).cloned().collect();
-            let differences = differences(&[&earlier.settings, &planned.settings]);
-            Some(Neighbour { run_id: run_id.clone(), differences, deciding })
-        });
-        compared.min_by_key(|n| n.decisive().count())
-    }
-
-    /// The settings a run folder was made with.
-    fn settings(&self, run_id: &str) -> Option<Rc<Stored>> {
-        let read = || {
-            let text = read::text(&self.output.join(run_id).join(EXPERIMENT)).ok()??;
-            let value: serde_json::Value = serde_yaml::from_str(&text).ok()?;
-            Some(Rc::new(Stored::of(&value)))
-        };
-        self.read.borrow_mut().entry(run_id.to_owned()).or_insert_with(read).clone()
-    }
+    print::stdout(&experiments.iter().map(|e| explain(e, &earlier)).collect::<String>())
 }
 
 fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
-    let folder = data::folder(&earlier.output, experiment);
+    let folder = data::folder(earlier.output(), experiment);
     let own = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let standing = Standing::read(&folder);
+    let standing = RunOverview::read(&folder);
     if standing.state() == RunState::Unreadable {
         return format!("{own}\n  unreadable: {}\n", standing.reason());
     }
@@ -155,7 +75,7 @@ fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
         true => format!("{}: reused, a run of this identity is there", standing.state()),
         false => format!("{}: continues at step {} of {}", standing.state(), status.step, status.steps),
     };
-    let planned = Stored::of(&experiment.resolved());
+    let planned = StoredSettings::of(&experiment.resolved());
     let stored = earlier.settings(&own);
     let differences = stored.map_or(Vec::new(), |stored| differences(&[&stored.settings, &planned.settings]));
     // The folder was found by the content of the data.
@@ -165,9 +85,9 @@ fn explain(experiment: &Experiment, earlier: &Earlier) -> String {
 
 fn unknown(own: &str, experiment: &Experiment, earlier: &Earlier) -> String {
     let Some(neighbour) = earlier.nearest(own, experiment) else {
-        return format!("{own}\n  new: there is no run in {}\n", earlier.output.display());
+        return format!("{own}\n  new: there is no run in {}\n", earlier.output().display());
     };
-    let theirs = Status::read(&earlier.output.join(&neighbour.run_id));
+    let theirs = Status::read(&earlier.output().join(&neighbour.run_id));
     let theirs = theirs.ok().flatten().map(|status| status.data);
     let content = experiment.data.as_ref().and_then(|facts| facts.content.clone());
     let same = content.zip(theirs).map(|(own, theirs)| own == theirs);

@@ -8,4 +8,6 @@ mod masking;
 mod optimizers;
 mod predictors;
 mod probes;
+mod regularizers;
 mod schedules;
+mod targets;

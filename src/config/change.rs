@@ -7,10 +7,10 @@ use super::{
     document::Document,
     error::ConfigError,
     experiment::Experiment,
+    layers::{self, Spec},
     merge::is_component,
     overrides,
-    place::{Place, Places, Spot},
-    spec::{self, Spec},
+    span::{EntrySpans, SourceMap, Span},
     surroundings::Surroundings,
 };
 
@@ -29,21 +29,23 @@ impl Change {
         let path = slot(path);
         let mut places = document.places.moved(from, path);
         let empty = document.places.is_empty(from);
-        places
-            .insert(path, Spot { key: document.places.key(key), value: document.places.value(from), empty });
+        places.insert(
+            path,
+            EntrySpans { key: document.places.key(key), value: document.places.value(from), empty },
+        );
         Change { path: path.into(), value: Document { value: value.clone(), places } }
     }
 
-    /// A value that nobody typed, asked for at `place`.
-    pub fn computed(path: &str, value: Value, place: Place) -> Self {
+    /// A value that nobody typed, asked for at `span`.
+    pub fn computed(path: &str, value: Value, span: Span) -> Self {
         let path = slot(path);
-        let mut places = Places::new(place.clone());
-        places.insert(path, Spot::at(place));
+        let mut places = SourceMap::new(span.clone());
+        places.insert(path, EntrySpans::at(span));
         Change { path: path.into(), value: Document { value, places } }
     }
 
     /// Where the value was asked for.
-    pub fn place(&self) -> Place {
+    pub fn span(&self) -> Span {
         self.value.places.value(&self.path)
     }
 }
@@ -67,7 +69,7 @@ impl Base {
         overrides: &[String],
         outside: &Surroundings,
     ) -> Result<Self, ConfigError> {
-        let spec = spec::assemble(file_name, text, overrides, outside)?;
+        let spec = layers::assemble(file_name, text, overrides, outside)?;
         Ok(Base { file_name: file_name.into(), spec })
     }
 

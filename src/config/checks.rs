@@ -4,14 +4,21 @@ use std::collections::BTreeSet;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{Dataset, EncoderSettings, Schedule, Survey},
+    kinds::{Dataset, EncoderSettings, Regularized, Schedule, Survey, Teacher},
     mask::Grid,
     problem::Problem,
 };
 
 use super::{
-    build::Parts, collapse, component::Component, data, error::Report, experiment::ProbeSpec, place::join,
-    schedules, sections::TrainSettings,
+    collapse,
+    component::Component,
+    data,
+    error::Report,
+    experiment::{ProbeSpec, RegularizerSpec},
+    parts::Parts,
+    schedules,
+    sections::{ProbedEncoder, TrainSettings},
+    span::join,
 };
 
 /// Checks whatever could be read. A component is only asked about what depends on another one if
@@ -20,6 +27,8 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     let shape = image_shape(parts, report);
     let grid = shape.and_then(|shape| grid(parts, shape, report));
     predictor(parts, report);
+    targets(parts, report);
+    regularizers(parts, report);
     if let Some((masking, grid)) = parts.masking.as_ref().zip(grid) {
         report.clean("masking", masking.object.check(grid));
     }
@@ -30,7 +39,8 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
         report.clean("optimizer", optimizer.object.check());
     }
     probes(&parts.probes, report);
-    collapse::check(&parts.collapse, &parts.probes, report);
+    layers(parts, report);
+    collapse::check(&parts.collapse, &parts.probes, &parts.regularizers, report);
     let known = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| survey(d.object.as_ref()));
     if let Some(survey) = &known {
         data::probes(&parts.probes, parts.validation, survey, report);
@@ -39,9 +49,12 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     let schedules = [&parts.learning_rate, &parts.weight_decay, &parts.ema].map(Option::as_ref);
     match &known {
         Some(survey) if data::held_out(parts.validation, survey, report) => {
-            length(train, survey.train - parts.validation, schedules, report);
+            length(train, survey.train - parts.validation, schedules, &parts.regularizers, report);
         }
-        _ => schedules::check_ranges(schedules, schedules::typical(train.epochs), report),
+        _ => {
+            schedules::check_ranges(schedules, schedules::typical(train.epochs), report);
+            schedules::check_weights(&parts.regularizers, schedules::typical(train.epochs), report);
+        }
     }
     schedules::advice(schedules, schedules::typical(train.epochs), report)
 }
@@ -93,6 +106,59 @@ fn predictor(parts: &Parts, report: &mut Report) {
     }
 }
 
+/// Targets that suit the encoder, and an encoder for every probe that asks for `target`.
+fn targets(parts: &Parts, report: &mut Report) {
+    let (Some(encoder), Some(targets)) = (&parts.encoder, &parts.targets) else { return };
+    report.clean("targets", targets.object.check(encoder.object.as_ref()));
+    if targets.object.teacher() != Teacher::None {
+        return;
+    }
+    for (i, probe) in parts.probes.iter().enumerate() {
+        if probe.encoders.contains(&ProbedEncoder::Target) {
+            let message =
+                format!("targets `{}` have no encoder that `{}` could measure", targets.kind, probe.name);
+            let problem = Problem::new("encoders", message).help("write `encoders: [context]`");
+            report.add(&join("probes", &i.to_string()), problem);
+        }
+    }
+}
+
+/// Terms with names and weights of their own, for tokens of the width that they look at.
+fn regularizers(parts: &Parts, report: &mut Report) {
+    let (Some(encoder), Some(targets), Some(dataset)) = (&parts.encoder, &parts.targets, &parts.dataset)
+    else {
+        return;
+    };
+    let (dim, image) = (encoder.object.dim(), dataset.object.shape());
+    let mut names = BTreeSet::from(["prediction"]);
+    for (i, term) in parts.regularizers.iter().enumerate() {
+        let path = join("regularizers", &i.to_string());
+        let dim = match term.on {
+            Regularized::Prediction => targets.object.dim(encoder.object.as_ref(), image),
+            Regularized::Context | Regularized::PooledContext => dim,
+        };
+        report.clean(&path, term.component.object.check(dim));
+        if !names.insert(&term.name) {
+            let message = format!("a term is named `{}` already", term.name);
+            report.add(&path, Problem::new("name", message).help("give each term a `name` of its own"));
+        }
+    }
+}
+
+/// An encoder that can be asked for as many blocks as a probe looks at.
+fn layers(parts: &Parts, report: &mut Report) {
+    let Some(encoder) = &parts.encoder else { return };
+    let most = encoder.object.layers();
+    for (i, probe) in parts.probes.iter().enumerate() {
+        let wanted = probe.component.object.needs().layers;
+        if !(1..=most).contains(&wanted) {
+            let message = format!("`{}` looks at {wanted} blocks, the encoder has {most}", probe.name);
+            let problem = Problem::new("layers", message).help(format!("allowed: 1 to {most}"));
+            report.add(&join("probes", &i.to_string()), problem);
+        }
+    }
+}
+
 fn probes(probes: &[ProbeSpec], report: &mut Report) {
     let mut names = BTreeSet::new();
     for (i, probe) in probes.iter().enumerate() {
@@ -111,6 +177,7 @@ pub(super) fn length(
     train: &TrainSettings,
     count: usize,
     schedules: [Option<&Component<dyn Schedule>>; 3],
+    terms: &[RegularizerSpec],
     report: &mut Report,
 ) {
     if train.batch_size > count {
@@ -121,4 +188,5 @@ pub(super) fn length(
     let horizon = train.horizon(count);
     schedules::check(schedules, horizon, report);
     schedules::check_ranges(schedules, horizon, report);
+    schedules::check_weights(terms, horizon, report);
 }

@@ -4,7 +4,12 @@ use ijepa_registry::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{error::Report, experiment::ProbeSpec, place::join, sentences::did_you_mean};
+use super::{
+    error::Report,
+    experiment::{ProbeSpec, RegularizerSpec, term_columns},
+    span::join,
+    wording::did_you_mean,
+};
 
 /// Columns of `metrics.csv` that a rule can watch, besides the metrics of the probes.
 pub const WATCHED_COLUMNS: [&str; 5] =
@@ -36,15 +41,22 @@ fn once() -> u64 {
 }
 
 /// A rule must name something that is measured while the run goes on.
-pub(super) fn check(rules: &[CollapseRule], probes: &[ProbeSpec], report: &mut Report) {
+pub(super) fn check(
+    rules: &[CollapseRule],
+    probes: &[ProbeSpec],
+    terms: &[RegularizerSpec],
+    report: &mut Report,
+) {
+    let terms = term_columns(terms.iter().map(|term| term.name.as_str()));
+    let columns: Vec<&str> = WATCHED_COLUMNS.into_iter().chain(terms.iter().map(String::as_str)).collect();
     for (i, rule) in rules.iter().enumerate() {
-        let wrong = problem(rule, probes);
+        let wrong = problem(rule, probes, &columns);
         report.clean(&join("collapse", &i.to_string()), wrong);
     }
 }
 
-fn problem(rule: &CollapseRule, probes: &[ProbeSpec]) -> Option<Problem> {
-    if WATCHED_COLUMNS.contains(&rule.metric.as_str()) {
+fn problem(rule: &CollapseRule, probes: &[ProbeSpec], columns: &[&str]) -> Option<Problem> {
+    if columns.contains(&rule.metric.as_str()) {
         return None;
     }
     let names: Vec<(String, u64)> =
@@ -57,7 +69,7 @@ fn problem(rule: &CollapseRule, probes: &[ProbeSpec]) -> Option<Problem> {
         }
         None => {
             let known: Vec<&str> =
-                WATCHED_COLUMNS.into_iter().chain(names.iter().map(|(name, _)| name.as_str())).collect();
+                columns.iter().copied().chain(names.iter().map(|(name, _)| name.as_str())).collect();
             let message = format!("nothing measures `{}`", rule.metric);
             let probe = rule.metric.split('/').next().filter(|_| rule.metric.contains('/'));
             let keep =

@@ -13,9 +13,9 @@ use super::{
     document::describe,
     error::Report,
     sections::TrainSettings,
-    sentences::{ticked, with_article},
     settings::{settle, violations},
     surroundings::expand_paths,
+    wording::{ticked, with_article},
 };
 
 /// A component as chosen by an experiment.
@@ -56,6 +56,15 @@ impl Part for TrainSettings {
     fn decisive(&self) -> Value {
         without_cosmetics(self.section(), &schema_of::<Self>().to_value())
     }
+}
+
+/// The decisive form of a component with its default settings.
+pub(crate) fn default_component(kind: &str, name: &str) -> Value {
+    let mut section = Map::from_iter([("kind".to_owned(), name.into())]);
+    let settings = catalogue::resolved(kind, name, &Value::Object(Map::new()));
+    section.extend(settings.as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
+    let schema = catalogue::schema_of(kind, name).map(|schema| schema.to_value());
+    without_cosmetics(Value::Object(section), &schema.unwrap_or_default())
 }
 
 /// Names of the settings that a schema marks `x-cosmetic`: folders, threads, logging.

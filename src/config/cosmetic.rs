@@ -8,10 +8,7 @@ use std::{
 use ijepa_registry::{
     catalogue,
     entry::{Kind, schema_of},
-    kinds::{
-        Augmentation, Dataset, EncoderSettings, LossSettings, Masking, OptimizerSettings, PredictorSettings,
-        Probe, Schedule,
-    },
+    kinds::Dataset,
 };
 use serde_json::Value;
 
@@ -37,9 +34,9 @@ pub(crate) fn cosmetic_paths(configuration: &Value) -> Vec<String> {
         paths.extend(of_component(part.kind, section).iter().map(|name| format!("{}.{name}", part.section)));
     }
     for part in COMPONENT_LISTS {
-        for (place, item) in configuration[part.section].as_array().into_iter().flatten().enumerate() {
+        for (span, item) in configuration[part.section].as_array().into_iter().flatten().enumerate() {
             let names = of_component(part.kind, item);
-            paths.extend(names.iter().map(|name| format!("{}.{place}.{name}", part.section)));
+            paths.extend(names.iter().map(|name| format!("{}.{span}.{name}", part.section)));
         }
     }
     paths
@@ -54,31 +51,15 @@ fn of_component(kind: &'static str, section: &Value) -> Vec<String> {
     let mut known = KNOWN.get_or_init(Mutex::default).lock().expect("no reader panics");
     known
         .entry(key)
-        .or_insert_with(|| schema(kind, name).map_or_else(|| unknown(kind), |s| cosmetic_names(&s)))
+        .or_insert_with(|| {
+            catalogue::schema_of(kind, name).map_or_else(|| unknown(kind), |s| cosmetic_names(&s.to_value()))
+        })
         .clone()
 }
 
 fn unknown(kind: &str) -> Vec<String> {
     let data = kind == <dyn Dataset>::NAME;
     OF_UNKNOWN_DATA_SETS.iter().filter(|_| data).map(|name| name.to_string()).collect()
-}
-
-fn schema(kind: &str, name: &str) -> Option<Value> {
-    fn of<K: Kind + ?Sized>(name: &str) -> Option<Value> {
-        catalogue::find::<K>(name).map(|entry| (entry.schema)().to_value())
-    }
-    match kind {
-        k if k == <dyn Dataset>::NAME => of::<dyn Dataset>(name),
-        k if k == <dyn Augmentation>::NAME => of::<dyn Augmentation>(name),
-        k if k == <dyn EncoderSettings>::NAME => of::<dyn EncoderSettings>(name),
-        k if k == <dyn PredictorSettings>::NAME => of::<dyn PredictorSettings>(name),
-        k if k == <dyn Masking>::NAME => of::<dyn Masking>(name),
-        k if k == <dyn LossSettings>::NAME => of::<dyn LossSettings>(name),
-        k if k == <dyn OptimizerSettings>::NAME => of::<dyn OptimizerSettings>(name),
-        k if k == <dyn Schedule>::NAME => of::<dyn Schedule>(name),
-        k if k == <dyn Probe>::NAME => of::<dyn Probe>(name),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

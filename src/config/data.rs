@@ -10,8 +10,8 @@ use super::{
     checks,
     error::{ConfigError, Report},
     experiment::{Experiment, ProbeSpec},
-    place::{Place, join},
     scarce::LabelCounts,
+    span::{Span, join},
 };
 
 /// Digits of the content's fingerprint in the name of a run folder.
@@ -36,7 +36,7 @@ impl Experiment {
     }
 
     /// Where its data were named.
-    pub(crate) fn place_of_data(&self) -> Place {
+    pub(crate) fn place_of_data(&self) -> Span {
         self.places.value("dataset.path")
     }
 
@@ -82,7 +82,8 @@ impl Experiment {
         let mut report = Report::new(&self.places, Vec::new());
         let schedules = [&self.learning_rate, &self.weight_decay, &self.ema];
         if held_out(self.validation, survey, &mut report) {
-            checks::length(&self.train, survey.train - self.validation, schedules.map(Some), &mut report);
+            let count = survey.train - self.validation;
+            checks::length(&self.train, count, schedules.map(Some), &self.regularizers, &mut report);
         }
         probes(&self.probes, self.validation, survey, &mut report);
         report.into_result()

@@ -10,37 +10,37 @@ use super::{
         Unseen, control_characters, first_odd_space, odd_spaces, typographic_start, without_odd_spaces,
     },
     error::Located,
-    place::{Place, Places, Spot, join},
-    sentences::bare,
+    span::{EntrySpans, SourceMap, Span, join},
+    wording::bare,
 };
 
 /// A tree and the places of its entries.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub value: Value,
-    pub places: Places,
+    pub places: SourceMap,
 }
 
 impl Document {
     /// Reads a file.
     pub fn from_file(name: &str, text: &str) -> Result<Self, Vec<Located>> {
         let name: Arc<str> = name.into();
-        let file = move |m: Marker| Place::File { name: name.clone(), line: m.line(), column: m.col() + 1 };
+        let file = move |m: Marker| Span::File { name: name.clone(), line: m.line(), column: m.col() + 1 };
         parse(text.strip_prefix('\u{feff}').unwrap_or(text), "", &file)
     }
 
     /// Reads the value of an override, to be put at `path`.
     pub fn from_override(whole: &str, path: &str, value: &str) -> Result<Self, Vec<Located>> {
         let whole: Arc<str> = whole.into();
-        parse(value, path, &|_| Place::Override(whole.clone()))
+        parse(value, path, &|_| Span::Override(whole.clone()))
     }
 }
 
-fn parse(text: &str, path: &str, place: &dyn Fn(Marker) -> Place) -> Result<Document, Vec<Located>> {
-    let start = place(Marker::new(0, 1, 0));
+fn parse(text: &str, path: &str, span: &dyn Fn(Marker) -> Span) -> Result<Document, Vec<Located>> {
+    let start = span(Marker::new(0, 1, 0));
     let problem =
-        |place, message: String, help: Option<String>| Located { place, path: path.into(), message, help };
-    let at = |line: usize, column: usize| place(Marker::new(0, line, column - 1));
+        |span, message: String, help: Option<String>| Located { span, path: path.into(), message, help };
+    let at = |line: usize, column: usize| span(Marker::new(0, line, column - 1));
     let unreadable: Vec<Located> = control_characters(text)
         .into_iter()
         .map(|c| problem(at(c.line, c.column), format!("holds {}", c.name), Some("remove it".into())))
@@ -54,18 +54,18 @@ fn parse(text: &str, path: &str, place: &dyn Fn(Marker) -> Place) -> Result<Docu
     }
     let nodes = MarkedYaml::load_from_str(text).map_err(|e| {
         let help = syntax_help(text, e.info(), e.marker().line());
-        vec![problem(place(*e.marker()), e.info().to_owned(), help)]
+        vec![problem(span(*e.marker()), e.info().to_owned(), help)]
     })?;
     if nodes.len() > 1 {
         let message = "holds several YAML documents; one is expected".into();
-        return Err(vec![problem(place(nodes[1].span.start), message, Some("remove the `---` line".into()))]);
+        return Err(vec![problem(span(nodes[1].span.start), message, Some("remove the `---` line".into()))]);
     }
     let Some(node) = nodes.first() else {
-        return Ok(Document { value: Value::Null, places: Places::new(start) });
+        return Ok(Document { value: Value::Null, places: SourceMap::new(start) });
     };
-    let root = place(node.span.start);
+    let root = span(node.span.start);
     let text = text.chars().collect();
-    let mut walk = Walk { text, place, places: Places::new(root.clone()), problems: Vec::new() };
+    let mut walk = Walk { text, span, places: SourceMap::new(root.clone()), problems: Vec::new() };
     let value = walk.visit(path, &root, node);
     if walk.problems.is_empty() { Ok(Document { value, places: walk.places }) } else { Err(walk.problems) }
 }
@@ -103,24 +103,24 @@ fn syntax_help(text: &str, info: &str, line: usize) -> Option<String> {
 /// One pass over the marked tree.
 struct Walk<'a> {
     text: Vec<char>,
-    place: &'a dyn Fn(Marker) -> Place,
-    places: Places,
+    span: &'a dyn Fn(Marker) -> Span,
+    places: SourceMap,
     problems: Vec<Located>,
 }
 
 impl Walk<'_> {
     /// Converts `node`, which stands at `path` under a key at `key`.
-    fn visit(&mut self, path: &str, key: &Place, node: &MarkedYaml) -> Value {
-        let own = (self.place)(node.span.start);
+    fn visit(&mut self, path: &str, key: &Span, node: &MarkedYaml) -> Value {
+        let own = (self.span)(node.span.start);
         let is_group = node.data.is_mapping() || node.data.is_sequence();
         let value = if is_group { key.clone() } else { own.clone() };
         let empty = matches!(node.data, YamlData::Value(Scalar::Null)) && node.span.is_empty();
-        self.places.insert(path, Spot { key: key.clone(), value, empty });
+        self.places.insert(path, EntrySpans { key: key.clone(), value, empty });
         match &node.data {
             YamlData::Value(scalar) => self.scalar(path, own, node, scalar),
             YamlData::Sequence(items) => {
                 let item = |(i, n): (usize, &MarkedYaml)| {
-                    let at = (self.place)(n.span.start);
+                    let at = (self.span)(n.span.start);
                     self.visit(&join(path, &i.to_string()), &at, n)
                 };
                 Value::Array(items.iter().enumerate().map(item).collect())
@@ -142,14 +142,14 @@ impl Walk<'_> {
             map.extend(self.entry(path, key, value));
         }
         for (key, value) in entries.filter(|(key, _)| is_merge_key(key)) {
-            self.merge(path, (self.place)(key.span.start), value, &mut map);
+            self.merge(path, (self.span)(key.span.start), value, &mut map);
         }
         Value::Object(map)
     }
 
     /// The merge key of YAML 1.1: a mapping, or a list of mappings of which the first that has a key
     /// gives it. What stands in the mapping itself comes first.
-    fn merge(&mut self, path: &str, at: Place, source: &MarkedYaml, map: &mut Map<String, Value>) {
+    fn merge(&mut self, path: &str, at: Span, source: &MarkedYaml, map: &mut Map<String, Value>) {
         match &source.data {
             YamlData::Mapping(entries) => {
                 for (key, value) in entries.iter() {
@@ -171,7 +171,7 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, path: &str, key: &MarkedYaml, value: &MarkedYaml) -> Option<(String, Value)> {
-        let at = (self.place)(key.span.start);
+        let at = (self.span)(key.span.start);
         let YamlData::Value(Scalar::String(name)) = &key.data else {
             self.refuse(path, at, "a key is not text: put it in quotes");
             return None;
@@ -184,19 +184,19 @@ impl Walk<'_> {
         Some((name.to_string(), child))
     }
 
-    fn scalar(&mut self, path: &str, place: Place, node: &MarkedYaml, scalar: &Scalar) -> Value {
+    fn scalar(&mut self, path: &str, span: Span, node: &MarkedYaml, scalar: &Scalar) -> Value {
         match scalar {
             Scalar::Null => Value::Null,
             Scalar::Boolean(b) => Value::Bool(*b),
             Scalar::Integer(i) => Value::from(*i),
             Scalar::String(s) => match self.disguised(node, s) {
-                Some(why) => self.refuse(path, place, &why),
+                Some(why) => self.refuse(path, span, &why),
                 None => Value::String(s.to_string()),
             },
             Scalar::FloatingPoint(x) => match (self.large_integer(node), Number::from_f64(x.0)) {
                 (Some(n), _) => Value::from(n),
                 (None, Some(n)) => Value::Number(n),
-                (None, None) => self.refuse(path, place, "is not a finite number"),
+                (None, None) => self.refuse(path, span, "is not a finite number"),
             },
         }
     }
@@ -224,8 +224,8 @@ impl Walk<'_> {
         typed.parse().ok()
     }
 
-    fn refuse(&mut self, path: &str, place: Place, message: &str) -> Value {
-        self.problems.push(Located { place, path: path.into(), message: message.into(), help: None });
+    fn refuse(&mut self, path: &str, span: Span, message: &str) -> Value {
+        self.problems.push(Located { span, path: path.into(), message: message.into(), help: None });
         Value::Null
     }
 }

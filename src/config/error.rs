@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use ijepa_registry::problem::Problem;
 
 use super::{
-    place::{Place, Places, join},
+    span::{SourceMap, Span, join},
     surroundings::Variables,
 };
 
@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Located {
     /// File and position, or the override.
-    pub place: Place,
+    pub span: Span,
     /// Dotted path from the top of the experiment; empty for the file itself.
     pub path: String,
     /// What is wrong, with the value given and the values allowed.
@@ -24,7 +24,7 @@ pub struct Located {
 
 impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        write!(f, "{}: ", self.span)?;
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
@@ -99,7 +99,7 @@ impl From<Problem> for Finding {
 
 /// Collects problems and gives each its place.
 pub(crate) struct Report<'a> {
-    places: &'a Places,
+    places: &'a SourceMap,
     problems: Vec<Located>,
     variables: Variables,
     /// Sections that a misspelled key stands for.
@@ -108,7 +108,7 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Starts with problems found earlier.
-    pub fn new(places: &'a Places, problems: Vec<Located>) -> Self {
+    pub fn new(places: &'a SourceMap, problems: Vec<Located>) -> Self {
         Report { places, problems, variables: Variables::default(), misspelled: Vec::new() }
     }
 
@@ -136,15 +136,15 @@ impl<'a> Report<'a> {
     pub fn add(&mut self, owner: &str, finding: impl Into<Finding>) {
         let Finding { at_key, problem } = finding.into();
         let path = join(owner, &problem.path);
-        let place = if at_key { self.places.key(&path) } else { self.places.value(&path) };
-        let line = problem.instead.map(|value| to_type(&place, &path, &value));
+        let span = if at_key { self.places.key(&path) } else { self.places.value(&path) };
+        let line = problem.instead.map(|value| to_type(&span, &path, &value));
         let help = [problem.help, line].into_iter().flatten().collect::<Vec<_>>();
         let help = (!help.is_empty()).then(|| help.join("\n"));
-        self.problems.push(Located { place, path, message: problem.message, help });
+        self.problems.push(Located { span, path, message: problem.message, help });
     }
 
     /// Where `path` stands.
-    pub fn place(&self, path: &str) -> Place {
+    pub fn span(&self, path: &str) -> Span {
         self.places.value(path)
     }
 
@@ -172,14 +172,14 @@ impl<'a> Report<'a> {
 }
 
 /// The line that sets `path` to `value`, as it would be typed where the mistake is.
-fn to_type(place: &Place, path: &str, value: &str) -> String {
+fn to_type(span: &Span, path: &str, value: &str) -> String {
     let key = path.rsplit('.').next().unwrap_or_default();
     let is_entry = key.bytes().all(|b| b.is_ascii_digit());
-    match place {
-        Place::Override(_) if value.contains([' ', '[', '{']) => format!("write '{path}={value}'"),
-        Place::Override(_) => format!("write {path}={value}"),
-        Place::File { .. } if is_entry => format!("write `{value}`"),
-        Place::File { .. } => format!("write `{key}: {value}`, or {path}={value} on the command line"),
+    match span {
+        Span::Override(_) if value.contains([' ', '[', '{']) => format!("write '{path}={value}'"),
+        Span::Override(_) => format!("write {path}={value}"),
+        Span::File { .. } if is_entry => format!("write `{value}`"),
+        Span::File { .. } => format!("write `{key}: {value}`, or {path}={value} on the command line"),
     }
 }
 
@@ -188,8 +188,8 @@ mod tests {
     use super::*;
 
     fn located(line: usize, message: &str) -> Located {
-        let place = Place::File { name: "a.yaml".into(), line, column: 1 };
-        Located { place, path: String::new(), message: message.into(), help: None }
+        let span = Span::File { name: "a.yaml".into(), line, column: 1 };
+        Located { span, path: String::new(), message: message.into(), help: None }
     }
 
     #[test]
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn the_line_to_type_suits_where_the_mistake_is() {
-        let file = located(1, "").place;
-        let over = Place::Override("a.b=1".into());
+        let file = located(1, "").span;
+        let over = Span::Override("a.b=1".into());
         assert_eq!(to_type(&file, "a.b", "2"), "write `b: 2`, or a.b=2 on the command line");
         assert_eq!(to_type(&over, "a.b", "2"), "write a.b=2");
         assert_eq!(to_type(&over, "a", "{ kind: x }"), "write 'a={ kind: x }'");
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn renders_place_path_message_and_help() {
-        let place = Place::File { name: "a.yaml".into(), line: 3, column: 5 };
+        let span = Span::File { name: "a.yaml".into(), line: 3, column: 5 };
         let help = Some("one\ntwo".into());
-        let located = Located { place, path: "loss.beta".into(), message: "is 0".into(), help };
+        let located = Located { span, path: "loss.beta".into(), message: "is 0".into(), help };
         assert_eq!(located.to_string(), "a.yaml:3:5: loss.beta: is 0\n  help: one\n        two");
     }
 }

@@ -1,10 +1,8 @@
 //! What was meant: every section read, checked and built.
 
 use ijepa_registry::{
-    kinds::{
-        Augmentation, Dataset, EncoderSettings, Horizon, LossSettings, Masking, OptimizerSettings,
-        PredictorSettings, Probe, Schedule,
-    },
+    __kind,
+    kinds::{Augmentation, Horizon, Probe, Regularized, RegularizerSettings, Schedule},
     mask::Grid,
     metric::MetricDecl,
 };
@@ -14,53 +12,76 @@ use super::{
     collapse::CollapseRule,
     component::{Component, Part},
     data::DataFacts,
+    history,
     identity::identity,
-    place::Places,
-    sections::{Control, Device, ProbedEncoder, TrainSettings},
+    sections::{COMPONENTS, Control, Device, ProbedEncoder, Section, TrainSettings, with_sections},
+    span::SourceMap,
 };
 
-/// A validated experiment.
+macro_rules! experiment {
+    ($($section:ident: $kind:ident, [$($alias:literal),*], $default:expr, $about:literal;)+) => {
+        /// A validated experiment.
+        #[derive(Debug)]
+        pub struct Experiment {
+            /// First part of the run folder's name.
+            pub name: String,
+            /// Seed of every random stream.
+            pub seed: u64,
+            /// Where the model runs.
+            pub device: Device,
+            $(
+                #[doc = $about]
+                pub $section: Component<__kind!($kind)>,
+            )+
+            /// Training images that are held out to choose by.
+            pub validation: usize,
+            /// Independent masks per image and step.
+            pub draws: u64,
+            /// What is known of the images, where somebody has looked.
+            pub data: Option<DataFacts>,
+            /// Image pipeline, in order.
+            pub augmentation: Vec<Component<dyn Augmentation>>,
+            /// Further terms of the loss.
+            pub regularizers: Vec<RegularizerSpec>,
+            /// Length of the run and its batches.
+            pub train: TrainSettings,
+            /// Evaluations of the frozen encoders.
+            pub probes: Vec<ProbeSpec>,
+            /// When the run counts as collapsed.
+            pub collapse: Vec<CollapseRule>,
+            /// What to tell the user though nothing is wrong: components replaced by overrides.
+            pub notes: Vec<String>,
+            pub(crate) places: SourceMap,
+        }
+
+        impl Experiment {
+            /// Sections with one component each, in the order of a file.
+            pub(super) fn components(&self) -> Vec<(&'static Section, &dyn Part)> {
+                let parts: Vec<&dyn Part> = vec![$(&self.$section),+];
+                COMPONENTS.iter().zip(parts).collect()
+            }
+        }
+    };
+}
+with_sections!(experiment);
+
+/// Columns of `metrics.csv` for a loss with further terms: the distance alone, then every term by its name.
+pub fn term_columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let terms: Vec<String> = names.map(|name| format!("loss.{name}")).collect();
+    if terms.is_empty() { terms } else { [vec!["loss.prediction".to_owned()], terms].concat() }
+}
+
+/// A term that is added to the loss.
 #[derive(Debug)]
-pub struct Experiment {
-    /// First part of the run folder's name.
+pub struct RegularizerSpec {
+    /// Its column in `metrics.csv` is `loss.NAME`.
     pub name: String,
-    /// Seed of every random stream.
-    pub seed: u64,
-    /// Where the model runs.
-    pub device: Device,
-    /// Source of images.
-    pub dataset: Component<dyn Dataset>,
-    /// Training images that are held out to choose by.
-    pub validation: usize,
-    /// What is known of the images, where somebody has looked.
-    pub data: Option<DataFacts>,
-    /// Image pipeline, in order.
-    pub augmentation: Vec<Component<dyn Augmentation>>,
-    /// Context encoder, and the form of the teacher.
-    pub encoder: Component<dyn EncoderSettings>,
-    /// Guesses the targets.
-    pub predictor: Component<dyn PredictorSettings>,
-    /// Chooses context and targets.
-    pub masking: Component<dyn Masking>,
-    /// Compares guess and target.
-    pub loss: Component<dyn LossSettings>,
-    /// Updates the parameters.
-    pub optimizer: Component<dyn OptimizerSettings>,
-    /// Learning rate over the steps.
-    pub learning_rate: Component<dyn Schedule>,
-    /// Weight decay over the steps.
-    pub weight_decay: Component<dyn Schedule>,
-    /// Momentum of the teacher over the steps.
-    pub ema: Component<dyn Schedule>,
-    /// Length of the run and its batches.
-    pub train: TrainSettings,
-    /// Evaluations of the frozen encoders.
-    pub probes: Vec<ProbeSpec>,
-    /// When the run counts as collapsed.
-    pub collapse: Vec<CollapseRule>,
-    /// What to tell the user though nothing is wrong: components replaced by overrides.
-    pub notes: Vec<String>,
-    pub(crate) places: Places,
+    /// What it is multiplied with, over the steps.
+    pub weight: Component<dyn Schedule>,
+    /// What it looks at.
+    pub on: Regularized,
+    /// The term.
+    pub component: Component<dyn RegularizerSettings>,
 }
 
 /// One evaluation: the probe, and when and on what it runs.
@@ -106,6 +127,7 @@ impl Experiment {
         let mut top = Map::new();
         top.insert("seed".into(), json!(self.seed));
         self.add_sections(&mut top, &|part| part.decisive());
+        history::forget_defaults(&mut top);
         let read = self.probes.iter().filter(|probe| probe.is_read_by(&self.collapse));
         top.insert("probes".into(), read.map(ProbeSpec::read_by_rules).collect());
         identity(&Value::Object(top))
@@ -123,22 +145,19 @@ impl Experiment {
 
     fn add_sections(&self, top: &mut Map<String, Value>, render: &dyn Fn(&dyn Part) -> Value) {
         let mut add = |name: &str, value: Value| top.insert(name.into(), value);
-        add("dataset", with_validation(render(&self.dataset), self.validation));
-        add("augmentation", self.augmentation.iter().map(|a| render(a)).collect());
-        let parts: [(&str, &dyn Part); 9] = [
-            ("encoder", &self.encoder),
-            ("predictor", &self.predictor),
-            ("masking", &self.masking),
-            ("loss", &self.loss),
-            ("optimizer", &self.optimizer),
-            ("learning_rate", &self.learning_rate),
-            ("weight_decay", &self.weight_decay),
-            ("ema", &self.ema),
-            ("train", &self.train),
-        ];
-        parts.into_iter().for_each(|(name, part)| {
-            add(name, render(part));
-        });
+        for (Section { section, .. }, part) in self.components() {
+            let value = match *section {
+                "dataset" => with_option(render(part), "validation", self.validation as u64, 0),
+                "masking" => with_option(render(part), "draws", self.draws, 1),
+                _ => render(part),
+            };
+            add(section, value);
+            if *section == "dataset" {
+                add("augmentation", self.augmentation.iter().map(|a| render(a)).collect());
+            }
+        }
+        add("regularizers", self.regularizers.iter().map(|term| render(term)).collect());
+        add("train", render(&self.train));
         add("probes", self.probes.iter().map(|p| render(p)).collect());
         add("collapse", json!(self.collapse));
     }
@@ -256,10 +275,10 @@ pub fn last_measurements(probes: &[ProbeSpec]) -> Vec<Measurement> {
     all
 }
 
-/// The section of a data set, with what is held out if anything is.
-fn with_validation(mut section: Value, validation: usize) -> Value {
-    if let (Value::Object(map), 1..) = (&mut section, validation) {
-        map.insert("validation".into(), json!(validation));
+/// A section with a key that belongs to no kind of its component, where that is not what it is without it.
+fn with_option(mut section: Value, key: &str, value: u64, default: u64) -> Value {
+    if let (Value::Object(map), false) = (&mut section, value == default) {
+        map.insert(key.into(), json!(value));
     }
     section
 }
@@ -267,6 +286,26 @@ fn with_validation(mut section: Value, validation: usize) -> Value {
 /// The name of a metric from probe, encoder, labels and metric; empty parts are left out.
 pub fn metric_name(parts: [&str; 4]) -> String {
     parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+impl RegularizerSpec {
+    fn with_options(&self, settings: Value, weight: Value) -> Value {
+        let options = json!({ "name": self.name, "on": self.on, "weight": weight });
+        let mut all = Map::from_iter([("kind".to_owned(), json!(self.component.kind))]);
+        for map in [options, settings] {
+            all.extend(map.as_object().cloned().unwrap_or_default());
+        }
+        Value::Object(all)
+    }
+}
+
+impl Part for RegularizerSpec {
+    fn section(&self) -> Value {
+        self.with_options(self.component.section(), self.weight.section())
+    }
+    fn decisive(&self) -> Value {
+        self.with_options(self.component.decisive(), self.weight.decisive())
+    }
 }
 
 impl Part for ProbeSpec {

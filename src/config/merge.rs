@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{
     document::Document,
-    place::{Places, Spot, join},
-    sections::{COMPONENT_LISTS, COMPONENTS, Section},
+    sections::{COMPONENT_LISTS, COMPONENTS, Section, WEIGHT},
+    span::{EntrySpans, SourceMap, join},
 };
 
 /// Whether a component stands at `path`, such as `masking` or `probes.0`.
@@ -20,6 +20,10 @@ fn component_at(path: &str) -> Option<&'static Section> {
         let rest = path.strip_prefix(list).and_then(|r| r.strip_prefix('.'));
         rest.is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()))
     };
+    let weight = path.strip_prefix("regularizers.").and_then(|rest| rest.strip_suffix(".weight"));
+    if weight.is_some_and(|place| place.bytes().all(|b| b.is_ascii_digit())) {
+        return Some(&WEIGHT);
+    }
     let alone = COMPONENTS.iter().find(|c| c.section == path);
     alone.or_else(|| COMPONENT_LISTS.iter().find(|c| in_list(c.section)))
 }
@@ -34,18 +38,22 @@ pub(crate) fn expand_names(document: &mut Document) {
 }
 
 /// Writes a bare name at `path` out, if a component stands there, or those of a list of components.
-pub(crate) fn expand(path: &str, value: &mut Value, places: &mut Places) {
+pub(crate) fn expand(path: &str, value: &mut Value, places: &mut SourceMap) {
     match value {
         Value::Array(items) => {
             for (i, item) in items.iter_mut().enumerate() {
-                expand_name(&join(path, &i.to_string()), item, places);
+                let path = join(path, &i.to_string());
+                expand_name(&path, item, places);
+                if let Some(weight) = item.get_mut(WEIGHT.section) {
+                    expand_name(&join(&path, WEIGHT.section), weight, places);
+                }
             }
         }
         _ => expand_name(path, value, places),
     }
 }
 
-fn expand_name(path: &str, value: &mut Value, places: &mut Places) {
+fn expand_name(path: &str, value: &mut Value, places: &mut SourceMap) {
     let Some(part) = component_at(path) else { return };
     let expanded: Vec<(String, Value)> = match value {
         Value::String(kind) => vec![("kind".into(), std::mem::take(kind).into())],
@@ -58,7 +66,7 @@ fn expand_name(path: &str, value: &mut Value, places: &mut Places) {
         _ => return,
     };
     let at = places.value(path);
-    expanded.iter().for_each(|(key, _)| places.insert(join(path, key), Spot::at(at.clone())));
+    expanded.iter().for_each(|(key, _)| places.insert(join(path, key), EntrySpans::at(at.clone())));
     *value = Value::Object(Map::from_iter(expanded));
 }
 
@@ -71,8 +79,8 @@ pub(crate) fn merge(base: &mut Document, over: Document, written_short: &[String
 }
 
 struct Layer<'a> {
-    base: &'a mut Places,
-    over: &'a Places,
+    base: &'a mut SourceMap,
+    over: &'a SourceMap,
     written_short: &'a [String],
 }
 

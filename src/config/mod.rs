@@ -4,7 +4,6 @@
 //! text -> document (tree + places) -> spec (extended files and overrides laid on) -> experiment
 //! ```
 
-mod brief;
 mod build;
 mod change;
 mod characters;
@@ -16,21 +15,23 @@ mod data;
 mod document;
 mod error;
 mod experiment;
+mod history;
 mod identity;
+mod layers;
 mod merge;
 mod naming;
 mod overrides;
-mod place;
+mod parts;
 mod scarce;
 mod schedules;
 mod schema;
 mod sections;
-mod sentences;
 mod settings;
-mod spec;
+mod span;
+mod summary;
 mod surroundings;
+mod wording;
 
-pub(crate) use build::stored_probes;
 pub(crate) use change::{Base, Change, slot};
 pub use collapse::{CollapseRule, WATCHED_COLUMNS};
 pub use component::Component;
@@ -38,18 +39,23 @@ pub(crate) use cosmetic::cosmetic_paths;
 pub use data::DataFacts;
 pub(crate) use document::{Document, describe, mapping};
 pub use error::{ConfigError, Located};
-pub use experiment::{Experiment, Measurement, ProbeSpec, VALIDATION, last_measurements, metric_name};
+pub use experiment::{
+    Experiment, Measurement, ProbeSpec, RegularizerSpec, VALIDATION, last_measurements, metric_name,
+    term_columns,
+};
+pub(crate) use history::{modern, modernize};
 pub(crate) use identity::identity;
+pub(crate) use layers::{drop_anchors, relative};
 pub(crate) use naming::paths_of;
-pub use place::Place;
-pub(crate) use place::join;
+pub(crate) use parts::stored_probes;
 pub use scarce::LabelCounts;
 pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
-pub use sentences::range as describe_range;
-pub(crate) use sentences::{bare, did_you_mean};
-pub(crate) use spec::{drop_anchors, relative};
+pub use span::Span;
+pub(crate) use span::join;
 pub use surroundings::{ReadFile, Surroundings, Variables};
+pub use wording::range as describe_range;
+pub(crate) use wording::{bare, did_you_mean};
 
 /// Reads an experiment: the text of `file_name`, with `key=value` overrides laid on it. `read`
 /// returns the text of the file that `extends` names. There are no variables: see [`load_in`].
@@ -62,6 +68,12 @@ pub fn load(
     load_in(&Surroundings::files(read), file_name, text, overrides)
 }
 
+/// The experiment of a run folder, whatever version of the program wrote it.
+pub fn load_stored(file_name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigError> {
+    let alone = |_: &str| Err("the experiment of a run extends nothing".into());
+    load(file_name, &history::modern(text), overrides, &alone)
+}
+
 /// The same, with everything that the surroundings offer.
 pub fn load_in(
     outside: &Surroundings,
@@ -69,5 +81,5 @@ pub fn load_in(
     text: &str,
     overrides: &[String],
 ) -> Result<Experiment, ConfigError> {
-    build::build(file_name, spec::assemble(file_name, text, overrides, outside)?)
+    build::build(file_name, layers::assemble(file_name, text, overrides, outside)?)
 }

@@ -4,9 +4,9 @@ use ijepa_registry::{catalogue, entry::schema_of, problem::nearest};
 use serde_json::Value;
 
 use super::{
-    place::join,
     sections::{COMPONENT_LISTS, COMPONENTS, Header, SECTIONS, TrainSettings},
-    sentences::ticked,
+    span::join,
+    wording::ticked,
 };
 
 /// Full paths that `word` may have meant: sections and settings of this name or alias; if there are
@@ -107,7 +107,7 @@ mod tests {
             ("lr", "learning_rate"),
             ("epoch", "train.epochs"),
             ("patch_size", "encoder.patch"),
-            ("targets", "masking.targets"),
+            ("targets", "targets"),
             ("seed", "seed"),
         ] {
             assert_eq!(paths_of(word).first().map(String::as_str), Some(path), "{word}");

@@ -8,8 +8,8 @@ use super::{
     document::{Document, describe},
     error::Located,
     merge::{expand, is_component},
-    place::Place,
     sections::SECTIONS,
+    span::Span,
 };
 
 /// Applies all overrides to `document`; returns notes on what was replaced as a whole, and the
@@ -31,7 +31,7 @@ pub(crate) fn apply(document: &mut Document, overrides: &[String]) -> (Vec<Strin
 fn said_twice(changes: &[Change]) -> Vec<String> {
     let earlier = |i: usize| changes[..i].iter().rev().find(|c| c.path == changes[i].path);
     let note = |i: usize| {
-        let (last, first) = (changes[i].place(), earlier(i)?.place());
+        let (last, first) = (changes[i].span(), earlier(i)?.span());
         Some(format!("{last} takes the place of {first}; a grid is written {}=a,b with -m", changes[i].path))
     };
     (0..changes.len()).filter_map(note).collect()
@@ -48,8 +48,8 @@ pub(crate) fn apply_changes(
         match assign(document, &change) {
             Ok(note) => notes.extend(note),
             Err((message, help)) => {
-                let (place, path) = (change.value.places.key(&change.path), change.path);
-                problems.push(Located { place, path, message, help });
+                let (span, path) = (change.value.places.key(&change.path), change.path);
+                problems.push(Located { span, path, message, help });
             }
         }
     }
@@ -132,7 +132,7 @@ fn find<'v>(root: &'v mut Value, path: &str) -> Result<&'v mut Value, Refusal> {
                 return Err((format!("`{walked}` holds {} and has no settings", describe(scalar)), None));
             }
         };
-        walked = super::place::join(&walked, key);
+        walked = super::span::join(&walked, key);
     }
     Ok(here)
 }
@@ -155,7 +155,7 @@ fn no_entry(list: &str, key: &str, count: usize) -> Refusal {
 }
 
 /// Says that settings are lost, where any were given.
-fn replacement_note(whole: &Place, old: &Value, kind: &str, number: bool) -> Option<String> {
+fn replacement_note(whole: &Span, old: &Value, kind: &str, number: bool) -> Option<String> {
     let old = old.as_object()?;
     let before = old.get("kind")?.as_str()?;
     let lost: Vec<&str> = old.keys().map(String::as_str).filter(|k| *k != "kind").collect();
@@ -168,7 +168,7 @@ fn replacement_note(whole: &Place, old: &Value, kind: &str, number: bool) -> Opt
 }
 
 fn located(whole: &str, path: &str, message: String, help: Option<String>) -> Located {
-    Located { place: Place::Override(whole.into()), path: path.into(), message, help }
+    Located { span: Span::Override(whole.into()), path: path.into(), message, help }
 }
 
 #[cfg(test)]

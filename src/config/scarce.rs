@@ -5,7 +5,7 @@ use ijepa_registry::kinds::ProbeCounts;
 use super::{
     error::{ConfigError, Report},
     experiment::{Experiment, ProbeSpec},
-    place::join,
+    span::join,
 };
 
 /// Training images of every class, for one way of labelling them.

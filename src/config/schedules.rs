@@ -5,7 +5,7 @@ use ijepa_registry::{
     problem::Problem,
 };
 
-use super::{component::Component, error::Report};
+use super::{component::Component, error::Report, experiment::RegularizerSpec};
 
 /// Learning rate, weight decay and momentum, where they could be read.
 pub(super) type Schedules<'a> = [Option<&'a Component<dyn Schedule>>; 3];
@@ -61,6 +61,23 @@ pub(super) fn check_ranges(schedules: Schedules, horizon: Horizon, report: &mut 
     }
 }
 
+const OF_A_TERM: Bounds = Bounds {
+    section: "weight",
+    noun: "weight",
+    greatest: 1e9,
+    why: "a negative one would turn the term round",
+};
+
+/// The weight of every term of the loss: suits the length of the run, and is none that turns the term round.
+pub(super) fn check_weights(terms: &[RegularizerSpec], horizon: Horizon, report: &mut Report) {
+    for (i, term) in terms.iter().enumerate() {
+        let path = format!("regularizers.{i}.{}", OF_A_TERM.section);
+        if report.clean(&path, term.weight.object.check(horizon)) {
+            report.clean(&path, out_of_range(term.weight.object.as_ref(), &OF_A_TERM, horizon));
+        }
+    }
+}
+
 fn out_of_range(schedule: &dyn Schedule, bounds: &Bounds, horizon: Horizon) -> Option<Problem> {
     let Bounds { noun, greatest, why, .. } = bounds;
     let (first, last) = ends(schedule, horizon);
@@ -88,7 +105,7 @@ pub(super) fn advice(schedules: Schedules, horizon: Horizon, report: &Report) ->
     let [rate, _, ema] = schedules;
     let mut notes = Vec::new();
     let mut note = |section: &str, sentence: String| {
-        notes.push(format!("{}: {section}: {sentence}", report.place(section)));
+        notes.push(format!("{}: {section}: {sentence}", report.span(section)));
     };
     if let Some((first, last)) = ema.map(|s| ends(s.object.as_ref(), horizon)).filter(|(a, b)| a > b) {
         let usual = "published recipes let it rise, so that the teacher settles";

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     collapse::CollapseRule,
-    sections::{COMPONENT_LISTS, COMPONENTS, DataOptions, Header, ProbeOptions, Section, TrainSettings},
+    sections::{COMPONENT_LISTS, COMPONENTS, Header, Section, TrainSettings, WEIGHT, options_of},
     settings::{allows, closed},
 };
 
@@ -31,7 +31,8 @@ pub fn schema() -> Value {
 /// What a file that extends nothing must have: every section whole. A file that does may change single
 /// settings of what it inherits.
 fn alone() -> Value {
-    let required: Vec<&str> = COMPONENTS.iter().map(|c| c.section).chain(["train"]).collect();
+    let required = COMPONENTS.iter().filter(|c| c.default.is_none());
+    let required: Vec<&str> = required.map(|c| c.section).chain(["train"]).collect();
     let chosen = json!({ "anyOf": [{ "not": { "type": "object" } }, { "required": ["kind"] }] });
     let components = COMPONENTS.iter().map(|c| (c.section.to_owned(), chosen.clone()));
     let train = json!({ "required": schema_of::<TrainSettings>().to_value()["required"] });
@@ -121,14 +122,15 @@ fn definition(kind: &str, listings: &[Listing]) -> Value {
 fn component(listing: &Listing) -> Value {
     let mut schema = as_read(&listing.schema.clone().to_value());
     let mut properties = Map::from_iter([("kind".to_owned(), json!({ "const": listing.name }))]);
-    if listing.kind == "probe" {
-        properties.extend(object_of(&plain::<ProbeOptions>(), "properties"));
+    if let Some(options) = options_of(listing.kind) {
+        properties.extend(object_of(&as_read(&options), "properties"));
     }
-    if listing.kind == "dataset" {
-        properties.extend(object_of(&plain::<DataOptions>(), "properties"));
+    if listing.kind == "regularizer" {
+        properties.insert(WEIGHT.section.into(), reference(&WEIGHT));
     }
     properties.extend(object_of(&schema, "properties"));
     let mut required = vec![json!("kind")];
+    required.extend((listing.kind == "regularizer").then(|| json!(WEIGHT.section)));
     required.extend(schema["required"].as_array().cloned().unwrap_or_default());
     schema["properties"] = properties.into();
     schema["required"] = required.into();
@@ -190,7 +192,9 @@ mod tests {
         let mut seen = 0;
         for listing in catalogue::list() {
             let own = listing.schema.clone().to_value();
-            let validator = jsonschema::draft202012::new(&component(&listing)).expect("valid schema");
+            let mut whole = component(&listing);
+            whole["$defs"] = definitions(&catalogue::list()).into();
+            let validator = jsonschema::draft202012::new(&whole).expect("valid schema");
             let example: Value = serde_yaml::from_str(listing.example).expect(listing.example);
             for key in object_of(&own, "properties").keys() {
                 let mut settings = example.as_object().cloned().unwrap_or_default();
@@ -199,6 +203,9 @@ mod tests {
                 settle(&own, &mut read);
                 let accepted = violations(&own, &read, listing.name, &[]).is_empty();
                 settings.insert("kind".into(), listing.name.into());
+                if listing.kind == "regularizer" {
+                    settings.insert(WEIGHT.section.into(), 1.into());
+                }
                 assert_eq!(validator.is_valid(&settings.into()), accepted, "{}.{key}", listing.name);
                 seen += usize::from(accepted);
             }

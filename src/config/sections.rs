@@ -1,8 +1,15 @@
 //! The sections of an experiment file, and the settings that belong to no component.
 
-use ijepa_registry::{kinds::Horizon, params::Rounding};
+use std::sync::LazyLock;
+
+use ijepa_registry::{
+    entry::schema_of,
+    kinds::{Horizon, Regularized},
+    params::MatmulPrecision,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A section that holds a component.
 pub(crate) struct Section {
@@ -12,64 +19,85 @@ pub(crate) struct Section {
     pub kind: &'static str,
     /// What others call it: suggested in errors, never accepted.
     pub aliases: &'static [&'static str],
+    /// The component where the section is left out; none where it is required.
+    pub default: Option<&'static str>,
     /// What it is for, in the editor.
     pub about: &'static str,
 }
 
-/// Sections with exactly one component; all are required.
-pub(crate) const COMPONENTS: &[Section] = &[
-    part("dataset", "dataset", &["data"], "Where the images come from."),
-    part("encoder", "encoder", &["model", "backbone"], "Context encoder; the teacher is its moving average."),
-    part("predictor", "predictor", &[], "Guesses target tokens from context tokens."),
-    part("masking", "masking", &["mask", "masks"], "Which patches are context, which are targets."),
-    part("loss", "loss", &["criterion", "objective"], "Distance between predicted and target tokens."),
-    part("optimizer", "optimizer", &["optim", "opt", "optimiser"], "Updates the parameters."),
-    part("learning_rate", "schedule", &["lr"], "Learning rate over the steps."),
-    part("weight_decay", "schedule", &["wd", "decay"], "Weight decay over the steps."),
-    part(
-        "ema",
-        "schedule",
-        &["momentum", "teacher", "target_encoder", "tau"],
-        "Momentum of the teacher over the steps, 0 to 1.",
-    ),
-];
+/// Calls `$then!` with a line for each section that holds exactly one component: its key in the file, the kind,
+/// what others call it, the component where it is left out, and what it is for. Reading, checking, writing,
+/// identity, schema, summaries and cost follow from this table; a section is added here and used.
+macro_rules! with_sections {
+    ($then:ident) => {
+        $then! {
+            dataset: dataset, ["data"], None, "Where the images come from.";
+            encoder: encoder, ["model", "backbone"], None, "Context encoder, and the form of a teacher.";
+            predictor: predictor, [], None, "Guesses target tokens from context tokens.";
+            masking: masking, ["mask", "masks"], None, "Which patches are context, which are targets.";
+            targets: targets, ["target"], Some("ema"), "What is predicted.";
+            loss: loss, ["criterion", "objective"], None, "Distance between predicted and target tokens.";
+            optimizer: optimizer, ["optim", "opt", "optimiser"], None, "Updates the parameters.";
+            learning_rate: schedule, ["lr"], None, "Learning rate over the steps.";
+            weight_decay: schedule, ["wd", "decay"], None, "Weight decay over the steps.";
+            ema: schedule, ["momentum", "teacher", "target_encoder", "tau"], None,
+                "Momentum of the teacher over the steps, 0 to 1.";
+        }
+    };
+}
+pub(crate) use with_sections;
+
+macro_rules! table {
+    ($($section:ident: $kind:ident, [$($alias:literal),*], $default:expr, $about:literal;)+) => {
+        /// Sections with exactly one component.
+        pub(crate) const COMPONENTS: &[Section] = &[$(Section {
+            section: stringify!($section),
+            kind: stringify!($kind),
+            aliases: &[$($alias),*],
+            default: $default,
+            about: $about,
+        }),+];
+    };
+}
+with_sections!(table);
 
 /// Sections with a list of components.
 pub(crate) const COMPONENT_LISTS: &[Section] = &[
-    part("augmentation", "augmentation", &["augmentations", "transforms"], "Image pipeline, in order."),
-    part("probes", "probe", &["probe", "eval", "evaluation"], "Evaluations of the frozen encoders."),
+    list("augmentation", "augmentation", &["augmentations", "transforms"], "Image pipeline, in order."),
+    list("regularizers", "regularizer", &["regularizer", "regularization"], "Further terms of the loss."),
+    list("probes", "probe", &["probe", "eval", "evaluation"], "Evaluations of the frozen encoders."),
 ];
 
-const fn part(
+/// A setting of the entries of a list that is a component itself.
+pub(crate) const WEIGHT: Section = Section {
+    section: "weight",
+    kind: "schedule",
+    aliases: &[],
+    default: None,
+    about: "Weight of the term.",
+};
+
+const fn list(
     section: &'static str,
     kind: &'static str,
     aliases: &'static [&'static str],
     about: &'static str,
 ) -> Section {
-    Section { section, kind, aliases, about }
+    Section { section, kind, aliases, default: None, about }
 }
 
 /// Every key a file may have at the top, in the order it is written.
-pub(crate) const SECTIONS: &[&str] = &[
-    "version",
-    "extends",
-    "name",
-    "seed",
-    "device",
-    "dataset",
-    "augmentation",
-    "encoder",
-    "predictor",
-    "masking",
-    "loss",
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "ema",
-    "train",
-    "probes",
-    "collapse",
-];
+pub(crate) static SECTIONS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut all = vec!["version", "extends", "name", "seed", "device"];
+    for part in COMPONENTS {
+        all.push(part.section);
+        if part.section == "dataset" {
+            all.push("augmentation");
+        }
+    }
+    all.extend(["regularizers", "train", "probes", "collapse"]);
+    all
+});
 
 /// The keys that are not sections of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -119,7 +147,7 @@ pub struct TrainSettings {
     /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
     #[serde(default)]
     #[schemars(extend("x-aliases" = ["precision", "dtype", "amp"]))]
-    pub matmul: Rounding,
+    pub matmul: MatmulPrecision,
 }
 
 impl TrainSettings {
@@ -146,6 +174,52 @@ pub(crate) struct DataOptions {
     /// not trained on, probes are not fitted to them but measured on them too (`split` is `validation`):
     /// settings can then be chosen without looking at the test images.
     pub validation: usize,
+}
+
+/// Keys of the masking that belong to no kind of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MaskingOptions {
+    /// Independent draws per image and step. Each is a view of its own; all share one pass of the teacher, so
+    /// that more is predicted of every image that the teacher has seen.
+    #[schemars(range(min = 1, max = 64))]
+    pub draws: u64,
+}
+
+impl Default for MaskingOptions {
+    fn default() -> Self {
+        MaskingOptions { draws: 1 }
+    }
+}
+
+/// Keys of a regularizer that belong to no kind of it; its other keys are the component's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegularizerOptions {
+    /// Name of its column `loss.NAME` in `metrics.csv`; the kind if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z0-9_-]{1,80}$"))]
+    #[schemars(extend("x-words" = "1 to 80 of the characters a-z, 0-9, - and _"))]
+    pub name: Option<String>,
+    /// What it looks at.
+    #[serde(default = "pooled_context")]
+    pub on: Regularized,
+}
+
+fn pooled_context() -> Regularized {
+    Regularized::PooledContext
+}
+
+/// Schema of the keys that every component of a kind has in a file, whatever its own settings are.
+pub(crate) fn options_of(kind: &str) -> Option<Value> {
+    let schema = match kind {
+        "dataset" => schema_of::<DataOptions>(),
+        "masking" => schema_of::<MaskingOptions>(),
+        "regularizer" => schema_of::<RegularizerOptions>(),
+        "probe" => schema_of::<ProbeOptions>(),
+        _ => return None,
+    };
+    Some(schema.to_value())
 }
 
 /// Which encoder is frozen and probed.

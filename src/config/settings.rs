@@ -11,7 +11,7 @@ use super::{
     document::describe,
     error::Finding,
     naming::elsewhere,
-    sentences::{bare, did_you_mean, entries, first_line, item_count, range, ticked, type_name},
+    wording::{bare, did_you_mean, entries, first_line, item_count, range, ticked, type_name},
 };
 
 /// Everything in `settings` that `schema` does not allow. `owner` names the component in
@@ -133,7 +133,7 @@ impl Reader<'_> {
         let of_others = || self.of_other_components(key).filter(|_| path.is_empty());
         let known = self.by_alias(key, error).or_else(of_others).or_else(|| elsewhere(key)).filter(|_| !near);
         let help = known.map_or(list.clone(), |question| format!("{question}\n{list}"));
-        Finding { at_key: true, problem: Problem::new(super::place::join(path, key), message).help(help) }
+        Finding { at_key: true, problem: Problem::new(super::span::join(path, key), message).help(help) }
     }
 
     /// The setting here that others call `key`.

@@ -1,12 +1,12 @@
-//! A training batch: images, as patches or as recipes, and their masks.
+//! A training batch: images, as patches or as programs for a device, and their masks.
 
 use std::sync::Arc;
 
 use ijepa_registry::{
+    device::transform::TransformProgram,
     image::ImageSet,
     kinds::Masking,
     mask::{BatchDraw, MaskBatch},
-    recipe::Recipe,
 };
 
 use super::{patches::patchify_into, pipeline::Pipeline};
@@ -17,7 +17,7 @@ pub enum BatchImages {
     /// Their patches after augmentation, `(image, patch, channel * patch * patch)`.
     Patches(Vec<f32>),
     /// How a device that holds the training images makes the same patches.
-    Recipes(Vec<Recipe>),
+    Programs(Vec<TransformProgram>),
 }
 
 /// One training batch.
@@ -44,6 +44,8 @@ pub struct BatchSource {
     pub pipeline: Pipeline,
     /// Masking strategy.
     pub masking: Box<dyn Masking>,
+    /// Independent masks per image.
+    pub draws: u64,
     /// Side of a square patch in pixels.
     pub patch: usize,
     /// Seed of the order, the augmentations and the masks.
@@ -62,19 +64,19 @@ impl BatchSource {
         self.masked(epoch, step, indices, BatchImages::Patches(patches))
     }
 
-    /// The same batch in recipes, if every image has one; else in patches.
-    pub fn batch_of_recipes(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
-        let recipe = |&i: &u32| self.pipeline.train_recipe(self.data.shape, i as usize, self.seed, epoch);
-        match indices.iter().map(recipe).collect() {
-            Some(recipes) => self.masked(epoch, step, indices, BatchImages::Recipes(recipes)),
+    /// The same batch as programs, if every image has one; else in patches.
+    pub fn batch_of_programs(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
+        let program = |&i: &u32| self.pipeline.train_program(self.data.shape, i as usize, self.seed, epoch);
+        match indices.iter().map(program).collect() {
+            Some(programs) => self.masked(epoch, step, indices, BatchImages::Programs(programs)),
             None => self.batch(epoch, step, indices),
         }
     }
 
     fn masked(&self, epoch: u64, step: usize, indices: &[u32], images: BatchImages) -> Batch {
         let keys = indices.iter().map(|&i| u64::from(i)).collect();
-        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys };
-        let masks = self.masking.sample(self.data.shape.grid(self.patch), &draw);
+        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys, repeat: 0 };
+        let masks = self.masking.views(self.data.shape.grid(self.patch), draw, self.draws);
         Batch { epoch, step, indices: indices.to_vec(), images, masks }
     }
 }
@@ -99,7 +101,7 @@ pub(super) mod tests {
         fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
             let plan = |i| {
                 let context = draw.image_stream(i).below(grid.len() - 1) as u32;
-                MaskPlan { contexts: vec![vec![context]], targets: vec![vec![context + 1]] }
+                MaskPlan::new(vec![context], vec![vec![context + 1]])
             };
             MaskBatch { plans: (0..draw.images.len()).map(plan).collect(), redraws: draw.step }
         }
@@ -111,6 +113,7 @@ pub(super) mod tests {
             data: Arc::new(black_set(count)),
             pipeline: pipeline(&[false]),
             masking: Box::new(Drawn),
+            draws: 1,
             patch: 2,
             seed,
         }
@@ -119,18 +122,18 @@ pub(super) mod tests {
     fn patches(batch: &Batch) -> &[f32] {
         match &batch.images {
             BatchImages::Patches(patches) => patches,
-            BatchImages::Recipes(recipes) => panic!("{recipes:?}"),
+            BatchImages::Programs(programs) => panic!("{programs:?}"),
         }
     }
 
     #[test]
-    fn a_batch_has_recipes_if_all_its_images_do() {
+    fn a_batch_has_programs_if_all_its_images_do() {
         // This pipeline adds draws, which are no edits.
-        assert_eq!(source(10, 5).batch_of_recipes(1, 2, &[7, 3]), source(10, 5).batch(1, 2, &[7, 3]));
+        assert_eq!(source(10, 5).batch_of_programs(1, 2, &[7, 3]), source(10, 5).batch(1, 2, &[7, 3]));
         let plain = BatchSource { pipeline: Pipeline::default(), ..source(10, 5) };
-        let batch = plain.batch_of_recipes(1, 2, &[7, 3]);
-        let recipe = |i| Recipe::new(i, plain.data.shape, []).unwrap();
-        assert_eq!(batch.images, BatchImages::Recipes(vec![recipe(7), recipe(3)]));
+        let batch = plain.batch_of_programs(1, 2, &[7, 3]);
+        let program = |i| TransformProgram::new(i, plain.data.shape, []).unwrap();
+        assert_eq!(batch.images, BatchImages::Programs(vec![program(7), program(3)]));
         assert_eq!(batch.masks, plain.batch(1, 2, &[7, 3]).masks);
     }
 

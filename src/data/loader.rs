@@ -26,14 +26,14 @@ pub struct LoaderPlan {
     pub workers: usize,
     /// Batches each thread may be ahead, at least one: bounds memory.
     pub depth: usize,
-    /// Whether the device holds the training images, so that recipes are enough.
-    pub recipes: bool,
+    /// Whether the device holds the training images, so that programs are enough.
+    pub programs: bool,
 }
 
 impl LoaderPlan {
     /// One thread, two batches ahead, from the beginning, in patches.
     pub fn new(batch_size: usize, epochs: u64) -> Self {
-        LoaderPlan { batch_size, start: (0, 0), epochs, workers: 1, depth: 2, recipes: false }
+        LoaderPlan { batch_size, start: (0, 0), epochs, workers: 1, depth: 2, programs: false }
     }
 }
 
@@ -88,7 +88,7 @@ fn produce(
             order = (epoch, epoch_order(source.seed, epoch, count));
         }
         let indices = batch_indices(&order.1, plan.batch_size, step);
-        let make = if plan.recipes { BatchSource::batch_of_recipes } else { BatchSource::batch };
+        let make = if plan.programs { BatchSource::batch_of_programs } else { BatchSource::batch };
         if sender.send(make(source, epoch, step, indices)).is_err() {
             return;
         }

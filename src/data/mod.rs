@@ -6,8 +6,6 @@
 
 mod batch;
 mod decode;
-mod download;
-mod drawing;
 mod fingerprint;
 mod folder;
 mod holdout;
@@ -19,8 +17,6 @@ mod pipeline;
 mod split;
 
 pub use batch::{Batch, BatchImages, BatchSource};
-pub(crate) use download::{Download, exclusive, unpack_files};
-pub(crate) use drawing::{Background, Mark, Rgb, Scene, Shape, distance, hsv};
 pub use fingerprint::{Fingerprint, overlap};
 pub(crate) use folder::Found;
 pub use holdout::hold_out;
@@ -30,6 +26,3 @@ pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
 pub use pipeline::Pipeline;
 pub(crate) use split::{Source, annotations, classes, decoded, folders, same_classes};
-
-#[cfg(test)]
-pub(crate) use download::tests as download_tests;

@@ -1,9 +1,9 @@
 //! The augmentations of an experiment, in order.
 
 use ijepa_registry::{
+    device::transform::TransformProgram,
     image::{Image, ImageSet, ImageShape, Split},
     kinds::Augmentation,
-    recipe::Recipe,
     rng::Stream,
 };
 
@@ -35,9 +35,15 @@ impl Pipeline {
         changed(set.image(split, index), self.training(index, seed, epoch))
     }
 
-    /// What [`Pipeline::train_image`] does to an image of this shape, if it can be said as a recipe.
-    pub fn train_recipe(&self, shape: ImageShape, index: usize, seed: u64, epoch: u64) -> Option<Recipe> {
-        recipe(index, shape, self.training(index, seed, epoch))
+    /// What [`Pipeline::train_image`] does to an image of this shape, if a program can express it.
+    pub fn train_program(
+        &self,
+        shape: ImageShape,
+        index: usize,
+        seed: u64,
+        epoch: u64,
+    ) -> Option<TransformProgram> {
+        program(index, shape, self.training(index, seed, epoch))
     }
 
     /// Image `index` of `split` as features are extracted from it: only the steps that also
@@ -46,9 +52,9 @@ impl Pipeline {
         changed(set.image(split, index), self.evaluation(index))
     }
 
-    /// What [`Pipeline::evaluation_image`] does to an image of this shape, if it can be said as a recipe.
-    pub fn evaluation_recipe(&self, shape: ImageShape, index: usize) -> Option<Recipe> {
-        recipe(index, shape, self.evaluation(index))
+    /// What [`Pipeline::evaluation_image`] does to an image of this shape, if a program can express it.
+    pub fn evaluation_program(&self, shape: ImageShape, index: usize) -> Option<TransformProgram> {
+        program(index, shape, self.evaluation(index))
     }
 
     /// Every step, with its draws for an image of an epoch.
@@ -71,9 +77,14 @@ fn changed<'a>(mut image: Image, steps: impl Iterator<Item = Drawing<'a>>) -> Im
     image
 }
 
-fn recipe<'a>(index: usize, shape: ImageShape, steps: impl Iterator<Item = Drawing<'a>>) -> Option<Recipe> {
-    let edits: Option<Vec<_>> = steps.map(|(step, mut stream)| step.edits(shape, &mut stream)).collect();
-    Recipe::new(index as u32, shape, edits?.into_iter().flatten())
+fn program<'a>(
+    index: usize,
+    shape: ImageShape,
+    steps: impl Iterator<Item = Drawing<'a>>,
+) -> Option<TransformProgram> {
+    let image_ops: Option<Vec<_>> =
+        steps.map(|(step, mut stream)| step.image_ops(shape, &mut stream)).collect();
+    TransformProgram::new(index as u32, shape, image_ops?.into_iter().flatten())
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
-//! What a run tells the outside, as plain data. Training emits events; sinks turn them into CSV
-//! rows, progress bars and checkpoints.
+//! What runs and sweeps tell the outside, as plain data. Training emits events; sinks turn them into CSV
+//! rows, progress bars and checkpoints. A sweep emits events of its own.
 
 mod row;
+mod state;
+mod sweep;
 mod tables;
 
 pub use row::{Cell, Column, Direction, Row, RowError, number};
 pub(crate) use row::{meaning, row};
+pub use state::RunState;
+pub use sweep::{Ahead, RunAhead, RunEnd, SweepEnd, SweepEvent};
 pub use tables::{EpochRow, MetricsRow, ProbeRow, ProbedSplit};
 
 /// One thing that happened.
@@ -24,7 +28,9 @@ pub enum Event {
     Phase(Phase),
     /// A probe was measured: one value.
     Probe(ProbeRow),
-    /// A good moment to write everything down.
+    /// A probe left a file beside its numbers.
+    Artifact(Artifact),
+    /// A step at which everything is to be saved.
     Checkpoint(Box<Snapshot>),
     /// The run is over.
     Ended(Outcome),
@@ -63,6 +69,15 @@ pub struct Phase {
     pub done: u64,
     /// Units in all.
     pub total: u64,
+}
+
+/// A file that a probe leaves: a picture, an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Name of the file: probe, encoder, labels, split and epoch, with the probe's ending.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
 }
 
 /// How a run ended.

@@ -20,8 +20,22 @@ pub trait Row: Sized {
     /// The columns, in the order in which they are written.
     const COLUMNS: &'static [Column];
 
+    /// How the names of further columns begin, of which an experiment may have any number behind the others.
+    const FURTHER: Option<&'static str> = None;
+
     /// The cells, in the order of [`Row::COLUMNS`].
     fn cells(&self) -> Vec<String>;
+
+    /// Names and values of the further columns.
+    fn further(&self) -> &[(String, f64)] {
+        &[]
+    }
+
+    /// The same with these further columns.
+    fn with_further(self, further: Vec<(String, f64)>) -> Self {
+        debug_assert!(further.is_empty(), "a table without further columns");
+        self
+    }
 
     /// The number in a column; none for text, empty cells and unknown names.
     fn number(&self, column: &str) -> Option<f64>;
@@ -131,18 +145,20 @@ pub fn number(value: f64) -> String {
 
 /// Declares a row: `field: Type, "unit", "meaning";` per column. After the meaning, `good Higher` (or
 /// `Lower`) says which direction of a metric is good, and `absent VALUE` what the column held where an older
-/// table lacks it.
+/// table lacks it. A last line `@further FIELD: "PREFIX", "meaning";` adds columns that an experiment decides on.
 macro_rules! row {
     (
         $(#[$attribute:meta])*
         $name:ident {
             $($field:ident: $type:ty, $unit:literal, $meaning:expr
                 $(, good $direction:ident)? $(, absent $absent:expr)?;)+
+            $(@further $further:ident: $prefix:literal, $about:literal;)?
         }
     ) => {
         $(#[$attribute])*
         pub struct $name {
             $(#[doc = $meaning] pub $field: $type,)+
+            $(#[doc = $about] pub $further: Vec<(String, f64)>,)?
         }
 
         impl $crate::events::Row for $name {
@@ -155,6 +171,18 @@ macro_rules! row {
                 },)+
             ];
 
+            $(
+                const FURTHER: Option<&'static str> = Some($prefix);
+
+                fn further(&self) -> &[(String, f64)] {
+                    &self.$further
+                }
+
+                fn with_further(self, $further: Vec<(String, f64)>) -> Self {
+                    $name { $further, ..self }
+                }
+            )?
+
             fn cells(&self) -> Vec<String> {
                 vec![$($crate::events::Cell::text(&self.$field),)+]
             }
@@ -162,7 +190,10 @@ macro_rules! row {
             fn number(&self, column: &str) -> Option<f64> {
                 match column {
                     $(stringify!($field) => $crate::events::Cell::as_number(&self.$field),)+
-                    _ => None,
+                    _ => {
+                        let mut further = $crate::events::Row::further(self).iter();
+                        further.find(|(name, _)| name == column).map(|(_, value)| *value)
+                    }
                 }
             }
 
@@ -180,6 +211,7 @@ macro_rules! row {
                             None => row!(@absent name $(, $absent)?),
                         }
                     },)+
+                    $($further: Vec::new(),)?
                 })
             }
         }

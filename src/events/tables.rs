@@ -41,7 +41,7 @@ impl Cell for ProbedSplit {
 
 row! {
     /// One row of `metrics.csv`.
-    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    #[derive(Clone, Debug, Default, PartialEq)]
     MetricsRow {
         step: u64, "steps", meaning!(step);
         epoch: u64, "epochs", meaning!(epoch);
@@ -66,6 +66,8 @@ row! {
         target_patches: f64, "patches", "patches per target block, mean over the batch";
         target_coverage: f64, "patches", "distinct target patches per image, mean over the batch";
         mask_redraws: u64, "draws", "mask draws thrown away since the start of the run";
+        @further terms: "loss.",
+            "where an experiment has `regularizers`: the distance alone (`loss.prediction`) and every term by its name, of this step, before weighting";
     }
 }
 

@@ -8,65 +8,41 @@
 //! Activations are packed [`Rows`]; parameters arrive as [`Flat`] tensors in PyTorch's layout, and
 //! their gradients are found in [`Gradients`] under the same tensors.
 //!
-//! All results are the same, to the last bit, for any number of threads (see `split`).
+//! All results are the same, to the last bit, for any number of threads (see `cpu::split`).
 //! This module and its children are the only place for `unsafe` code.
 
-mod attention;
-mod bf16;
-mod block;
-mod block_backward;
 mod check;
+mod compose;
 mod cpu;
 #[cfg(feature = "cuda-base")]
 mod cuda;
-mod elementwise;
-mod factor;
-mod gather;
-mod gemm;
-mod lanes;
-mod layer_norm;
-mod linear;
-mod loss;
-mod math;
-mod mean;
-mod memory;
-mod mlp;
-mod optimizer;
-mod pool;
+mod explained_variance;
 pub mod reference;
-mod simd;
-mod skill;
-mod split;
-mod stack;
-mod tile;
 mod types;
-mod wide;
 
 use dfdx::prelude::{HasShape, TensorFromVec};
-pub use ijepa_registry::params::Rounding;
+pub use ijepa_registry::params::MatmulPrecision;
 use ijepa_registry::{
+    device::transform::TransformProgram,
     image::ImageShape,
-    recipe::Recipe,
     tensor::{
         Device, Flat, Gradients, ModelError, Rows, Scalar, Segments, Storage, Tape, TapedRows, TapedScalar,
         Tensor,
     },
 };
 
-pub use bf16::fastest_rounding;
 use check::ensure;
+pub use compose::{Compose, Function};
+pub use cpu::{
+    Factor, Packed, Start, add_wide_columns, dot, dots, fastest_precision, keep_memory, positions_above,
+    product, product_of_columns, wide_dot, wide_product,
+};
+#[doc(hidden)]
+pub use cpu::{Level, limit_level, widest_level};
 #[cfg(feature = "cuda-base")]
 pub use cuda::{Drivers, GpuInfo, Unusable, drivers, open};
-pub use elementwise::{dot, dots, positions_above};
-pub use factor::Factor;
-pub use gemm::{Packed, product, product_of_columns};
-pub use memory::keep_memory;
-#[doc(hidden)]
-pub use simd::{Level, limit_level, widest_level};
-pub use skill::Skill;
-pub use tile::Start;
+pub use explained_variance::PredictionStats;
 pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, Memory, RowLoss, TableTerm};
-pub use wide::{add_wide_columns, wide_dot, wide_product};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -77,10 +53,10 @@ pub const NONE: u32 = u32::MAX;
 /// A loss without its tape.
 pub type LossValue<D> = Tensor<(), f32, D>;
 
-/// A device with the model's operators.
+/// A device with the model's operators; those of [`Compose`] are part of them.
 ///
-/// No operator waits for the device; [`Backend::skill`], [`Backend::read`] and copies to the host do.
-pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
+/// No operator waits for the device; [`Backend::prediction_stats`], [`Backend::read`] and copies to the host do.
+pub trait Backend: Compose + Storage<f64> + TensorFromVec<f64> {
     /// Whether reading waits for work under way, so that it is better done seldom.
     const READING_WAITS: bool;
 
@@ -98,17 +74,17 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// Waits for the device.
     fn keep_images(&self, pixels: &[u8], shape: ImageShape) -> Result<Option<Self::Images>>;
 
-    /// The patches of images that become what their recipes say, `(recipe and patch, channel * patch *
+    /// The patches of images that become what their programs say, `(program and patch, channel * patch *
     /// patch)` in raster order: the bits of the host's edits.
-    fn patches(images: &Self::Images, recipes: &[Recipe], patch: usize) -> Result<Rows<Self>>;
+    fn patches(images: &Self::Images, programs: &[TransformProgram], patch: usize) -> Result<Rows<Self>>;
 
-    /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out). `rounding` applies to the
+    /// `y = x W' + b`: (n, in) to (n, out); `weight` [out, in], `bias` (out). `precision` applies to the
     /// inputs of this product and of the two of its gradient, not to `b`.
     fn linear<T: Tape<f32, Self>>(
         x: Rows<Self, T>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
-        rounding: Rounding,
+        precision: MatmulPrecision,
     ) -> Result<Rows<Self, T>>;
 
     /// [`Backend::linear`] of data that needs no gradient (pixels); `tape` goes to the output.
@@ -116,7 +92,7 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
         x: &Rows<Self>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
-        rounding: Rounding,
+        precision: MatmulPrecision,
         tape: T,
     ) -> Result<Rows<Self, T>>;
 
@@ -171,12 +147,12 @@ pub trait Backend: Device<f32> + Storage<f64> + TensorFromVec<f64> {
     /// How well a batch's predictions (n, d) tell its distinct targets (m, d), both cut into the parts of
     /// the batch: prediction `i` is of target `index[i]`, target `j` is at grid position `positions[j]`.
     /// Sums are f64. Waits for the device once.
-    fn skill(
+    fn prediction_stats(
         prediction: &[Rows<Self>],
         targets: &[Rows<Self>],
         index: &[u32],
         positions: &[u32],
-    ) -> Result<Skill>;
+    ) -> Result<PredictionStats>;
 
     /// `factor` times a loss.
     fn scale(loss: TapedScalar<Self>, factor: f32) -> Result<TapedScalar<Self>>;
@@ -235,6 +211,6 @@ pub fn from_host<D: Backend>(
 /// Value and slope of the exact GELU as the fused block computes them (absolute error below 1e-6 for
 /// |x| < 4, below 2.5e-7 |x| beyond).
 pub fn gelu_and_slope(x: f32) -> (f32, f32) {
-    let (cdf, density) = math::normal(x);
+    let (cdf, density) = cpu::math::normal(x);
     (x * cdf, x.mul_add(density, cdf))
 }

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::HasShape;
 use ijepa_registry::{
-    params::Rounding,
+    params::MatmulPrecision,
     tensor::{Device, Flat, Scalar, Storage},
 };
 
@@ -18,7 +18,7 @@ pub struct BlockParams<D: Device<f32>> {
     /// Added to the variance in both norms.
     pub eps: f32,
     /// Of the inputs of the linear maps; those of attention are not rounded.
-    pub rounding: Rounding,
+    pub precision: MatmulPrecision,
     /// `norm1.weight` (d).
     pub norm1_weight: Flat<D>,
     /// `norm1.bias` (d).
@@ -47,12 +47,12 @@ pub struct BlockParams<D: Device<f32>> {
 
 impl<D: Device<f32>> BlockParams<D> {
     /// From the tensors in the order of the fields: the inverse of [`BlockParams::tensors`].
-    pub fn from_tensors(heads: usize, eps: f32, rounding: Rounding, tensors: [Flat<D>; 12]) -> Self {
+    pub fn from_tensors(heads: usize, eps: f32, precision: MatmulPrecision, tensors: [Flat<D>; 12]) -> Self {
         let [n1w, n1b, qkvw, qkvb, pw, pb, n2w, n2b, f1w, f1b, f2w, f2b] = tensors;
         BlockParams {
             heads,
             eps,
-            rounding,
+            precision,
             norm1_weight: n1w,
             norm1_bias: n1b,
             qkv_weight: qkvw,
@@ -183,7 +183,7 @@ pub struct AdamWUpdate<'a, D: Device<f32>> {
     /// The step.
     pub step: AdamWStep,
     /// What follows the parameter as its average over time.
-    pub follower: Option<&'a mut Flat<D>>,
+    pub shadow: Option<&'a mut Flat<D>>,
 }
 
 impl AdamWStep {

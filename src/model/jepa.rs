@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use ijepa_registry::{prelude::*, recipe::Recipe};
+use ijepa_registry::{device::transform::TransformProgram, prelude::*};
 
-use super::flops::ModelSize;
-use super::pass::{Mark, Pass, Phase};
-use super::rows::{TargetRows, context_layout, context_rows, prediction_plan};
+use super::forward::{ForwardPass, Phase, PhaseTimer};
+use super::indexing::{TargetRows, context_layout, context_rows, prediction_plan};
+use super::terms::Term;
 use crate::{
     data::patchify_into,
     kernels::{self, Backend},
@@ -26,12 +26,23 @@ pub struct Geometry {
     pub patch: usize,
     /// Width of the encoder's tokens.
     pub dim: usize,
+    /// Width of the targets.
+    pub target_dim: usize,
 }
 
 impl Geometry {
     /// The patch grid.
     pub fn grid(&self) -> Grid {
         self.image.grid(self.patch)
+    }
+
+    /// Features of an image and their width, of an encoder or else of pixels.
+    pub fn feature(&self, encoded: bool, needs: Needs) -> (usize, usize) {
+        match (encoded, needs.tokens) {
+            (true, tokens) => (if tokens { self.grid().len() } else { 1 }, self.dim * needs.layers),
+            (false, true) => (self.grid().len(), self.image.len() / self.grid().len()),
+            (false, false) => (1, self.image.len()),
+        }
     }
 
     /// The images, `(channel, row, column)` each, cut into their patches.
@@ -44,7 +55,7 @@ impl Geometry {
     }
 }
 
-/// Context encoder, target encoder, predictor and loss on one device.
+/// Context encoder, targets, predictor and loss on one device.
 pub struct Jepa<D: Backend> {
     /// Where the tensors live.
     pub device: D,
@@ -52,49 +63,75 @@ pub struct Jepa<D: Backend> {
     pub geometry: Geometry,
     /// Sees the context patches; trained.
     pub context_encoder: Box<dyn Encoder<D>>,
-    /// Sees the whole image; an average of the context encoder's past.
-    pub target_encoder: Box<dyn Encoder<D>>,
-    /// Guesses target tokens from context tokens; trained.
+    /// Says what is to be predicted: by default a teacher that sees the whole image.
+    pub targets: Box<dyn Targets<D>>,
+    /// Guesses targets from context tokens; trained.
     pub predictor: Box<dyn Predictor<D>>,
     /// Compares the two.
     pub loss: Box<dyn Loss<D>>,
+    /// Further terms of the loss, each with its weight in a step.
+    pub terms: Vec<Term<D>>,
+}
+
+/// What a step brings besides the pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInput<'a> {
+    /// Masks of every image.
+    pub plans: &'a [MaskPlan],
+    /// Which training images they are.
+    pub indices: &'a [u32],
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Weights of the terms.
+    pub weights: &'a [f64],
 }
 
 impl<D: Backend> Jepa<D> {
-    /// Predicts the targets of every image and compares. `images` holds all patches of `plans.len()`
-    /// images; `mark` is told the end of each phase.
+    /// The loss of a step, with views `(c, t)` of every image `x`, encoder `f`, targets `h`, predictor `g`,
+    /// distance `d` and terms `r_k` of weight `w_k`:
+    ///
+    /// ```text
+    /// L = mean_t d(g(f(x_c), t), h(x)_t) + sum_k w_k r_k(f(x_c) or g)
+    /// ```
+    ///
+    /// `images` holds all patches of every image; `mark` is told the end of each phase.
     pub fn forward(
         &self,
         images: PatchBatch<D>,
-        plans: &[MaskPlan],
-        mark: &mut Mark,
-    ) -> Result<Pass<D>, ModelError> {
+        step: StepInput,
+        mark: &mut PhaseTimer,
+    ) -> Result<ForwardPass<D>, ModelError> {
+        let (plans, student) = (step.plans, self.context_encoder.as_ref());
         let rows = TargetRows::new(self.geometry.grid(), plans);
-        let raw = self.target_encoder.encode(&images, Some(&rows.keep))?;
-        let targets = self.loss.target(raw)?;
+        let targets = self.targets.targets(&TargetInput { images: &images, keep: &rows.keep, student })?;
+        let targets = self.loss.target(targets)?;
         mark(Phase::Target);
-        let context = self.context(images.pixels, plans)?;
-        let plan = prediction_plan(context.layout.clone(), plans);
-        let encoded = self.context_encoder.encode_taped(&context)?;
+        let (context, draw) = (self.context(images.pixels, plans)?, step.draw());
+        let encoded = student.encode_taped(&context, Mode::Train(&draw))?;
         mark(Phase::Context);
-        let prediction = self.predictor.predict(encoded, &plan)?;
+        let plan = prediction_plan(context.layout, plans);
+        let seen = (!self.terms.is_empty()).then(|| encoded.retaped::<NoneTape>());
+        let prediction = self.predictor.predict(encoded, &plan, Mode::Train(&draw))?;
         let kept = prediction.retaped::<NoneTape>();
-        let wanted = D::gather_sum(targets.clone(), &rows.index, &[])?;
-        let loss = self.loss.loss(prediction, wanted)?;
+        let loss = self.loss.loss(prediction, D::gather_sum(targets.clone(), &rows.index, &[])?)?;
+        let (loss, terms) = self.add_terms(loss, seen, &plan, &kept, step.weights)?;
         mark(Phase::Predictor);
-        Ok(Pass { loss, prediction: kept, targets, rows })
+        Ok(ForwardPass { loss, terms, prediction: kept, targets, rows })
     }
 
     /// Images of a batch of `count` that a step passes through the model together: all of them where
     /// their order of summation could matter to the loss, else parts of at most `tokens` patches. The
     /// activations that backward needs are then those of one part.
     pub fn parts(&self, count: usize, tokens: usize) -> Vec<Range<usize>> {
-        let images = if self.loss.is_mean_over_rows() { tokens / self.geometry.grid().len() } else { count };
+        let divisible = self.loss.is_mean_over_rows() && self.terms.is_empty();
+        let images = if divisible { tokens / self.geometry.grid().len() } else { count };
         let parts = count.div_ceil(images.max(1));
         (0..parts).map(|i| i * count / parts..(i + 1) * count / parts).collect()
     }
 
-    /// One step of the optimizer; then the target encoder moves: `teacher = momentum * teacher +
+    /// One step of the optimizer; then a teacher that averages moves: `teacher = momentum * teacher +
     /// (1 - momentum) * student`.
     pub fn update(
         &mut self,
@@ -104,29 +141,38 @@ impl<D: Backend> Jepa<D> {
         momentum: f64,
     ) -> Result<StepReport<D>, ModelError> {
         // Teachers come in the order of the context encoder's parameters, which are the first.
-        let teachers = self.target_encoder.params_mut().into_iter();
-        let followers = teachers.map(|t| t.trainable.then_some(&mut t.data)).collect();
-        let mut average = Average { momentum, followers };
+        let mut average = EmaUpdate { momentum, shadows: self.targets.shadows() };
         let mut params = named(CONTEXT, self.context_encoder.params_mut());
         params.extend(named(PREDICTOR, self.predictor.params_mut()));
+        params.extend(self.terms.iter_mut().flat_map(Term::params_mut));
         let report = optimizer.step_and_average(&mut params, gradients, rates, &mut average)?;
-        let left = average.followers.into_iter().zip(&params);
+        let left = average.shadows.into_iter().zip(&params);
         let mut left: Vec<_> = left.filter_map(|(teacher, (_, p))| Some((teacher?, &p.data))).collect();
         D::ema(&mut left, momentum)?;
         Ok(report)
     }
 
-    /// Mean over the patches of the last layer, `(image, dim)`: what probes see. `images` holds all patches
-    /// of every image.
-    pub fn features(&self, encoder: &dyn Encoder<D>, images: &PatchBatch<D>) -> Result<Vec<f32>, ModelError> {
-        let tokens = encoder.encode(images, None)?;
-        kernels::to_host(&D::mean_rows(&tokens, self.geometry.grid().len())?)
+    /// What probes see of some images, `(image, token, dim)`: of each of the last blocks that are asked for the
+    /// tokens or their mean, side by side. `images` holds all patches of every image.
+    pub fn features(
+        &self,
+        encoder: &dyn Encoder<D>,
+        needs: Needs,
+        images: &PatchBatch<D>,
+    ) -> Result<Vec<f32>, ModelError> {
+        let layers =
+            encoder.encode(images, &EncodeRequest { layers: needs.layers, ..EncodeRequest::OUTPUT })?;
+        let patches = self.geometry.grid().len();
+        let of_layer = |layer: Rows<D>| if needs.tokens { Ok(layer) } else { D::mean_rows(&layer, patches) };
+        let mut layers = layers.into_iter().map(of_layer);
+        let first =
+            layers.next().unwrap_or_else(|| Err(ModelError("the encoder returned no layer".into())))?;
+        kernels::to_host(&layers.try_fold(first, |left, layer| D::concat_columns(left, layer?))?)
     }
 
-    /// Sizes to count operations with; none for components that name their parameters in their own way.
-    pub fn size(&self) -> Option<ModelSize> {
-        let (encoder, predictor) = (self.context_encoder.params(), self.predictor.params());
-        ModelSize::of(&encoder, &predictor, self.geometry.grid().len())
+    /// The encoder that probes call `target`, if there is one.
+    pub fn target_encoder(&self) -> Option<&dyn Encoder<D>> {
+        self.targets.encoder(self.context_encoder.as_ref())
     }
 
     /// Every named parameter that the optimizer updates, in a fixed order.
@@ -136,28 +182,22 @@ impl<D: Backend> Jepa<D> {
         all
     }
 
-    /// Every named parameter, the target encoder included: what a checkpoint holds.
+    /// Every named parameter, those of a teacher included: what a checkpoint holds.
     pub fn all_params(&self) -> Vec<(String, &Param<D>)> {
-        [
-            (CONTEXT, self.context_encoder.params()),
-            (PREDICTOR, self.predictor.params()),
-            (TARGET, self.target_encoder.params()),
-        ]
-        .into_iter()
-        .flat_map(|(root, params)| named(root, params))
-        .collect()
+        let mut all = named(CONTEXT, self.context_encoder.params());
+        all.extend(named(PREDICTOR, self.predictor.params()));
+        all.extend(self.terms.iter().flat_map(Term::params));
+        all.extend(named(TARGET, self.targets.params()));
+        all
     }
 
     /// The same, to be replaced.
     pub fn all_params_mut(&mut self) -> Vec<(String, &mut Param<D>)> {
-        [
-            (CONTEXT, self.context_encoder.params_mut()),
-            (PREDICTOR, self.predictor.params_mut()),
-            (TARGET, self.target_encoder.params_mut()),
-        ]
-        .into_iter()
-        .flat_map(|(root, params)| named(root, params))
-        .collect()
+        let mut all = named(CONTEXT, self.context_encoder.params_mut());
+        all.extend(named(PREDICTOR, self.predictor.params_mut()));
+        all.extend(self.terms.iter_mut().flat_map(Term::params_mut));
+        all.extend(named(TARGET, self.targets.params_mut()));
+        all
     }
 
     /// Whole images from all of their patches on the host.
@@ -166,28 +206,42 @@ impl<D: Backend> Jepa<D> {
         let layout = Layout::full(self.geometry.grid(), patches.len() / image.len());
         let width = image.channels * patch * patch;
         let pixels = kernels::from_host(&self.device, patches, layout.segments.rows(), width)?;
-        Ok(PatchBatch { pixels, layout })
+        Ok(PatchBatch { pixels, layout, grid: self.geometry.grid() })
     }
 
     /// Whole images made where the device holds `images`.
-    pub fn images_of_recipes(
+    pub fn images_of_programs(
         &self,
         images: &D::Images,
-        recipes: &[Recipe],
+        programs: &[TransformProgram],
     ) -> Result<PatchBatch<D>, ModelError> {
-        let layout = Layout::full(self.geometry.grid(), recipes.len());
-        Ok(PatchBatch { pixels: D::patches(images, recipes, self.geometry.patch)?, layout })
+        let layout = Layout::full(self.geometry.grid(), programs.len());
+        let pixels = D::patches(images, programs, self.geometry.patch)?;
+        Ok(PatchBatch { pixels, layout, grid: self.geometry.grid() })
     }
 
     /// The context patches alone, picked where `pixels` is.
     fn context(&self, pixels: Rows<D>, plans: &[MaskPlan]) -> Result<PatchBatch<D>, ModelError> {
-        let pixels = D::gather_sum(pixels, &context_rows(self.geometry.grid(), plans), &[])?;
-        Ok(PatchBatch { pixels, layout: context_layout(plans) })
+        let grid = self.geometry.grid();
+        let pixels = D::gather_sum(pixels, &context_rows(grid, plans), &[])?;
+        Ok(PatchBatch { pixels, layout: context_layout(plans), grid })
+    }
+}
+
+impl StepInput<'_> {
+    /// Keys of what is drawn in the passes over the contexts.
+    fn draw(&self) -> TrainDraw {
+        let views = |(plan, image): (&MaskPlan, &u32)| {
+            let image = u64::from(*image);
+            (0..plan.views.len() as u64).map(move |view| (image, view))
+        };
+        let sequences = self.plans.iter().zip(self.indices).flat_map(views).collect();
+        TrainDraw { seed: self.seed, epoch: self.epoch, sequences }
     }
 }
 
 /// Parameters with their full names.
-fn named<D: Device<f32>, P: std::ops::Deref<Target = Param<D>>>(
+pub(super) fn named<D: Device<f32>, P: std::ops::Deref<Target = Param<D>>>(
     root: &str,
     params: Vec<P>,
 ) -> Vec<(String, P)> {

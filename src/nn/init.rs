@@ -45,13 +45,13 @@ impl<'a, D: Device<f32>> Init<'a, D> {
         ]
     }
 
-    /// Packed query, key and value projection `[3 dim, dim]` with zero bias.
-    pub fn attention_input(&self, name: &str, dim: usize) -> [Param<D>; 2] {
-        // Xavier-uniform over the packed matrix, as torch.nn.MultiheadAttention draws it.
+    /// `parts` of query, key and value projection, packed into `[parts dim, dim]`, with zero bias.
+    pub fn attention_input(&self, name: &str, dim: usize, parts: usize) -> [Param<D>; 2] {
+        // Xavier-uniform over the packed matrix of all three, as torch.nn.MultiheadAttention draws it.
         let bound = (6.0 / (4 * dim) as f64).sqrt();
         [
-            self.weight(&format!("{name}.weight"), &[3 * dim, dim], bound, 1.0),
-            self.constant(&format!("{name}.bias"), &[3 * dim], 0.0),
+            self.weight(&format!("{name}.weight"), &[parts * dim, dim], bound, 1.0),
+            self.constant(&format!("{name}.bias"), &[parts * dim], 0.0),
         ]
     }
 
@@ -72,14 +72,6 @@ impl<'a, D: Device<f32>> Init<'a, D> {
             weight = self.weight(&format!("{name}.weight"), dims, bound, self.rescale(block));
         }
         [weight, bias]
-    }
-
-    /// Gain 1 and bias 0 of a layer norm.
-    pub fn norm(&self, name: &str, dim: usize) -> [Param<D>; 2] {
-        [
-            self.constant(&format!("{name}.weight"), &[dim], 1.0),
-            self.constant(&format!("{name}.bias"), &[dim], 0.0),
-        ]
     }
 
     /// A table of learned tokens, normal with standard deviation 0.02.
@@ -110,7 +102,8 @@ impl<'a, D: Device<f32>> Init<'a, D> {
         self.drawn(name, dims, |s| s.uniform_in(-bound, bound))
     }
 
-    fn constant(&self, name: &str, dims: &[usize], value: f32) -> Param<D> {
+    /// All values equal: gains and biases.
+    pub fn constant(&self, name: &str, dims: &[usize], value: f32) -> Param<D> {
         self.param(name, dims, vec![value; dims.iter().product()])
     }
 
@@ -123,7 +116,13 @@ impl<'a, D: Device<f32>> Init<'a, D> {
     fn param(&self, name: &str, dims: &[usize], values: Vec<f32>) -> Param<D> {
         let shape = (values.len(),);
         let data = self.device.tensor_from_vec(values, shape);
-        Param { name: name.to_string(), dims: dims.to_vec(), data, trainable: true, rounding: Rounding::F32 }
+        Param {
+            name: name.to_string(),
+            dims: dims.to_vec(),
+            data,
+            trainable: true,
+            precision: MatmulPrecision::F32,
+        }
     }
 }
 

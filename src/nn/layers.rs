@@ -3,7 +3,7 @@
 use ijepa_registry::prelude::*;
 
 use super::Init;
-use crate::kernels::{Backend, BlockParams};
+use crate::kernels::{Backend, Function};
 
 /// `y = x W^T + b` on `(token, in)` rows.
 pub struct Linear<D: Device<f32>> {
@@ -20,111 +20,141 @@ impl<D: Backend> Linear<D> {
     /// `(token, in)` to `(token, out)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
         let [weight, bias] = &self.params;
-        D::linear(x, &weight.data, &bias.data, weight.rounding)
+        D::linear(x, &weight.data, &bias.data, weight.precision)
     }
     /// The same for model inputs: no gradient of `x` is computed, and `tape` starts here.
     pub fn forward_input<T: Tape<f32, D>>(&self, x: &Rows<D>, tape: T) -> Result<Rows<D, T>, ModelError> {
         let [weight, bias] = &self.params;
-        D::linear_of_input(x, &weight.data, &bias.data, weight.rounding, tape)
+        D::linear_of_input(x, &weight.data, &bias.data, weight.precision, tape)
     }
 }
 
-/// Layer norm over the features of each token (Ba et al. 2016).
-pub struct LayerNorm<D: Device<f32>> {
-    /// Gain and bias, `[dim]` each.
-    pub params: [Param<D>; 2],
+/// How rows are normalised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// Mean 0 and variance 1, then a learned gain and bias (Ba et al. 2016, arXiv 1607.06450).
+    #[default]
+    LayerNorm,
+    /// `x / sqrt(mean(x^2) + eps)` times a learned gain: no mean is taken away, and there is no bias
+    /// (Zhang and Sennrich 2019, arXiv 1910.07467).
+    RmsNorm,
+}
+
+impl NormKind {
+    /// How many learned vectors it has: gain, and bias.
+    pub fn vectors(self) -> usize {
+        match self {
+            NormKind::LayerNorm => 2,
+            NormKind::RmsNorm => 1,
+        }
+    }
+}
+
+/// Normalisation of the features of each token.
+pub struct Norm<D: Device<f32>> {
+    /// `[dim]`
+    pub gain: Param<D>,
+    /// `[dim]`; an RMS norm has none.
+    pub bias: Option<Param<D>>,
     eps: f32,
 }
 
-impl<D: Backend> LayerNorm<D> {
+impl<D: Backend> Norm<D> {
     /// A norm of `dim` features.
-    pub fn new(init: &Init<D>, name: &str, dim: usize, eps: f64) -> Self {
-        LayerNorm { params: init.norm(name, dim), eps: eps as f32 }
+    pub fn new(init: &Init<D>, name: &str, dim: usize, eps: f64, kind: NormKind) -> Self {
+        let vector = |part: &str, value| init.constant(&format!("{name}.{part}"), &[dim], value);
+        let bias = (kind == NormKind::LayerNorm).then(|| vector("bias", 0.0));
+        Norm { gain: vector("weight", 1.0), bias, eps: eps as f32 }
     }
     /// `(token, dim)` to `(token, dim)`.
     pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
-        D::layer_norm(x, &self.params[0].data, &self.params[1].data, self.eps)
+        match &self.bias {
+            Some(bias) => D::layer_norm(x, &self.gain.data, &bias.data, self.eps),
+            None => D::rms_norm(x, &self.gain.data, self.eps),
+        }
     }
-}
-
-/// Sizes of a transformer block.
-#[derive(Clone, Copy, Debug)]
-pub struct BlockSize {
-    /// Width of the tokens.
-    pub dim: usize,
-    /// Attention heads; divides `dim`.
-    pub heads: usize,
-    /// Width of the MLP's hidden layer.
-    pub hidden: usize,
-    /// Layer-norm epsilon.
-    pub eps: f64,
-}
-
-impl BlockSize {
-    /// Number of values that a block learns.
-    pub fn parameters(&self) -> u64 {
-        let (dim, hidden) = (self.dim as u64, self.hidden as u64);
-        let (norms, attention) = (4 * dim, 4 * dim * (dim + 1));
-        norms + attention + 2 * dim * hidden + hidden + dim
-    }
-}
-
-/// Place of the packed query, key and value weight among the parameters of a block.
-const QKV: usize = 2;
-
-/// Transformer blocks in a row, each pre-norm: attention, then MLP, each on a residual path.
-pub struct Stack<D: Device<f32>> {
-    blocks: Vec<[Param<D>; 12]>,
-    heads: usize,
-    eps: f32,
-}
-
-impl<D: Backend> Stack<D> {
-    /// `depth` blocks named `{name}.0`, `{name}.1`, ...
-    pub fn new(init: &Init<D>, name: &str, depth: usize, size: BlockSize) -> Self {
-        let block = |i| block(init, &format!("{name}.{i}"), i + 1, size);
-        Stack { blocks: (0..depth).map(block).collect(), heads: size.heads, eps: size.eps as f32 }
-    }
-
-    /// `(token, dim)` to `(token, dim)`, or to the rows listed in `keep` (sorted).
-    pub fn forward<T: Tape<f32, D>>(
-        &self,
-        x: Rows<D, T>,
-        segments: &Segments,
-        keep: Option<&[u32]>,
-    ) -> Result<Rows<D, T>, ModelError> {
-        let blocks: Vec<_> = self.blocks.iter().map(|p| self.operands(p)).collect();
-        D::blocks(x, &blocks, segments, keep)
-    }
-
-    /// Every parameter, block by block.
+    /// Gain, then bias.
     pub fn params(&self) -> impl Iterator<Item = &Param<D>> {
-        self.blocks.iter().flatten()
+        std::iter::once(&self.gain).chain(&self.bias)
     }
     /// The same, to be updated.
     pub fn params_mut(&mut self) -> impl Iterator<Item = &mut Param<D>> {
-        self.blocks.iter_mut().flatten()
-    }
-
-    fn operands(&self, params: &[Param<D>; 12]) -> BlockParams<D> {
-        // All weights of a block round alike.
-        let rounding = params[QKV].rounding;
-        BlockParams::from_tensors(self.heads, self.eps, rounding, params.each_ref().map(|p| p.data.clone()))
+        std::iter::once(&mut self.gain).chain(&mut self.bias)
     }
 }
 
-/// Parameters of block number `number` (from 1), in the order of [`BlockParams`].
-fn block<D: Device<f32>>(init: &Init<D>, name: &str, number: usize, size: BlockSize) -> [Param<D>; 12] {
-    let at = |part: &str| format!("{name}.{part}");
-    let dim = size.dim;
-    let pairs = [
-        init.norm(&at("norm1"), dim),
-        init.attention_input(&at("attn.qkv"), dim),
-        init.attention_output(&at("attn.proj"), dim, number),
-        init.norm(&at("norm2"), dim),
-        init.linear(&at("mlp.fc1"), &[size.hidden, dim]),
-        init.mlp_output(&at("mlp.fc2"), &[dim, size.hidden], number),
-    ];
-    let mut flat = pairs.into_iter().flatten();
-    std::array::from_fn(|_| flat.next().expect("six pairs"))
+/// What an MLP computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MlpKind {
+    /// `W2 gelu(W1 x)`.
+    #[default]
+    Gelu,
+    /// `W2 (silu(Wg x) * (Wx x))` (Shazeer 2020, arXiv 2002.05202). Three matrices: the hidden layer is two
+    /// thirds of `mlp_ratio * dim` wide, so that there are about as many parameters as with `gelu`.
+    Swiglu,
+}
+
+impl MlpKind {
+    /// Number of its matrices.
+    pub fn maps(self) -> usize {
+        match self {
+            MlpKind::Gelu => 2,
+            MlpKind::Swiglu => 3,
+        }
+    }
+    /// Hidden layers that backward needs.
+    pub fn activations(self) -> usize {
+        match self {
+            MlpKind::Gelu => 1,
+            MlpKind::Swiglu => 3,
+        }
+    }
+}
+
+/// The MLP of a block.
+pub enum Mlp<D: Device<f32>> {
+    /// `fc1` and `fc2`.
+    Gelu([Linear<D>; 2]),
+    /// `fc1_g` (gate), `fc1_x` and `fc2`.
+    Swiglu([Linear<D>; 3]),
+}
+
+impl<D: Backend> Mlp<D> {
+    /// That of block number `number` (from 1).
+    pub fn new(init: &Init<D>, name: &str, number: usize, kind: MlpKind, [dim, hidden]: [usize; 2]) -> Self {
+        let first = |part: &str| Linear::new(init, &format!("{name}.{part}"), &[hidden, dim]);
+        let second = Linear { params: init.mlp_output(&format!("{name}.fc2"), &[dim, hidden], number) };
+        match kind {
+            MlpKind::Gelu => Mlp::Gelu([first("fc1"), second]),
+            MlpKind::Swiglu => Mlp::Swiglu([first("fc1_g"), first("fc1_x"), second]),
+        }
+    }
+    /// `(token, dim)` to `(token, dim)`.
+    pub fn forward<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
+        match self {
+            Mlp::Gelu([first, second]) => second.forward(D::map(first.forward(x)?, Function::Gelu)?),
+            Mlp::Swiglu([gate, value, second]) => {
+                let gate = D::map(gate.forward(x.retaped::<T>())?, Function::Silu)?;
+                second.forward(D::multiply(gate, value.forward(x)?)?)
+            }
+        }
+    }
+    /// Every parameter, layer by layer.
+    pub fn params(&self) -> impl Iterator<Item = &Param<D>> {
+        let layers: &[Linear<D>] = match self {
+            Mlp::Gelu(layers) => layers,
+            Mlp::Swiglu(layers) => layers,
+        };
+        layers.iter().flat_map(|layer| &layer.params)
+    }
+    /// The same, to be updated.
+    pub fn params_mut(&mut self) -> impl Iterator<Item = &mut Param<D>> {
+        let layers: &mut [Linear<D>] = match self {
+            Mlp::Gelu(layers) => layers,
+            Mlp::Swiglu(layers) => layers,
+        };
+        layers.iter_mut().flat_map(|layer| &mut layer.params)
+    }
 }

@@ -3,6 +3,7 @@
 use ijepa_registry::prelude::*;
 
 use super::Init;
+use crate::kernels::TableTerm;
 
 /// How tokens learn where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +41,30 @@ pub fn position_table<D: Device<f32>>(
         }
         PositionKind::None => None,
     }
+}
+
+/// A parameter as a table whose rows are added.
+pub fn table<'a, D: Device<f32>>(param: &'a Param<D>, index: &'a [u32]) -> TableTerm<'a, D> {
+    TableTerm { table: &param.data, index, trained: param.trainable }
+}
+
+/// Constraints that encoder and predictor share: heads divide the width, sin-cos tables need a
+/// multiple of four.
+pub fn check_attention(dim: usize, heads: usize, positions: PositionKind) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !dim.is_multiple_of(heads) {
+        let fits: Vec<String> =
+            (1..=dim.min(64)).filter(|h| dim.is_multiple_of(*h)).map(|h| h.to_string()).collect();
+        problems.push(
+            Problem::new("heads", format!("{heads} heads do not divide dim {dim}"))
+                .help(format!("heads that divide {dim}: {}", fits.join(", "))),
+        );
+    }
+    if positions == PositionKind::Sincos2d && !dim.is_multiple_of(4) {
+        problems
+            .push(Problem::new("dim", format!("{dim} is not a multiple of 4, as sincos2d positions need")));
+    }
+    problems
 }
 
 /// Two-dimensional sin-cos table `(patch, dim)`; `dim` is a multiple of 4.

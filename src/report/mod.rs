@@ -5,26 +5,10 @@
 //! sweep folder -> Material (arms, verdicts, curves, masks) -> figures -> page
 //! ```
 
-mod chart;
-mod curves;
-mod decisions;
-mod examples;
-mod figure;
-mod forest;
-mod header;
-mod heat;
-mod layout;
-mod masks;
-mod material;
-mod numbers;
+mod data;
+mod figures;
 mod page;
-mod places;
-mod response;
-mod runs;
-mod scale;
-mod tables;
-mod visibility;
-mod words;
+mod plot;
 
 use std::path::PathBuf;
 
@@ -32,8 +16,8 @@ use ijepa_registry::metric::Direction;
 
 use crate::analysis::{AnalysisError, At};
 
-use figure::Figure;
-use material::Material;
+use data::Material;
+use plot::figure::Figure;
 
 /// What to report on.
 #[derive(Clone, Debug)]
@@ -86,12 +70,12 @@ struct Figures {
 impl Figures {
     fn of(material: &Material) -> Self {
         Figures {
-            forest: forest::forest(material),
-            responses: response::responses(material),
-            heat: heat::heat_map(material),
-            curves: curves::figures(material),
-            visibility: visibility::visibility(&material.masks),
-            examples: examples::examples(&material.masks),
+            forest: figures::forest::forest(material),
+            responses: figures::response::responses(material),
+            heat: figures::heat::heat_map(material),
+            curves: figures::curves::figures(material),
+            visibility: figures::visibility::visibility(&material.masks),
+            examples: figures::examples::examples(&material.masks),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `run.json`: the birth certificate of a run, one entry per process that worked on it.
+//! `run.json`: the provenance of a run, one entry per process that worked on it.
 
 use std::{
     fs, io,

@@ -261,7 +261,7 @@ row! {
     #[derive(Clone, Debug, PartialEq)]
     DecisionRow {
         epoch: u64, "epochs", "epoch after which it was decided";
-        rule: String, "", "`asha` or `median`";
+        rule: String, "", "`successive_halving` or `median`";
         metric: String, "", "what the arms are judged by";
         arm: String, "", meaning!(arm);
         value: Option<f64>, "see probes.csv", "mean over the arm's seeds; empty if none has a value";
@@ -348,3 +348,8 @@ pub const RATES: Table = Table {
 
 /// All tables that sweeps write.
 pub const SWEEP_TABLES: [Table; 5] = [PLAN, RUNS, DECISIONS, SWEEP_TIMING, RATES];
+
+/// The header of a table: its columns, then those that an experiment decided on.
+pub fn names<R: Row>(further: &[String]) -> Vec<String> {
+    R::COLUMNS.iter().map(|c| c.name.to_owned()).chain(further.iter().cloned()).collect()
+}

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     FileError,
-    columns::{Row, Table},
+    columns::{Row, Table, names, number},
     read::{self, TableFile},
     seal::Seal,
     write_atomic,
@@ -38,10 +38,10 @@ pub enum Vouched {
 
 impl<R: Row> CsvFile<R> {
     /// A new table. What lies there is kept aside until a checkpoint vouches for the new one.
-    pub fn create(folder: &Path, table: &Table) -> io::Result<Self> {
+    pub fn create(folder: &Path, table: &Table, further: &[String]) -> io::Result<Self> {
         let path = folder.join(table.file);
         keep_aside(&path).map_err(|e| describe(&path, &e))?;
-        let header = line(R::COLUMNS.iter().map(|c| c.name))?;
+        let header = line(names::<R>(further))?;
         let mut csv = CsvFile::open(path, OpenOptions::new().create_new(true), &[])?;
         csv.write(&header)?;
         Ok(csv)
@@ -50,10 +50,15 @@ impl<R: Row> CsvFile<R> {
     /// Continues a table at what a checkpoint vouches for. Later rows, torn or whole, are dropped;
     /// training writes them again, byte for byte. True: the table had the columns of another version and
     /// was rewritten, so that it needs a new checkpoint.
-    pub fn resume(folder: &Path, table: &Table, vouched: &Vouched) -> Result<(Self, bool), FileError> {
+    pub fn resume(
+        folder: &Path,
+        table: &Table,
+        further: &[String],
+        vouched: &Vouched,
+    ) -> Result<(Self, bool), FileError> {
         let path = folder.join(table.file);
         let kept = vouched.kept(&path).or_else(|error| put_back(&path, vouched).ok_or(error))?;
-        let converted = converted::<R>(&path, &kept)?;
+        let converted = converted::<R>(&path, &kept, further)?;
         let failed = |e: io::Error| FileError::at(&path, None, e);
         if let Some(bytes) = &converted {
             write_atomic(&before(&path), &kept).and_then(|()| write_atomic(&path, bytes)).map_err(failed)?;
@@ -79,7 +84,8 @@ impl<R: Row> CsvFile<R> {
 
     /// Appends one row in one write.
     pub fn append(&mut self, row: &R) -> io::Result<()> {
-        self.write(&line(row.cells())?)
+        let further = row.further().iter().map(|(_, value)| number(*value));
+        self.write(&line(row.cells().into_iter().chain(further))?)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -146,14 +152,14 @@ fn check_lines(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 /// The table with the columns of this version; none if it has them already.
-fn converted<R: Row>(path: &Path, kept: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+fn converted<R: Row>(path: &Path, kept: &[u8], further: &[String]) -> Result<Option<Vec<u8>>, FileError> {
     let table = TableFile::parse(path, kept.to_vec())?;
     let rows: Vec<R> = table.typed()?;
-    if table.header.iter().map(String::as_str).eq(R::COLUMNS.iter().map(|c| c.name)) {
+    if table.header == names::<R>(further) {
         return Ok(None);
     }
     let at = |e: io::Error| FileError::at(path, None, e);
-    super::table(rows.into_iter()).map(Some).map_err(at)
+    super::wide_table(rows.into_iter(), further).map(Some).map_err(at)
 }
 
 fn before(path: &Path) -> PathBuf {
@@ -220,7 +226,7 @@ mod tests {
 
     /// A table with one row that is vouched for, and one and a half that are not.
     fn stopped(folder: &Path) -> Vouched {
-        let mut csv = Csv::create(folder, &EPOCHS).unwrap();
+        let mut csv = Csv::create(folder, &EPOCHS, &[]).unwrap();
         csv.append(&row(1)).unwrap();
         let seal = csv.sync().unwrap();
         csv.append(&row(2)).unwrap();
@@ -232,7 +238,7 @@ mod tests {
     fn rows_after_the_vouched_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let vouched = stopped(folder.path());
-        let (mut csv, converted) = Csv::resume(folder.path(), &EPOCHS, &vouched).unwrap();
+        let (mut csv, converted) = Csv::resume(folder.path(), &EPOCHS, &[], &vouched).unwrap();
         csv.append(&row(2)).unwrap();
         assert_eq!(text(folder.path()), "epoch,step,images,loss\n1,10,640,1\n2,20,1280,0.5\n");
         assert!(!converted);
@@ -248,7 +254,7 @@ mod tests {
         let crlf = whole.replace('\n', "\r\n");
         for damaged in [whole.replace("640", "641"), crlf, format!("# saved\n{whole}"), String::new()] {
             fs::write(&path, &damaged).unwrap();
-            let error = Csv::resume(folder.path(), &EPOCHS, &vouched).err().unwrap().to_string();
+            let error = Csv::resume(folder.path(), &EPOCHS, &[], &vouched).err().unwrap().to_string();
             assert!(error.contains("epochs.csv: "), "{error}");
             assert_eq!(text(folder.path()), damaged);
         }
@@ -259,7 +265,7 @@ mod tests {
             (whole.replacen("loss", "lose", 1), "no column `loss`"),
         ] {
             fs::write(&path, &damaged).unwrap();
-            let error = Csv::resume(folder.path(), &EPOCHS, &length).err().unwrap().to_string();
+            let error = Csv::resume(folder.path(), &EPOCHS, &[], &length).err().unwrap().to_string();
             assert!(error.contains(says) && error.contains("epochs.csv"), "{error}");
         }
     }
@@ -270,12 +276,12 @@ mod tests {
         let old = "step,epoch,loss,images,more\n10,1,1,640,x\n";
         fs::write(folder.path().join("epochs.csv"), old).unwrap();
         let vouched = Vouched::Seal(Seal::of(old.as_bytes()));
-        let (csv, converted) = Csv::resume(folder.path(), &EPOCHS, &vouched).unwrap();
+        let (csv, converted) = Csv::resume(folder.path(), &EPOCHS, &[], &vouched).unwrap();
         assert!(converted);
         assert_eq!(text(folder.path()), "epoch,step,images,loss\n1,10,640,1\n");
         drop(csv);
         // Killed before a checkpoint vouches for the new form: the old one still counts.
-        let (mut csv, converted) = Csv::resume(folder.path(), &EPOCHS, &vouched).unwrap();
+        let (mut csv, converted) = Csv::resume(folder.path(), &EPOCHS, &[], &vouched).unwrap();
         assert!(converted && csv.sync().unwrap() == Seal::of(text(folder.path()).as_bytes()));
         csv.vouched().unwrap();
         assert!(!folder.path().join("epochs.csv.before").exists());
@@ -288,12 +294,12 @@ mod tests {
         let before = text(folder.path());
         // Started over and killed at once, twice.
         for _ in 0..2 {
-            let csv = Csv::create(folder.path(), &EPOCHS).unwrap();
+            let csv = Csv::create(folder.path(), &EPOCHS, &[]).unwrap();
             let aside = fs::read_to_string(folder.path().join("epochs.csv.before")).unwrap();
             assert_eq!((aside, text(folder.path())), (before.clone(), "epoch,step,images,loss\n".into()));
             drop(csv);
         }
-        Csv::create(folder.path(), &EPOCHS).unwrap().vouched().unwrap();
+        Csv::create(folder.path(), &EPOCHS, &[]).unwrap().vouched().unwrap();
         assert!(!folder.path().join("epochs.csv.before").exists());
     }
 }

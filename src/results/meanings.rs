@@ -16,7 +16,7 @@ use super::{
     read, write_atomic,
 };
 pub use crate::config::VALIDATION;
-use crate::config::{Experiment, ProbeSpec, stored_probes};
+use crate::config::{Experiment, ProbeSpec, stored_probes, term_columns};
 
 /// Name of the file in a run folder.
 pub const FILE: &str = "metrics.json";
@@ -49,7 +49,19 @@ pub struct MetricMeanings {
 impl MetricMeanings {
     /// What `experiment` can measure where `test_images` images are judged.
     pub fn of(experiment: &Experiment, test_images: usize) -> Self {
-        Self::declared(&experiment.probes, test_images, experiment.validation)
+        let mut all = Self::declared(&experiment.probes, test_images, experiment.validation);
+        let names = term_columns(experiment.regularizers.iter().map(|term| term.name.as_str()));
+        all.metrics.extend(names.into_iter().map(|name| MetricMeaning {
+            meaning: format!(
+                "part of the training loss of a step, before weighting: {}",
+                &name["loss.".len()..]
+            ),
+            name,
+            unit: "loss units".into(),
+            direction: Direction::Lower,
+            step: None,
+        }));
+        all
     }
 
     /// What a run folder without `metrics.json` can hold, by its `experiment.yaml`: the declarations of

@@ -7,26 +7,26 @@ mod durable;
 pub mod escape;
 mod folder;
 pub mod meanings;
+mod overview;
 pub mod protocols;
 pub mod read;
+mod run_name;
 pub mod seal;
-mod standing;
-mod state;
 mod status;
 mod sweep_folder;
 mod sweep_timing;
 
-pub use crate::events::ProbedSplit;
+pub use crate::events::{ProbedSplit, RunState};
 pub use csv_file::{CsvFile, Vouched, replace};
 pub use durable::write_atomic;
 pub use folder::{FolderError, RunFolder};
 pub use meanings::{MetricMeaning, MetricMeanings};
+pub use overview::{Measured, RunOverview};
 pub use read::FileError;
+pub use run_name::run_name_parts;
 pub use seal::{Seal, Seals};
-pub use standing::{Measured, Standing};
-pub use state::RunState;
 pub use status::Status;
-pub use sweep_folder::{RunRow, Sizes, SweepFolder, table};
+pub use sweep_folder::{RunRow, Sizes, SweepFolder, decisions, table, wide_table};
 
 /// The experiment of a run folder, with nothing left to default.
 pub const EXPERIMENT: &str = "experiment.yaml";

@@ -115,6 +115,12 @@ impl TableFile {
         measured.map(|row| Ok((self.cell(row, first)?, self.cell(row, second)?))).collect()
     }
 
+    /// Names of the columns that an experiment decided on.
+    pub fn further<R: Row>(&self) -> Vec<String> {
+        let ours = |name: &&String| R::FURTHER.is_some_and(|prefix| name.starts_with(prefix));
+        self.header.iter().filter(ours).cloned().collect()
+    }
+
     fn cell<C: Cell>(&self, row: &StringRecord, column: usize) -> Result<C, FileError> {
         C::read(&row[column]).ok_or_else(|| {
             let message =
@@ -125,9 +131,15 @@ impl TableFile {
 
     /// The rows, by the names of their columns.
     pub fn typed<R: Row>(&self) -> Result<Vec<R>, FileError> {
+        let further = self.further::<R>();
         let typed = |row: &StringRecord| {
             let read = R::read(|name| self.find(name).and_then(|column| row.get(column)));
-            read.map_err(|e| FileError::at(&self.path, line_of(row), e))
+            let read = read.map_err(|e| FileError::at(&self.path, line_of(row), e))?;
+            let value = |name: &String| {
+                let column = self.find(name).expect("a name from the header");
+                self.cell(row, column).map(|value| (name.clone(), value))
+            };
+            Ok(read.with_further(further.iter().map(value).collect::<Result<_, _>>()?))
         };
         self.rows.iter().map(typed).collect()
     }

@@ -7,15 +7,15 @@ use std::{
 };
 
 use super::{
-    FolderError, Standing,
-    columns::{Action, DECISIONS, DecisionRow, PLAN, PlanRow, RUNS, Row, RunsRow, number},
+    FileError, FolderError, RunOverview,
+    columns::{Action, DECISIONS, DecisionRow, PLAN, PlanRow, RUNS, Row, RunsRow, names, number},
     folder::lock,
-    standing::Measured,
-    write_atomic,
+    overview::Measured,
+    read, write_atomic,
 };
 use ijepa_registry::metric::Direction;
 
-use crate::sweep::{Decision, Metric};
+use crate::sweep::{Decision, Metric, rule_of_today};
 
 /// An open, locked sweep folder. The lock ends with the value.
 pub struct SweepFolder {
@@ -96,7 +96,7 @@ impl SweepFolder {
         &self,
         parameters: &[String],
         metric: Option<&Metric>,
-        runs: &[(RunRow, Standing)],
+        runs: &[(RunRow, RunOverview)],
     ) -> io::Result<()> {
         write_atomic(&self.path.join(RUNS.file), &runs_table(parameters, metric, runs)?)
     }
@@ -135,7 +135,7 @@ impl RunRow {
         }
     }
 
-    fn standing(&self, standing: &Standing) -> RunsRow {
+    fn standing(&self, standing: &RunOverview) -> RunsRow {
         RunsRow {
             run_id: self.run_id.clone(),
             arm: self.arm.clone(),
@@ -150,7 +150,7 @@ impl RunRow {
 fn runs_table(
     parameters: &[String],
     metric: Option<&Metric>,
-    runs: &[(RunRow, Standing)],
+    runs: &[(RunRow, RunOverview)],
 ) -> io::Result<Vec<u8>> {
     let mut metrics: Vec<&str> = Vec::new();
     for (name, _) in runs.iter().flat_map(|(_, s)| &s.metrics) {
@@ -158,7 +158,7 @@ fn runs_table(
             metrics.push(name);
         }
     }
-    let mut header = names::<RunsRow>();
+    let mut header = names::<RunsRow>(&[]);
     header.extend(parameters.iter().map(|p| format!("param.{p}")));
     header.extend(metrics.iter().map(|m| format!("metric.{m}.last")));
     // Without a direction there is no best value.
@@ -183,13 +183,25 @@ fn best(measurements: &[Measured], goal: Direction) -> [String; 2] {
     best.map_or_else(Default::default, |m| [number(m.value), m.step.to_string()])
 }
 
-/// Rows under their names, as a CSV file.
-pub fn table<R: Row>(rows: impl Iterator<Item = R>) -> io::Result<Vec<u8>> {
-    csv(names::<R>(), rows.map(|row| row.cells()))
+/// The rows of `decisions.csv` in a sweep folder, rules by the names of today; none where no arm can end early.
+pub fn decisions(folder: &Path) -> Result<Vec<DecisionRow>, FileError> {
+    let mut rows: Vec<DecisionRow> = read::rows(folder, &DECISIONS)?;
+    rows.iter_mut().for_each(|row| row.rule = rule_of_today(&row.rule).to_owned());
+    Ok(rows)
 }
 
-fn names<R: Row>() -> Vec<String> {
-    R::COLUMNS.iter().map(|c| c.name.to_owned()).collect()
+/// Rows under their names, as a CSV file.
+pub fn table<R: Row>(rows: impl Iterator<Item = R>) -> io::Result<Vec<u8>> {
+    wide_table(rows, &[])
+}
+
+/// The same for a table with columns that an experiment decided on.
+pub fn wide_table<R: Row>(rows: impl Iterator<Item = R>, further: &[String]) -> io::Result<Vec<u8>> {
+    let cells = |row: R| {
+        let further = row.further().iter().map(|(_, value)| number(*value));
+        row.cells().into_iter().chain(further).collect()
+    };
+    csv(names::<R>(further), rows.map(cells))
 }
 
 fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
@@ -205,7 +217,7 @@ fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> io::Resu
 mod tests {
     use super::*;
     use crate::{
-        results::{RunState, standing::tests::standing},
+        results::{RunState, overview::tests::standing},
         sweep::At,
     };
 
@@ -228,8 +240,8 @@ mod tests {
         let measured = |step, value| Measured { epoch: step, step, value };
         let metrics = vec![(name.to_owned(), vec![measured(2, 55.0), measured(4, 50.0)])];
         let done = standing(RunState::Done, 4, metrics);
-        let crashed = Standing { failure: Some("killed".into()), ..Standing::default() };
-        let runs = [(row(0), done), (row(1), crashed), (row(2), Standing::default())];
+        let crashed = RunOverview { failure: Some("killed".into()), ..RunOverview::default() };
+        let runs = [(row(0), done), (row(1), crashed), (row(2), RunOverview::default())];
         let metric = Metric { name: name.into(), goal: Direction::Higher, at: At::Last };
         let bytes = runs_table(&["a".to_owned()], Some(&metric), &runs).unwrap();
         let expected = "run_id,arm,seed,status,reason,steps,param.a,metric.knn/target/class/top1.last,\

@@ -1,15 +1,15 @@
 //! Which device a run computes on.
 
-use ijepa_registry::params::Rounding;
+use ijepa_registry::params::MatmulPrecision;
 
 use super::RunError;
-use crate::config::Device;
+use crate::config::{Device, Experiment};
 #[cfg(feature = "cuda-base")]
 use crate::kernels;
 
 /// A device of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ComputeDevice {
     /// The processor.
     Cpu,
     /// A GPU by ordinal, and its name.
@@ -17,22 +17,22 @@ pub enum Place {
     Cuda(usize, String),
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for ComputeDevice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Cpu => write!(f, "cpu"),
+            ComputeDevice::Cpu => write!(f, "cpu"),
             #[cfg(feature = "cuda-base")]
-            Place::Cuda(ordinal, name) => write!(f, "cuda:{ordinal} ({name})"),
+            ComputeDevice::Cuda(ordinal, name) => write!(f, "cuda:{ordinal} ({name})"),
         }
     }
 }
 
 /// Where `wanted` leads here. `auto` takes the first GPU if there is one that can be used, and the
 /// processor otherwise; a GPU that is asked for and cannot be used is an error.
-pub fn choose(wanted: Device) -> Result<Place, RunError> {
+pub fn choose(wanted: Device) -> Result<ComputeDevice, RunError> {
     match wanted {
-        Device::Cpu => Ok(Place::Cpu),
-        Device::Auto => Ok(gpu(0).unwrap_or(Place::Cpu)),
+        Device::Cpu => Ok(ComputeDevice::Cpu),
+        Device::Auto => Ok(gpu(0).unwrap_or(ComputeDevice::Cpu)),
         Device::Cuda(ordinal) => gpu(ordinal).map_err(|refusal| {
             let cause = refusal.cause;
             RunError::Config(format!("device: GPU {ordinal} cannot be used: {cause}; write `cpu` or `auto`"))
@@ -48,11 +48,16 @@ pub fn warning(wanted: Device) -> Option<String> {
 }
 
 /// What a person should know about how products are rounded: `tf32` is a format of GPUs.
-pub fn rounding_note(place: &Place, rounding: Rounding) -> Option<String> {
-    let is_lost = rounding == Rounding::Tf32 && *place == Place::Cpu;
+pub fn rounding_note(place: &ComputeDevice, precision: MatmulPrecision) -> Option<String> {
+    let is_lost = precision == MatmulPrecision::Tf32 && *place == ComputeDevice::Cpu;
     is_lost.then(|| {
         "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32".into()
     })
+}
+
+/// The same about the device that an experiment asks for, if it is there.
+pub fn rounding_note_of(experiment: &Experiment) -> Option<String> {
+    rounding_note(&choose(experiment.device).ok()?, experiment.train.matmul)
 }
 
 /// Why a GPU cannot be used.
@@ -70,15 +75,15 @@ pub fn open(ordinal: usize) -> Result<dfdx::prelude::Cuda, RunError> {
 }
 
 #[cfg(feature = "cuda-base")]
-fn gpu(ordinal: usize) -> Result<Place, Refusal> {
+fn gpu(ordinal: usize) -> Result<ComputeDevice, Refusal> {
     let found = kernels::drivers().and_then(|d| d.usable(ordinal).cloned());
     found
-        .map(|gpu| Place::Cuda(ordinal, gpu.name))
+        .map(|gpu| ComputeDevice::Cuda(ordinal, gpu.name))
         .map_err(|e| Refusal { cause: e.to_string(), surprising: matches!(e, kernels::Unusable::Broken(_)) })
 }
 
 #[cfg(not(feature = "cuda-base"))]
-fn gpu(_ordinal: usize) -> Result<Place, Refusal> {
+fn gpu(_ordinal: usize) -> Result<ComputeDevice, Refusal> {
     let cause = "this program was built without the feature `cuda`".into();
     Err(Refusal { cause, surprising: false })
 }
@@ -89,15 +94,15 @@ mod tests {
 
     #[test]
     fn the_processor_is_always_there() {
-        assert_eq!(choose(Device::Cpu).unwrap(), Place::Cpu);
+        assert_eq!(choose(Device::Cpu).unwrap(), ComputeDevice::Cpu);
         assert!(choose(Device::Auto).is_ok());
         assert_eq!(warning(Device::Cpu), None);
     }
 
     #[test]
     fn tf32_on_the_processor_is_noted() {
-        assert!(rounding_note(&Place::Cpu, Rounding::Tf32).is_some_and(|n| n.contains("f32")));
-        assert_eq!(rounding_note(&Place::Cpu, Rounding::Bf16), None);
+        assert!(rounding_note(&ComputeDevice::Cpu, MatmulPrecision::Tf32).is_some_and(|n| n.contains("f32")));
+        assert_eq!(rounding_note(&ComputeDevice::Cpu, MatmulPrecision::Bf16), None);
     }
 
     #[test]

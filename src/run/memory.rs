@@ -1,12 +1,15 @@
 //! Whether a run fits into the memory that it may take: asked before anything large is allocated, since a
 //! process that gets no memory can only abort.
 
-use ijepa_registry::{image::ImageSet, kinds::ProbeSizes};
+use ijepa_registry::{
+    image::ImageSet,
+    kinds::{ProbeSizes, Teacher},
+};
 
 use super::RunError;
 use crate::{
     config::{Control, Experiment},
-    model::{BuildDevice, PART_TOKENS, flops::typical_masks},
+    model::{BuildDevice, MICRO_BATCH_TOKENS},
     train::{PlannedProbe, Session},
 };
 
@@ -58,24 +61,40 @@ pub fn check_before(experiment: &Experiment) -> Result<Option<String>, RunError>
     let data = &experiment.dataset.object;
     let count = experiment.survey().map_or(0, |survey| survey.train + survey.test);
     let images = count as f64 * data.shape().len() as f64;
-    let [encoder, predictor] = values(experiment);
-    // Weights, gradients and two moments, and the average of the encoder.
-    let model = 4.0 * (5.0 * encoder + 4.0 * predictor);
+    // Weights of the teacher; weights, gradients and two moments of what is trained.
+    let Values { encoder, predictor, teacher } = values(experiment);
+    let model = 4.0 * (4.0 * (encoder + predictor) + teacher);
     Need(vec![("images", images), ("model", model)]).check(room())
 }
 
 /// Before a model is built only to be counted.
 pub fn check_weights(experiment: &Experiment) -> Result<(), RunError> {
-    let weights = 4.0 * values(experiment).iter().sum::<f64>();
-    Need(vec![("weights", weights)]).check(room()).map(|_| ())
+    let Values { encoder, predictor, .. } = values(experiment);
+    Need(vec![("weights", 4.0 * (encoder + predictor))]).check(room()).map(|_| ())
 }
 
-/// Values that encoder and predictor learn, as far as they say.
-fn values(experiment: &Experiment) -> [f64; 2] {
-    let (encoder, predictor) = (&experiment.encoder.object, &experiment.predictor.object);
+/// Numbers of values, as far as components say.
+struct Values {
+    encoder: f64,
+    predictor: f64,
+    teacher: f64,
+}
+
+fn values(experiment: &Experiment) -> Values {
+    let (image, encoder) = (experiment.dataset.object.shape(), &experiment.encoder.object);
+    let target_dim = experiment.targets.object.dim(encoder.as_ref(), image);
     let known = |count: Option<u64>| count.unwrap_or(0) as f64;
-    let of_encoder = known(encoder.parameters(experiment.dataset.object.shape()));
-    [of_encoder, known(predictor.parameters(experiment.grid(), encoder.dim()))]
+    let of_encoder = known(encoder.parameters(image));
+    let has_own = experiment.targets.object.teacher() == Teacher::Own;
+    Values {
+        encoder: of_encoder,
+        predictor: known(experiment.predictor.object.parameters(
+            experiment.grid(),
+            encoder.dim(),
+            target_dim,
+        )),
+        teacher: if has_own { of_encoder } else { 0.0 },
+    }
 }
 
 /// With the data loaded and the model built: what training on a processor and probes take on top.
@@ -84,14 +103,13 @@ pub fn check_training<D: BuildDevice>(
     threads: usize,
 ) -> Result<Option<String>, RunError> {
     let (plan, data) = (&session.plan, &session.plan.source.data);
-    let (source, grid) = (&plan.source, session.jepa.geometry.grid());
+    let grid = session.jepa.geometry.grid();
     let trained: usize =
         session.jepa.trained_params().iter().map(|(_, p)| p.dims.iter().product::<usize>()).sum();
-    let activations = session.jepa.size().map_or(0.0, |size| {
-        let part = plan.batch_size.min((PART_TOKENS / grid.len()).max(1));
-        let masks = typical_masks(source.masking.as_ref(), grid, source.seed, part);
-        4.0 * masks.map(|plans| size.activations(&plans)).fold(0.0, f64::max)
-    });
+    let part = plan.batch_size.min((MICRO_BATCH_TOKENS / grid.len()).max(1));
+    let cost = session.builder.cost();
+    let activations = plan.typical_masks(part).filter_map(|plans| cost.activations(&plans));
+    let activations = 4.0 * activations.fold(0.0, f64::max);
     // The scores of one head of a whole image, on every thread.
     let scores = 4.0 * threads as f64 * (grid.len() as f64).powi(2);
     let on_host = if D::READING_WAITS { 0.0 } else { 1.0 };
@@ -109,10 +127,14 @@ fn probes<D: BuildDevice>(session: &Session<D>, data: &ImageSet) -> f64 {
     let test = test + data.count(&data.validation);
     let classes = data.train.labels.iter().map(|l| l.values.len()).max().unwrap_or(1);
     let of = |probe: &PlannedProbe| {
-        let pixels = if probe.controls.contains(&Control::Pixels) { data.shape.len() } else { 0 };
-        let dim = session.jepa.geometry.dim.max(pixels);
-        let own = probe.probe.memory(&ProbeSizes { train, test, dim, classes }).unwrap_or(0);
-        4.0 * ((train + test) * dim) as f64 + own as f64
+        let needs = probe.probe.needs();
+        let of = |encoded| {
+            let (tokens, dim) = session.jepa.geometry.feature(encoded, needs);
+            let own = probe.probe.memory(&ProbeSizes { train, test, dim, tokens, classes }).unwrap_or(0);
+            4.0 * ((train + test) * tokens * dim) as f64 + own as f64
+        };
+        let pixels = probe.controls.contains(&Control::Pixels);
+        of(true).max(if pixels { of(false) } else { 0.0 })
     };
     session.plan.probes.iter().map(of).fold(0.0, f64::max)
 }

@@ -22,11 +22,15 @@ static FOUND: Mutex<Option<HashMap<(PathBuf, String), Trained>>> = Mutex::new(No
 /// Identity of what was trained in a run folder, by its `experiment.yaml`; none if that cannot be read.
 pub fn stored_identity(folder: &Path) -> Option<String> {
     let text = read::text(&folder.join(EXPERIMENT)).ok().flatten()?;
-    let alone = |_: &str| Err("a resolved experiment extends nothing".into());
-    let load = |changes: &[String]| config::load(EXPERIMENT, &text, changes, &alone);
+    let load = |changes: &[String]| config::load_stored(EXPERIMENT, &text, changes);
     // Probes may have settings that this version does not know; they only matter to rules.
     let experiment = load(&[]).or_else(|_| load(&["probes=[]".into()]));
     experiment.ok().map(|experiment| experiment.identity())
+}
+
+/// Whether version 0.1.0 began the run in `folder`, and trained what has this identity.
+pub fn is_of(folder: &Path, identity: &str) -> bool {
+    is_older(folder) && stored_identity(folder).as_deref() == Some(identity)
 }
 
 /// Folders in `output` in which version 0.1.0 began to train the same experiment, on whatever data.

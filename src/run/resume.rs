@@ -25,8 +25,7 @@ pub fn resume<D: BuildDevice>(
     };
     let (meta, snapshot) = read_checkpoint(&path)?;
     // A checkpoint of version 0.1.0 has an identity of its own kind; what stands beside it tells.
-    let same =
-        meta.identity == identity || older::stored_identity(folder.path()).as_deref() == Some(identity);
+    let same = meta.identity == identity || older::is_of(folder.path(), identity);
     if !same || meta.data != data.all {
         let what = if meta.data == data.all { "another configuration" } else { "other data" };
         return Err(RunError::OtherData(format!(
@@ -41,7 +40,12 @@ pub fn resume<D: BuildDevice>(
             path.display()
         )));
     }
-    session.restore(snapshot)?;
+    session.restore(snapshot).map_err(|error| {
+        RunError::OtherData(format!(
+            "{}: {error}; start over with --force (earlier files are kept)",
+            path.display()
+        ))
+    })?;
     Ok(Some(meta))
 }
 

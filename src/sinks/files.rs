@@ -1,6 +1,6 @@
 //! The run folder's files: three deterministic tables, timing, status and checkpoints.
 
-use std::{io, time::Instant};
+use std::{io, path::Path, time::Instant};
 
 use super::{
     CheckpointMeta, Sink,
@@ -8,14 +8,17 @@ use super::{
 };
 use crate::{
     data::Fingerprint,
-    events::{EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
+    events::{Artifact, EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
     results::{
         CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
         card::peak_memory,
         columns::{EPOCHS, METRICS, PROBES, Row, TIMING, Table, TimingRow},
-        seal,
+        seal, write_atomic,
     },
 };
+
+/// Folder for the files of probes in a run folder.
+const ARTIFACTS: &str = "probes";
 
 /// Writes everything that a run leaves behind.
 pub struct Files {
@@ -46,20 +49,21 @@ struct Clock {
 
 impl Files {
     /// Opens the tables of `folder` at the state a checkpoint vouches for (none: from the start), for a
-    /// run of so many steps.
+    /// run of so many steps whose loss has these terms.
     pub fn open(
         folder: RunFolder,
         identity: &str,
         data: &Fingerprint,
         steps: u64,
+        terms: &[String],
         resumed: Option<&CheckpointMeta>,
     ) -> Result<Self, FileError> {
         let mut outdated = false;
         Ok(Files {
-            metrics: table(&folder, &METRICS, resumed, &mut outdated)?,
-            epochs: table(&folder, &EPOCHS, resumed, &mut outdated)?,
-            probes: table(&folder, &PROBES, resumed, &mut outdated)?,
-            timing: table(&folder, &TIMING, resumed, &mut outdated)?,
+            metrics: table(&folder, &METRICS, terms, resumed, &mut outdated)?,
+            epochs: table(&folder, &EPOCHS, &[], resumed, &mut outdated)?,
+            probes: table(&folder, &PROBES, &[], resumed, &mut outdated)?,
+            timing: table(&folder, &TIMING, &[], resumed, &mut outdated)?,
             outdated,
             identity: identity.into(),
             data: data.clone(),
@@ -169,18 +173,27 @@ impl Files {
     }
 }
 
+/// Writes a file that a probe left into the folder `probes` of a run folder.
+pub fn write_artifact(run: &Path, artifact: &Artifact) -> io::Result<()> {
+    let folder = run.join(ARTIFACTS);
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", folder.display())))?;
+    write_atomic(&folder.join(&artifact.name), &artifact.bytes)
+}
+
 /// A table at what the checkpoint vouches for, or a new one.
 fn table<R: Row>(
     folder: &RunFolder,
     table: &Table,
+    further: &[String],
     resumed: Option<&CheckpointMeta>,
     outdated: &mut bool,
 ) -> Result<CsvFile<R>, FileError> {
     let path = folder.path().join(table.file);
     let Some(vouched) = resumed.and_then(|meta| meta.vouches(table.file)) else {
-        return CsvFile::create(folder.path(), table).map_err(|e| FileError::at(&path, None, e));
+        return CsvFile::create(folder.path(), table, further).map_err(|e| FileError::at(&path, None, e));
     };
-    let (file, converted) = CsvFile::resume(folder.path(), table, &vouched)?;
+    let (file, converted) = CsvFile::resume(folder.path(), table, further, &vouched)?;
     *outdated |= converted;
     Ok(file)
 }
@@ -210,6 +223,7 @@ impl Sink for Files {
                 self.clock.since = Instant::now();
                 self.probes.append(row)
             }
+            Event::Artifact(artifact) => write_artifact(self.folder.path(), artifact),
             Event::Checkpoint(snapshot) => {
                 let written = self.checkpoint(snapshot);
                 self.clock.since = Instant::now();

@@ -9,7 +9,7 @@ mod verify;
 pub use checkpoint::{
     CheckpointError, CheckpointMeta, check_weights, read_checkpoint, write_checkpoint, write_weights,
 };
-pub use files::Files;
+pub use files::{Files, write_artifact};
 pub use progress::{Progress, Verbosity, human_time, shows_bars};
 pub use verify::{AcceptError, Findings, accept, verify};
 

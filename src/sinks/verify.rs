@@ -12,7 +12,7 @@ use crate::{
         card::{self, DataCard, RunCard},
         columns::{EPOCHS, EpochRow, METRICS, MetricsRow, PROBES, ProbeRow, Row, TIMING, Table, TimingRow},
         read::{self, TableFile},
-        seal, table, write_atomic,
+        seal, wide_table, write_atomic,
     },
 };
 
@@ -168,14 +168,17 @@ fn accept_checkpoint(folder: &RunFolder) -> Result<Vec<String>, AcceptError> {
 /// come with its end.
 fn rewritten<R: Row>(folder: &Path, of: &Table, snapshot: &Snapshot) -> Result<(String, Seal), AcceptError> {
     let path = folder.join(of.file);
-    let rows: Vec<R> = match read::bytes(&path)? {
-        Some(bytes) => TableFile::parse(&path, bytes)?.typed()?,
-        None => Vec::new(),
+    let (rows, further): (Vec<R>, _) = match read::bytes(&path)? {
+        Some(bytes) => {
+            let table = TableFile::parse(&path, bytes)?;
+            (table.typed()?, table.further::<R>())
+        }
+        None => (Vec::new(), Vec::new()),
     };
     let end = snapshot.progress.step as f64;
     let open = !snapshot.progress.epoch_closed && *of != METRICS;
     let belongs = |row: &R| row.number("step").is_some_and(|step| step < end || step == end && !open);
-    let bytes = table(rows.into_iter().filter(belongs))?;
+    let bytes = wide_table(rows.into_iter().filter(belongs), &further)?;
     write_atomic(&path, &bytes)?;
     Ok((of.file.to_owned(), Seal::of(&bytes)))
 }

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    grammar::{Method, may_vary},
     reader::Reader,
+    sweep_file::{Method, may_vary},
 };
-use crate::config::{Change, Place, join, slot};
+use crate::config::{Change, Span, join, slot};
 
 /// More values than this cannot be meant.
 const MOST_POINTS: u64 = 10_000;
@@ -31,7 +31,7 @@ struct Range {
     /// Both ends are whole numbers, so every value is one.
     whole: bool,
     scale: Scale,
-    place: Place,
+    span: Span,
 }
 
 /// Where values between two ends lie.
@@ -78,7 +78,7 @@ impl Axis {
                 } else {
                     range.at(share)
                 };
-                Change::computed(&self.path, value, range.place.clone())
+                Change::computed(&self.path, value, range.span.clone())
             }
         }
     }
@@ -110,7 +110,7 @@ impl Range {
                 values.push(value);
             }
         }
-        values.into_iter().map(|v| Change::computed(path, v, self.place.clone())).collect()
+        values.into_iter().map(|v| Change::computed(path, v, self.span.clone())).collect()
     }
 }
 
@@ -184,7 +184,7 @@ fn range(
     let scale =
         map.get("distribution").map_or(Some(0), |d| reader.word(&join(at, "distribution"), d, SCALES))?;
     let scale = [Scale::Linear, Scale::Log, Scale::LogOneMinus][scale];
-    let range = Range { min: min?, max: max?, whole, scale, place: reader.document.places.key(at) };
+    let range = Range { min: min?, max: max?, whole, scale, span: reader.document.places.key(at) };
     bounds(at, &range, reader)?;
     let path = slot(path);
     let points = map.get("points");
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     fn range(min: f64, max: f64, whole: bool, scale: Scale) -> Range {
-        Range { min, max, whole, scale, place: Place::Override("".into()) }
+        Range { min, max, whole, scale, span: Span::Override("".into()) }
     }
 
     fn values(range: Range, points: u64) -> Vec<Value> {

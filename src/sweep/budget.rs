@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{plan::one, reader::Reader};
-use crate::config::{Change, ConfigError, DataFacts, Experiment, Place};
+use crate::config::{Change, ConfigError, DataFacts, Experiment, Span};
 
 /// What an experiment costs, known before it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,13 +84,13 @@ impl Equal {
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     pub equal: Equal,
-    pub place: Place,
+    pub span: Span,
 }
 
 impl Budget {
     fn per_epoch(&self, experiment: &Experiment, costs: &dyn Costs) -> Result<f64, ConfigError> {
         let per_epoch = self.equal.per_epoch(experiment, costs);
-        per_epoch.map_err(|message| one(&self.place, "budget", message, None))
+        per_epoch.map_err(|message| one(&self.span, "budget", message, None))
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn read(top: &Map<String, Value>, reader: &mut Reader) -> Option<Budg
     match map.get("equal") {
         Some(word) => {
             let equal = Equal::ALL[reader.word("budget.equal", word, &words)?];
-            Some(Budget { equal, place: reader.document.places.value("budget") })
+            Some(Budget { equal, span: reader.document.places.value("budget") })
         }
         None => {
             reader.wrong("budget", "says not what is equal", "write `budget: { equal: flops }`");
@@ -132,7 +132,7 @@ impl<'a> Allowance<'a> {
 
     /// Setting the epochs, asked for by the budget.
     pub fn change(&self, epochs: u64) -> Change {
-        Change::computed("train.epochs", epochs.into(), self.budget.place.clone())
+        Change::computed("train.epochs", epochs.into(), self.budget.span.clone())
     }
 
     /// What is equal.
@@ -142,9 +142,9 @@ impl<'a> Allowance<'a> {
 }
 
 /// The budget decides how long the runs are, so nothing else may.
-pub(super) fn check(budget: &Budget, changes: &[(&str, Place)]) -> Result<(), ConfigError> {
+pub(super) fn check(budget: &Budget, changes: &[(&str, Span)]) -> Result<(), ConfigError> {
     let sets = |path: &str| path == "train" || path == "train.epochs";
-    let Some((path, place)) = changes.iter().find(|(path, _)| sets(path)) else { return Ok(()) };
+    let Some((path, span)) = changes.iter().find(|(path, _)| sets(path)) else { return Ok(()) };
     let message = format!("the budget, equal {}, decides how many epochs an arm takes", budget.equal.name());
-    Err(one(place, path, message, Some("leave out this setting or the budget".into())))
+    Err(one(span, path, message, Some("leave out this setting or the budget".into())))
 }

@@ -1,4 +1,4 @@
-//! Points to experiments: each is built and checked, and what is wrong is blamed on what was typed.
+//! Points to experiments: each is built and checked, and an error points to the line that was typed.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::{
     budget::{Allowance, Costs},
-    grammar::SweepFile,
     plan::{Plan, PlannedRun, with_data},
     points::{Point, shown},
+    sweep_file::SweepFile,
 };
-use crate::config::{Base, Change, ConfigError, Experiment, Located, Place};
+use crate::config::{Base, Change, ConfigError, Experiment, Located, Span};
 
 /// Probes change no run: two arms that differ in nothing else would be one run with two results.
 fn only_probes(point: &Point, arm: &str, experiment: &Experiment) -> Located {
-    let place = point.changes.iter().find(|c| c.path.starts_with("probes")).map(Change::place);
-    let place = place.unwrap_or_else(|| experiment.places.value("probes"));
+    let span = point.changes.iter().find(|c| c.path.starts_with("probes")).map(Change::span);
+    let span = span.unwrap_or_else(|| experiment.places.value("probes"));
     let message = format!("`{}` differs from `{arm}` in its probes only, which change no run", point.label);
     let help = "list all of them in the base, each with a `name` of its own".into();
-    Located { place, path: "probes".into(), message, help: Some(help) }
+    Located { span, path: "probes".into(), message, help: Some(help) }
 }
 
 /// Shares of the budget this far from all of it are worth a note: they could explain a difference.
@@ -67,7 +67,7 @@ impl<'a> Builder<'a> {
             changes.push(Change::computed(
                 "seed",
                 json!(seed),
-                Place::Override(format!("seed={seed}").into()),
+                Span::Override(format!("seed={seed}").into()),
             ));
             match self.build(point, changes) {
                 Ok(experiment) => self.take(point, seed, experiment),
@@ -174,7 +174,7 @@ fn data(experiment: &Experiment) -> String {
 /// same section, else of the last one.
 fn blame(problem: Located, changes: &[Change]) -> Located {
     let section = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
-    if changes.iter().any(|c| same_file(&c.place(), &problem.place)) {
+    if changes.iter().any(|c| same_file(&c.span(), &problem.span)) {
         return problem;
     }
     let near = changes.iter().find(|c| section(&c.path) == section(&problem.path));
@@ -183,15 +183,15 @@ fn blame(problem: Located, changes: &[Change]) -> Located {
         "{}={} does not fit what stands at {}",
         change.path,
         shown(&change.value.value),
-        problem.place
+        problem.span
     );
     let help = problem.help.map_or(from.clone(), |help| format!("{help}\n{from}"));
-    Located { place: change.place(), help: Some(help), ..problem }
+    Located { span: change.span(), help: Some(help), ..problem }
 }
 
-fn same_file(a: &Place, b: &Place) -> bool {
+fn same_file(a: &Span, b: &Span) -> bool {
     match (a, b) {
-        (Place::File { name: a, .. }, Place::File { name: b, .. }) => a == b,
+        (Span::File { name: a, .. }, Span::File { name: b, .. }) => a == b,
         (a, b) => a == b,
     }
 }

@@ -1,45 +1,35 @@
 //! Ending arms that will not win before they have used their whole budget.
 //!
-//! Arms are ended, not runs: to end the unlucky seeds of an arm would flatter it. All arms reach a
-//! rung before it is decided, so that a decision depends on numbers alone, never on who was
-//! faster. The rules are successive halving as in ASHA (Li et al., arXiv 1810.05934) and the median
-//! stopping rule (Golovin et al., "Google Vizier", KDD 2017).
+//! Arms are ended, not runs: to end the unlucky seeds of an arm would flatter it. All arms reach a rung before
+//! it is decided, so that a decision depends on numbers alone, never on who was faster. The rules are
+//! successive halving (Jamieson and Talwalkar, arXiv 1502.07943; asynchronous it is called ASHA: Li et al.,
+//! arXiv 1810.05934) and the median stopping rule (Golovin et al., "Google Vizier", KDD 2017).
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Value};
-
 use super::{
-    metric::{self, Metric, Wanted},
+    metric::Metric,
     plan::{PlannedRun, one},
-    reader::Reader,
 };
-use crate::config::{ConfigError, Place, ProbeSpec};
+use crate::config::{ConfigError, ProbeSpec, Span};
 
-pub(super) const RULES: &[&str] = &["asha", "median"];
+pub(super) const RULES: &[&str] = &["successive_halving", "median"];
 
 /// The `early_terminate` section.
 #[derive(Clone, Debug)]
 pub struct EarlyTermination {
-    rule: Rule,
+    pub(super) rule: Rule,
     /// Epochs before anything is judged.
-    min_epochs: u64,
+    pub(super) min_epochs: u64,
     /// What the arms are judged by.
     pub metric: Metric,
-    place: Place,
-}
-
-/// The section as it is typed.
-#[derive(Clone, Debug)]
-pub(super) struct WantedRule {
-    rule: EarlyTermination,
-    metric: Wanted,
+    pub(super) span: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rule {
+pub(super) enum Rule {
     /// One arm in `eta` goes on; rungs lie `eta` times as far apart each time.
-    Asha { eta: f64 },
+    SuccessiveHalving { eta: f64 },
     /// Arms below the median of the others end; a rung every `every` epochs.
     Median { every: u64 },
 }
@@ -65,7 +55,7 @@ type Score = (usize, f64);
 pub struct Decision {
     /// Epoch of the rung.
     pub epoch: u64,
-    /// `asha` or `median`.
+    /// `successive_halving` or `median`.
     pub rule: &'static str,
     /// The arm.
     pub arm: String,
@@ -83,7 +73,7 @@ impl EarlyTermination {
     /// Name of the rule.
     pub fn rule(&self) -> &'static str {
         match self.rule {
-            Rule::Asha { .. } => RULES[0],
+            Rule::SuccessiveHalving { .. } => RULES[0],
             Rule::Median { .. } => RULES[1],
         }
     }
@@ -92,7 +82,7 @@ impl EarlyTermination {
     pub fn rungs(&self, epochs: u64) -> Vec<u64> {
         let next = |rung: &u64| match self.rule {
             // At least one further, however small eta is.
-            Rule::Asha { eta } => Some(((*rung as f64 * eta).round() as u64).max(rung + 1)),
+            Rule::SuccessiveHalving { eta } => Some(((*rung as f64 * eta).round() as u64).max(rung + 1)),
             Rule::Median { every } => Some(rung + every),
         };
         std::iter::successors(Some(self.min_epochs), next).take_while(|rung| *rung < epochs).collect()
@@ -101,7 +91,7 @@ impl EarlyTermination {
     /// Judges the arms that are still in the race at the rung of `epoch`.
     pub fn decide(&self, epoch: u64, arms: &[ArmSeries]) -> Vec<Decision> {
         match self.rule {
-            Rule::Asha { eta } => self.halve(epoch, arms, eta),
+            Rule::SuccessiveHalving { eta } => self.halve(epoch, arms, eta),
             Rule::Median { .. } => self.below_median(epoch, arms),
         }
     }
@@ -159,15 +149,8 @@ impl EarlyTermination {
         let goes_on = if worse && arm.kept { "; the baseline goes on" } else { "" };
         let reason = format!("{words}{broken}{goes_on}");
         let (rule, arm) = (self.rule(), arm.arm.clone());
-        Decision {
-            epoch,
-            rule,
-            arm,
-            value: score.map(|s| s.1),
-            threshold: threshold.map(|t| t.1),
-            stops,
-            reason,
-        }
+        let (value, threshold) = (score.map(|s| s.1), threshold.map(|t| t.1));
+        Decision { epoch, rule, arm, value, threshold, stops, reason }
     }
 
     /// From good to bad: first by the number of seeds that broke down, then by value. The mean of the
@@ -190,7 +173,7 @@ impl EarlyTermination {
     /// Every run must be as long as the others and measure the metric at every rung.
     pub(super) fn check(&self, runs: &[PlannedRun]) -> Result<(), ConfigError> {
         let wrong = |key: &str, message: String, help: &str| {
-            Err(one(&self.place, &format!("early_terminate{key}"), message, Some(help.into())))
+            Err(one(&self.span, &format!("early_terminate{key}"), message, Some(help.into())))
         };
         let Some(first) = runs.first() else { return Ok(()) };
         let epochs = first.experiment.train.epochs;
@@ -227,65 +210,8 @@ impl EarlyTermination {
     }
 }
 
-impl WantedRule {
-    /// The rule with a metric that the base measures and that has a direction.
-    pub fn resolve(&self, probes: &[ProbeSpec]) -> Result<EarlyTermination, ConfigError> {
-        let metric = self.metric.resolve(probes)?;
-        if !metric.goal.decides() {
-            let message = format!("is missing: `{}` is a diagnostic, no arm is better by it", metric.name);
-            return Err(self.metric.goal_problem(message, "write `goal: maximize` or `goal: minimize`"));
-        }
-        Ok(EarlyTermination { metric, ..self.rule.clone() })
-    }
-}
-
 fn join(numbers: &[u64]) -> String {
     numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads the section; `metric` is the sweep's own.
-pub(super) fn read(
-    top: &Map<String, Value>,
-    metric: Option<&Wanted>,
-    reader: &mut Reader,
-) -> Option<WantedRule> {
-    let value = top.get("early_terminate")?;
-    let at = |key: &str| format!("early_terminate.{key}");
-    let map = reader.mapping("early_terminate", value, &["kind", "min_epochs", "eta", "every", "metric"])?;
-    let Some(kind) = map.get("kind") else {
-        reader.wrong("early_terminate", "says not which rule", "write `kind: asha` or `kind: median`");
-        return None;
-    };
-    let kind = reader.word(&at("kind"), kind, RULES)?;
-    let other = ["every", "eta"][kind];
-    if map.contains_key(other) {
-        reader.wrong(&at(other), format!("has no meaning for `{}`", RULES[kind]), "leave it out");
-    }
-    let min_epochs =
-        map.get("min_epochs").map_or(Some(1), |v| reader.whole(&at("min_epochs"), v, 1, u64::MAX));
-    let rule = if kind == 0 {
-        let eta = map.get("eta").map_or(Some(3.0), |v| reader.number(&at("eta"), v))?;
-        if !(eta > 1.0 && eta.is_finite()) {
-            reader.wrong(&at("eta"), format!("is {eta}; one arm in eta goes on, so it is more than 1"), "");
-        }
-        Rule::Asha { eta }
-    } else {
-        let every = map.get("every").map_or(min_epochs, |v| reader.whole(&at("every"), v, 1, u64::MAX));
-        Rule::Median { every: every? }
-    };
-    let metric = match map.get("metric") {
-        Some(value) => metric::section(&at("metric"), value, reader),
-        None if metric.is_some() => metric.cloned(),
-        None => {
-            let help = "write `metric: { name: linear/target/class/top1 }`";
-            reader.wrong("early_terminate", "has no metric to judge by", help);
-            None
-        }
-    };
-    let place = reader.document.places.value("early_terminate");
-    let (wanted, min_epochs) = (metric?, min_epochs?);
-    let rule = EarlyTermination { rule, min_epochs, metric: wanted.metric.clone(), place };
-    Some(WantedRule { rule, metric: wanted })
 }
 
 #[cfg(test)]
@@ -297,7 +223,7 @@ mod tests {
 
     fn rule(rule: Rule, min_epochs: u64) -> EarlyTermination {
         let metric = Metric { name: "m".into(), goal: Direction::Higher, at: At::Last };
-        EarlyTermination { rule, min_epochs, metric, place: Place::Override("".into()) }
+        EarlyTermination { rule, min_epochs, metric, span: Span::Override("".into()) }
     }
 
     fn arms(values: &[&[f64]]) -> Vec<ArmSeries> {
@@ -316,15 +242,15 @@ mod tests {
 
     #[test]
     fn rungs_grow_by_eta_and_end_before_the_last_epoch() {
-        assert_eq!(rule(Rule::Asha { eta: 3.0 }, 2).rungs(54), [2, 6, 18]);
-        assert_eq!(rule(Rule::Asha { eta: 1.1 }, 1).rungs(4), [1, 2, 3]);
+        assert_eq!(rule(Rule::SuccessiveHalving { eta: 3.0 }, 2).rungs(54), [2, 6, 18]);
+        assert_eq!(rule(Rule::SuccessiveHalving { eta: 1.1 }, 1).rungs(4), [1, 2, 3]);
         assert_eq!(rule(Rule::Median { every: 5 }, 10).rungs(21), [10, 15, 20]);
     }
 
     #[test]
     fn halving_keeps_the_best_third_and_the_baseline() {
         let values: [&[f64]; 6] = [&[1.0], &[5.0], &[9.0, 2.0], &[4.0], &[], &[5.0]];
-        let decisions = rule(Rule::Asha { eta: 3.0 }, 2).decide(2, &arms(&values));
+        let decisions = rule(Rule::SuccessiveHalving { eta: 3.0 }, 2).decide(2, &arms(&values));
         // The last value counts; the two with 5 are the third that goes on; an arm without a value
         // has ended by itself.
         assert_eq!(stopped(&decisions), ["2", "3"]);
@@ -346,7 +272,7 @@ mod tests {
 
     #[test]
     fn less_can_be_better() {
-        let mut early = rule(Rule::Asha { eta: 2.0 }, 1);
+        let mut early = rule(Rule::SuccessiveHalving { eta: 2.0 }, 1);
         early.metric.goal = Direction::Lower;
         let values: [&[f64]; 4] = [&[4.0], &[3.0], &[2.0], &[1.0]];
         assert_eq!(stopped(&early.decide(1, &arms(&values))), ["1"]);
@@ -358,12 +284,12 @@ mod tests {
         let values: [&[f64]; 4] = [&[1.0], &[2.0], &[3.0], &[9.0]];
         let mut all = arms(&values);
         all[3].broken = 2;
-        let decisions = rule(Rule::Asha { eta: 2.0 }, 1).decide(1, &all);
+        let decisions = rule(Rule::SuccessiveHalving { eta: 2.0 }, 1).decide(1, &all);
         assert_eq!(stopped(&decisions), ["3"], "{decisions:?}");
         assert_eq!(decisions[3].reason, "rank 4 of 4, 2 go on; 2 seeds broke down");
         let decisions = rule(Rule::Median { every: 1 }, 1).decide(1, &all);
         assert!(stopped(&decisions).contains(&"3"), "{decisions:?}");
         all.iter_mut().for_each(|arm| arm.broken = 2);
-        assert_eq!(stopped(&rule(Rule::Asha { eta: 2.0 }, 1).decide(1, &all)), ["1"]);
+        assert_eq!(stopped(&rule(Rule::SuccessiveHalving { eta: 2.0 }, 1).decide(1, &all)), ["1"]);
     }
 }

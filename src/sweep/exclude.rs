@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::grammar::{Condition, Exclusion};
+use super::sweep_file::{Condition, Exclusion};
 use crate::config::{Change, ConfigError, Located};
 
 /// Judges points by the exclusions of a sweep.
@@ -28,7 +28,7 @@ impl<'a> Excluder<'a> {
         let problems: Vec<Located> = conditions
             .filter(|c| !known(c))
             .map(|c| Located {
-                place: c.place.clone(),
+                span: c.span.clone(),
                 path: c.path.clone(),
                 message: "neither the base nor a parameter has this setting".into(),
                 help: Some(crate::config::did_you_mean(&c.path, axes)),

@@ -12,6 +12,11 @@ pub struct Gpus {
 }
 
 impl Gpus {
+    /// So many runs at a time on each of the devices.
+    pub fn new(devices: Vec<u64>, slots: u64) -> Self {
+        Gpus { devices, slots }
+    }
+
     /// The device of every worker. Neighbouring workers have different ones, so that few runs are
     /// spread over all.
     pub fn places(&self) -> impl Iterator<Item = u64> {

@@ -6,7 +6,7 @@ use ijepa_registry::metric::{Direction, MetricDecl};
 use serde_json::{Map, Value};
 
 use super::{plan::one, reader::Reader};
-use crate::config::{ConfigError, Place, ProbeSpec, describe, did_you_mean, join};
+use crate::config::{ConfigError, ProbeSpec, Span, describe, did_you_mean, join};
 
 /// Words for a direction in a sweep file.
 pub(super) const GOALS: [(&str, Direction); 2] =
@@ -71,8 +71,8 @@ pub struct Metric {
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub metric: Metric,
-    name_place: Place,
-    goal_place: Place,
+    name_place: Span,
+    goal_place: Span,
     /// Path of the section.
     path: String,
 }
@@ -89,12 +89,12 @@ pub(super) fn section(path: &str, value: &Value, reader: &mut Reader) -> Option<
     let direction = |g| reader.word(&join(path, "goal"), g, &words).map(|i| GOALS[i].1);
     let goal = map.get("goal").map_or(Some(Direction::Neither), direction);
     let at = map.get("at").map_or(Some(At::Last), |at| moment(&join(path, "at"), at, reader));
-    let place = |key: &str| reader.document.places.value(&join(path, key));
+    let span = |key: &str| reader.document.places.value(&join(path, key));
     match map.get("name") {
         Some(Value::String(name)) => Some(Wanted {
             metric: Metric { name: name.clone(), goal: goal?, at: at? },
-            name_place: place("name"),
-            goal_place: place("goal"),
+            name_place: span("name"),
+            goal_place: span("goal"),
             path: path.into(),
         }),
         _ => {

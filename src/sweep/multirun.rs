@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{
     axes::Axis,
     budget::Costs,
-    grammar::{Method, SweepFile},
     plan::{Plan, expand},
+    sweep_file::{Method, SweepFile},
 };
-use crate::config::{Base, Change, ConfigError, Document, Located, Place, Surroundings, join};
+use crate::config::{Base, Change, ConfigError, Document, Located, Span, Surroundings, join};
 
 /// Planned runs allowed.
 const CAP: u64 = 256;
@@ -70,8 +70,8 @@ fn listed(text: &str) -> Result<Option<Listed<'_>>, ConfigError> {
 }
 
 fn problem(text: &str, path: &str, message: &str, help: Option<String>) -> ConfigError {
-    let place = Place::Override(text.into());
-    ConfigError::new(vec![Located { place, path: path.into(), message: message.into(), help }])
+    let span = Span::Override(text.into());
+    ConfigError::new(vec![Located { span, path: path.into(), message: message.into(), help }])
 }
 
 fn seed_list(text: &str, items: &[Value]) -> Result<Vec<u64>, ConfigError> {
@@ -81,11 +81,11 @@ fn seed_list(text: &str, items: &[Value]) -> Result<Vec<u64>, ConfigError> {
 }
 
 fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {
-    let place = Place::Override("-m".into());
+    let span = Span::Override("-m".into());
     SweepFile {
         name,
         base: String::new(),
-        base_place: place.clone(),
+        base_place: span.clone(),
         method: Method::Grid,
         axes,
         arms: Vec::new(),
@@ -93,11 +93,11 @@ fn file(name: String, axes: Vec<Axis>, seeds: Option<Vec<u64>>) -> SweepFile {
         seeds,
         samples: 1,
         run_cap: CAP,
-        cap_place: place.clone(),
+        cap_place: span.clone(),
         budget: None,
         gpus: None,
         early: None,
         metric: None,
-        parameters_place: place,
+        parameters_place: span,
     }
 }

@@ -8,11 +8,11 @@ use super::{
     early::EarlyTermination,
     exclude::{Excluder, at},
     gpus::Gpus,
-    grammar::{self, SweepFile},
     metric::Metric,
     points::{Point, can_walk, count, points, shown},
+    sweep_file::{self, SweepFile},
 };
-use crate::config::{Base, ConfigError, Experiment, Located, Place, Surroundings, identity, relative};
+use crate::config::{Base, ConfigError, Experiment, Located, Span, Surroundings, identity, relative};
 
 /// Everything a sweep will run, checked.
 #[derive(Debug)]
@@ -137,12 +137,12 @@ pub fn plan(
     outside: &Surroundings,
     costs: &dyn Costs,
 ) -> Result<Plan, ConfigError> {
-    let file = grammar::read(file_name, text)?;
+    let file = sweep_file::read(file_name, text)?;
     let path = relative(file_name, &file.base, &outside.variables)
         .map_err(|message| one(&file.base_place, "base", message, None))?;
     let base_text = (outside.read)(&path)
         .map_err(|e| one(&file.base_place, "base", format!("cannot read {path}: {e}"), None))?;
-    if grammar::is_sweep(&base_text) {
+    if sweep_file::is_sweep(&base_text) {
         return Err(one(
             &file.base_place,
             "base",
@@ -163,7 +163,7 @@ fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigE
     let lost = overrides.iter().filter(|o| o.split_once('=').is_some_and(|(path, _)| swept(path.trim())));
     let problems: Vec<Located> = lost
         .map(|o| Located {
-            place: Place::Override(o.as_str().into()),
+            span: Span::Override(o.as_str().into()),
             path: String::new(),
             message: "the sweep file varies this setting itself".into(),
             help: Some("change the sweep file, or run the base experiment".into()),
@@ -189,25 +189,25 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
     let points = points(file, &mut excluder);
     if points.is_empty() && !file.axes.is_empty() {
         return Err(one(
-            &file.exclude.first().map_or(file.parameters_place.clone(), |e| e.place.clone()),
+            &file.exclude.first().map_or(file.parameters_place.clone(), |e| e.span.clone()),
             "exclude",
             "the exclusions leave no point".into(),
             None,
         ));
     }
     within_cap(file, (points.len() + arms.len()) as u128, seeds.len())?;
-    let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.place));
+    let idle = excluder.idle().map(|e| format!("{}: this exclusion takes no point away", e.span));
     let mut notes: Vec<String> = unchanged.notes.iter().cloned().chain(idle).collect();
     let budget = file.budget.as_ref().filter(|b| {
         let counted = unchanged.train_images().is_some();
         if !counted && unchanged.dataset.object.reads_files() {
-            notes.push(format!("{}: the budget is met once the images can be counted", b.place));
+            notes.push(format!("{}: the budget is met once the images can be counted", b.span));
         }
         counted || !unchanged.dataset.object.reads_files()
     });
     let allowance = budget.map(|b| {
         let changes = arms.iter().chain(&points).flat_map(|p| &p.changes);
-        budget::check(b, &changes.map(|c| (c.path.as_str(), c.place())).collect::<Vec<_>>())?;
+        budget::check(b, &changes.map(|c| (c.path.as_str(), c.span())).collect::<Vec<_>>())?;
         Allowance::of(b, &unchanged, costs)
     });
     let mut builder = Builder::new(base, notes, costs, allowance.transpose()?, varies_data);
@@ -232,8 +232,8 @@ pub(super) fn with_data(
     costs: &dyn Costs,
     exactly: bool,
 ) -> Result<Experiment, ConfigError> {
-    let place = || experiment.place_of_data();
-    match costs.data(&experiment, exactly).map_err(|message| one(&place(), "dataset", message, None))? {
+    let span = || experiment.place_of_data();
+    match costs.data(&experiment, exactly).map_err(|message| one(&span(), "dataset", message, None))? {
         Some(facts) => experiment.with_data(facts),
         None => Ok(experiment),
     }
@@ -245,7 +245,7 @@ fn arms(file: &SweepFile) -> Vec<Point> {
     let named = file.arms.iter().map(|arm| Point { label: arm.name.clone(), changes: arm.set.clone() });
     let mut arms: Vec<Point> = named.collect();
     let has_base = arms.iter().any(|a| a.changes.is_empty() || a.label == "baseline");
-    let compared = file.method == grammar::Method::OneAtATime && !has_base;
+    let compared = file.method == sweep_file::Method::OneAtATime && !has_base;
     if arms.is_empty() && file.axes.is_empty() || compared {
         arms.insert(0, Point { label: "baseline".into(), changes: Vec::new() });
     }
@@ -265,6 +265,6 @@ fn within_cap(file: &SweepFile, points: u128, seeds: usize) -> Result<(), Config
 }
 
 /// A single problem.
-pub(super) fn one(place: &Place, path: &str, message: String, help: Option<String>) -> ConfigError {
-    ConfigError::new(vec![Located { place: place.clone(), path: path.into(), message, help }])
+pub(super) fn one(span: &Span, path: &str, message: String, help: Option<String>) -> ConfigError {
+    ConfigError::new(vec![Located { span: span.clone(), path: path.into(), message, help }])
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     axes::Axis,
     exclude::Excluder,
-    grammar::{Method, SweepFile},
+    sweep_file::{Method, SweepFile},
 };
 use crate::config::{Change, bare};
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::renamed::renamed;
 use crate::config::{Document, Located, bare, describe, did_you_mean};
 
 /// A document, and what is wrong with it so far.
@@ -17,13 +18,13 @@ impl<'a> Reader<'a> {
 
     /// Reports the value at `path`.
     pub fn wrong(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let place = self.document.places.value(path);
-        self.push(place, path, message.into(), help.into());
+        let span = self.document.places.value(path);
+        self.push(span, path, message.into(), help.into());
     }
 
-    fn push(&mut self, place: crate::config::Place, path: &str, message: String, help: String) {
+    fn push(&mut self, span: crate::config::Span, path: &str, message: String, help: String) {
         let help = (!help.is_empty()).then_some(help);
-        self.problems.push(Located { place, path: path.into(), message, help });
+        self.problems.push(Located { span, path: path.into(), message, help });
     }
 
     /// The mapping at `path`; only the `allowed` keys may stand in it.
@@ -37,8 +38,8 @@ impl<'a> Reader<'a> {
         for key in map.keys().filter(|k| !allowed.contains(&k.as_str())) {
             let at = crate::config::join(path, key);
             let owner = if path.is_empty() { "a sweep".to_owned() } else { format!("`{path}`") };
-            let place = self.document.places.key(&at);
-            self.push(place, &at, format!("{owner} has no `{key}`"), did_you_mean(key, allowed));
+            let span = self.document.places.key(&at);
+            self.push(span, &at, format!("{owner} has no `{key}`"), did_you_mean(key, allowed));
         }
         Some(map)
     }
@@ -93,7 +94,11 @@ impl<'a> Reader<'a> {
         let text = value.as_str().unwrap_or_default();
         let found = allowed.iter().position(|a| *a == text);
         if found.is_none() {
-            self.wrong(path, format!("is {}", describe(value)), did_you_mean(text, allowed));
+            let help = match renamed(path, text) {
+                Some(new) => format!("it is called `{new}` now\nallowed: {}", allowed.join(", ")),
+                None => did_you_mean(text, allowed),
+            };
+            self.wrong(path, format!("is {}", describe(value)), help);
         }
         found
     }

@@ -6,8 +6,8 @@ use super::{
     axes::SCALES,
     budget::Equal,
     early::RULES,
-    grammar::{METHODS, Method},
     metric::GOALS,
+    sweep_file::{METHODS, Method},
 };
 
 /// The schema of every sweep file. What the paths mean is the experiment's business.
@@ -130,7 +130,7 @@ fn early() -> Value {
         json!({
             "kind": words(RULES, "Which rule ends arms that will not win."),
             "min_epochs": whole(1, "Epochs before anything is judged; 1 if left out."),
-            "eta": { "type": "number", "exclusiveMinimum": 1, "description": "asha: one arm in eta goes on." },
+            "eta": { "type": "number", "exclusiveMinimum": 1, "description": "successive_halving: one arm in eta goes on." },
             "every": whole(1, "median: epochs between judgements."),
             "metric": metric(),
         }),
@@ -166,7 +166,7 @@ fn whole(least: u64, about: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::grammar::KEYS;
+    use crate::sweep::sweep_file::KEYS;
 
     #[test]
     fn it_knows_every_key_and_refuses_others() {
@@ -178,7 +178,7 @@ mod tests {
             "base": "a.yaml", "method": "sobol", "samples": 4, "seeds": 3,
             "parameters": { "ema.start": { "min": 0.9, "max": 0.99 }, "loss": ["l2", "cosine"] },
             "metric": { "name": "knn/target/class/top1", "at": "best" },
-            "early_terminate": { "kind": "asha", "eta": 3 },
+            "early_terminate": { "kind": "successive_halving", "eta": 3 },
             "budget": { "equal": "flops" },
         });
         assert!(validator.is_valid(&sweep));

@@ -1,17 +1,17 @@
 //! One training run: computes and tells, never prints and never writes.
 
 mod collapse;
-mod numbers;
+mod deferred;
+mod device_images;
 mod plan;
 mod probing;
-mod resident;
 mod run_loop;
 mod session;
 mod step;
 
-pub use numbers::{StepMeasure, StepNumbers};
+pub use deferred::{StepMeasure, StepNumbers};
+pub use device_images::SplitImages;
 pub use plan::{PlannedProbe, RunPlan};
-pub use resident::SplitImages;
 pub use run_loop::{Emit, Until, run};
 pub use session::Session;
 pub use step::StepResult;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ijepa_registry::{
     image::ImageSet,
     kinds::{Augmentation, Horizon, Probe, Rates, Schedule},
+    mask::MaskPlan,
 };
 
 use crate::{
-    config::{CollapseRule, Component, Control, Experiment, ProbedEncoder},
+    config::{CollapseRule, Component, Control, Experiment, ProbedEncoder, RegularizerSpec, term_columns},
     data::{BatchSource, Pipeline},
-    model::{Builder, Geometry},
+    model::{Builder, Geometry, cost::typical_masks},
 };
 
 /// A probe and when it runs.
@@ -48,6 +49,8 @@ pub struct RunPlan {
     pub weight_decay: Box<dyn Schedule>,
     /// EMA momentum.
     pub ema: Box<dyn Schedule>,
+    /// Name and weight of every further term of the loss.
+    pub weights: Vec<(String, Box<dyn Schedule>)>,
     /// Length of the run.
     pub horizon: Horizon,
     /// Images per step.
@@ -74,6 +77,7 @@ impl RunPlan {
             image: data.shape,
             patch: experiment.encoder.object.patch(),
             dim: experiment.encoder.object.dim(),
+            target_dim: experiment.targets.object.dim(experiment.encoder.object.as_ref(), data.shape),
         };
         let probes = experiment.probes.into_iter().map(|p| PlannedProbe {
             protocol: p.protocol(),
@@ -88,14 +92,22 @@ impl RunPlan {
             data,
             pipeline: Pipeline::new(experiment.augmentation.into_iter().map(step).collect()),
             masking: experiment.masking.object,
+            draws: experiment.draws,
             patch: geometry.patch,
             seed: experiment.seed,
         };
+        let mut weights = Vec::new();
+        let mut terms = Vec::new();
+        for RegularizerSpec { name, weight, on, component } in experiment.regularizers {
+            weights.push((name.clone(), weight.object));
+            terms.push((name, on, component.object));
+        }
         let plan = RunPlan {
             source: Arc::new(source),
             learning_rate: experiment.learning_rate.object,
             weight_decay: experiment.weight_decay.object,
             ema: experiment.ema.object,
+            weights,
             horizon,
             batch_size: experiment.train.batch_size,
             log_every: experiment.train.log_every,
@@ -106,11 +118,13 @@ impl RunPlan {
         };
         let builder = Builder {
             seed: experiment.seed,
-            rounding: experiment.train.matmul,
+            precision: experiment.train.matmul,
             geometry,
             encoder: experiment.encoder.object,
             predictor: experiment.predictor.object,
+            targets: experiment.targets.object,
             loss: experiment.loss.object,
+            terms,
             optimizer: experiment.optimizer.object,
         };
         (plan, builder)
@@ -124,6 +138,22 @@ impl RunPlan {
         }
     }
 
+    /// Masks of some steps of `count` images, to count with.
+    pub fn typical_masks(&self, count: usize) -> impl Iterator<Item = Vec<MaskPlan>> {
+        let BatchSource { masking, draws, seed, patch, data, .. } = &*self.source;
+        typical_masks(masking.as_ref(), *draws, data.shape.grid(*patch), *seed, count)
+    }
+
+    /// Columns of `metrics.csv` for the parts of the loss; none where it has only one.
+    pub fn term_columns(&self) -> Vec<String> {
+        term_columns(self.weights.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// Weights of the terms in a step.
+    pub fn weights(&self, step: u64) -> Vec<f64> {
+        self.weights.iter().map(|(_, weight)| weight.value(step, self.horizon)).collect()
+    }
+
     /// EMA momentum of a step.
     pub fn momentum(&self, step: u64) -> f64 {
         self.ema.value(step, self.horizon)
@@ -132,7 +162,7 @@ impl RunPlan {
 
 #[cfg(test)]
 mod tests {
-    use ijepa_registry::{kinds::LoadContext, params::Rounding, tensor::Cpu};
+    use ijepa_registry::{kinds::LoadContext, params::MatmulPrecision, tensor::Cpu};
 
     use super::*;
     use crate::config;
@@ -140,7 +170,7 @@ mod tests {
     #[test]
     fn every_parameter_of_the_model_rounds_as_the_experiment_says() {
         let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
-        for (setting, rounding) in [("f32", Rounding::F32), ("bf16", Rounding::Bf16)] {
+        for (setting, precision) in [("f32", MatmulPrecision::F32), ("bf16", MatmulPrecision::Bf16)] {
             let changes =
                 ["dataset={ kind: shapes, train: 64, test: 16 }".into(), format!("train.matmul={setting}")];
             let experiment =
@@ -148,7 +178,7 @@ mod tests {
             let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
             let (_, builder) = RunPlan::new(experiment, Arc::new(data));
             let jepa = builder.model(&Cpu::default()).unwrap();
-            assert!(jepa.all_params().iter().all(|(_, p)| p.rounding == rounding), "{setting}");
+            assert!(jepa.all_params().iter().all(|(_, p)| p.precision == precision), "{setting}");
         }
     }
 }

@@ -7,7 +7,7 @@ use ijepa_registry::prelude::*;
 use super::{Session, SplitImages, TrainError, plan::PlannedProbe, run_loop::Emit};
 use crate::{
     config::{Control, ProbedEncoder},
-    events::{Event, Phase, ProbeRow, ProbedSplit},
+    events::{Artifact, Cell, Event, Phase, ProbeRow, ProbedSplit},
     model::BuildDevice,
 };
 
@@ -46,9 +46,11 @@ impl Subject {
     }
 }
 
-/// Features of all splits, `(image, dim)`.
+/// Features of all splits, `(image, token, dim)`.
 struct FeatureSet {
     dim: usize,
+    /// Features of an image: 1 where tokens are averaged.
+    tokens: usize,
     train: Vec<f32>,
     test: Vec<f32>,
     validation: Vec<f32>,
@@ -93,12 +95,21 @@ impl<D: BuildDevice> Session<D> {
             if wanting.is_empty() || (matches!(subject, Subject::Control(_)) && !last) {
                 continue;
             }
-            let Some(features) = self.feature_set(subject, emit, stop)? else { return Ok(None) };
+            // Features of one form at a time: tokens of all images take as much memory as there is.
+            let mut held: Option<(Needs, FeatureSet)> = None;
             for probe in wanting {
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(None);
+                let needs = probe.probe.needs();
+                if held.as_ref().is_none_or(|(of, _)| *of != needs) {
+                    drop(held.take());
+                    let Some(features) = self.feature_set(subject, needs, emit, stop)? else {
+                        return Ok(None);
+                    };
+                    held = Some((needs, features));
                 }
-                self.measure(probe, subject, &features, stamp, emit, &mut rows)?;
+                let (Some((_, features)), false) = (&held, stop.load(Ordering::Relaxed)) else {
+                    return Ok(None);
+                };
+                self.measure(probe, subject, features, stamp, emit, &mut rows)?;
             }
         }
         Ok(Some(rows))
@@ -122,7 +133,14 @@ impl<D: BuildDevice> Session<D> {
             for split in MEASURED {
                 let Some(data) = labels.with(features, split) else { continue };
                 let seed = self.plan.source.seed;
-                let values = measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
+                let Findings { values, files } =
+                    measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
+                for (ending, bytes) in files {
+                    let on = [&planned.name, subject.name(), factor, &split.text()];
+                    let on: Vec<&str> = on.into_iter().filter(|part| !part.is_empty()).collect();
+                    let name = format!("{}-epoch{}.{ending}", on.join("-"), stamp.epoch);
+                    emit(Event::Artifact(Artifact { name, bytes }))?;
+                }
                 for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
                     rows.push(ProbeRow {
                         epoch: stamp.epoch,
@@ -169,12 +187,16 @@ impl<D: BuildDevice> Session<D> {
     fn feature_set(
         &self,
         subject: Subject,
+        needs: Needs,
         emit: &mut Emit,
         stop: &AtomicBool,
     ) -> Result<Option<FeatureSet>, TrainError> {
         let untrained;
         let encoder = match subject {
-            Subject::Encoder(ProbedEncoder::Target) => Some(self.jepa.target_encoder.as_ref()),
+            Subject::Encoder(ProbedEncoder::Target) => {
+                let missing = || ModelError("the targets have no encoder".into());
+                Some(self.jepa.target_encoder().ok_or_else(missing)?)
+            }
             Subject::Encoder(ProbedEncoder::Context) => Some(self.jepa.context_encoder.as_ref()),
             Subject::Control(Control::RandomInit) => {
                 untrained = self.builder.encoder(&self.jepa.device)?;
@@ -187,7 +209,7 @@ impl<D: BuildDevice> Session<D> {
         let total: usize = [&data.train, &data.test, &data.validation].map(|s| data.count(s)).iter().sum();
         let mut done = 0;
         let mut extract = |images: &SplitImages<D>| {
-            self.extract(encoder, images, stop, &mut |n| {
+            self.extract(encoder, needs, images, stop, &mut |n| {
                 done += n;
                 emit(phase(&what, done as u64, total as u64))
             })
@@ -195,14 +217,15 @@ impl<D: BuildDevice> Session<D> {
         let Some(train) = extract(&self.train_images())? else { return Ok(None) };
         let Some(test) = extract(&self.test_images())? else { return Ok(None) };
         let Some(validation) = extract(&self.validation_images())? else { return Ok(None) };
-        let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
-        Ok(Some(FeatureSet { dim, train, test, validation }))
+        let (tokens, dim) = self.jepa.geometry.feature(encoder.is_some(), needs);
+        Ok(Some(FeatureSet { dim, tokens, train, test, validation }))
     }
 
     /// Features of every image of a split without augmentation; pixels if there is no encoder.
     fn extract(
         &self,
         encoder: Option<&dyn Encoder<D>>,
+        needs: Needs,
         from: &SplitImages<D>,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(usize) -> std::io::Result<()>,
@@ -210,8 +233,8 @@ impl<D: BuildDevice> Session<D> {
         let data = &self.plan.source.data;
         let indices: Vec<usize> = (0..data.count(from.split)).collect();
         // Of its final size from the start: growing would hold half as much again for a moment.
-        let dim = if encoder.is_some() { self.jepa.geometry.dim } else { data.shape.len() };
-        let mut features = Vec::with_capacity(indices.len() * dim);
+        let (tokens, dim) = self.jepa.geometry.feature(encoder.is_some(), needs);
+        let mut features = Vec::with_capacity(indices.len() * tokens * dim);
         for chunk in indices.chunks(FEATURE_BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -219,7 +242,12 @@ impl<D: BuildDevice> Session<D> {
             let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, from.split, i).data;
             match encoder {
                 Some(encoder) => {
-                    features.extend(self.jepa.features(encoder, &self.evaluation_images(from, chunk)?)?);
+                    let images = self.evaluation_images(from, chunk)?;
+                    features.extend(self.jepa.features(encoder, needs, &images)?);
+                }
+                None if needs.tokens => {
+                    let images: Vec<f32> = chunk.iter().flat_map(image).collect();
+                    features.extend(self.jepa.geometry.patches(&images));
                 }
                 None => features.extend(chunk.iter().flat_map(image)),
             }
@@ -245,10 +273,10 @@ impl ProbeLabels {
             ProbedSplit::Test => (&features.test, &self.test),
             ProbedSplit::Validation => (&features.validation, &self.validation),
         };
-        let dim = features.dim;
+        let FeatureSet { dim, tokens, .. } = *features;
         (!labels.is_empty()).then(|| ProbeData {
-            train: Features { dim, values: &features.train, labels: &self.train },
-            test: Features { dim, values, labels },
+            train: Features { dim, tokens, values: &features.train, labels: &self.train },
+            test: Features { dim, tokens, values, labels },
             classes: self.classes,
         })
     }
@@ -262,7 +290,7 @@ fn measure_telling(
     seed: u64,
     what: &str,
     emit: &mut Emit,
-) -> Result<Vec<f64>, String> {
+) -> Result<Findings, String> {
     let emit = std::sync::Mutex::new(emit);
     let progress = |done, total| {
         if let Ok(mut emit) = emit.lock() {

@@ -2,10 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{RunPlan, StepNumbers, TrainError, resident::Resident};
+use super::{RunPlan, StepNumbers, TrainError, device_images::DeviceImages};
 use crate::{
     events::{Progress, Snapshot},
-    model::{BuildDevice, Builder, Jepa, flops::typical_masks, part_tokens},
+    model::{BuildDevice, Builder, Jepa, micro_batch_tokens},
 };
 
 /// Prefix of optimizer tensors in a snapshot.
@@ -22,9 +22,9 @@ pub struct Session<D: BuildDevice> {
     /// The optimizer.
     pub optimizer: Box<dyn Optimizer<D>>,
     /// Images on the device.
-    pub(super) resident: Resident<D>,
+    pub(super) resident: DeviceImages<D>,
     /// Patches of whole images that a step passes through the model together, at most.
-    pub part_tokens: usize,
+    pub micro_batch_tokens: usize,
     /// Where the run stands.
     pub progress: Progress,
     /// Gradients of the last step, whose memory the next one uses again.
@@ -38,15 +38,15 @@ impl<D: BuildDevice> Session<D> {
     pub fn new(plan: RunPlan, builder: Builder, device: &D) -> Result<Self, TrainError> {
         let jepa = builder.model(device)?;
         let optimizer = builder.optimizer();
-        let resident = Resident::new(device, &plan.source.data)?;
-        let part_tokens = part_tokens(device, || activation_bytes(&jepa, &plan))?;
+        let resident = DeviceImages::new(device, &plan.source.data)?;
+        let micro_batch_tokens = micro_batch_tokens(device, || activation_bytes(&builder, &plan))?;
         Ok(Session {
             plan,
             builder,
             jepa,
             optimizer,
             resident,
-            part_tokens,
+            micro_batch_tokens,
             progress: Progress::default(),
             gradients: Gradients::leaky(),
             unread: Vec::new(),
@@ -82,17 +82,21 @@ impl<D: BuildDevice> Session<D> {
         let strip = |(name, _, values): (String, _, _)| (name[OPTIMIZER.len()..].to_string(), values);
         let tensors = state.into_iter().map(strip).collect();
         let state = OptimizerState { steps: snapshot.optimizer_steps, tensors };
-        self.optimizer.restore(state, &self.jepa.trained_params())?;
+        let unfit = |error: ModelError| TrainError::Restore(error.0);
+        self.optimizer.restore(state, &self.jepa.trained_params()).map_err(unfit)?;
         self.progress = snapshot.progress;
         Ok(())
     }
 }
 
 /// Bytes that backward needs per patch of whole images, with the largest of some masks; none for a model of
-/// unknown sizes.
-fn activation_bytes<D: BuildDevice>(jepa: &Jepa<D>, plan: &RunPlan) -> Option<f64> {
-    let (size, source, grid) = (jepa.size()?, &plan.source, jepa.geometry.grid());
-    let masks = typical_masks(source.masking.as_ref(), grid, source.seed, plan.batch_size);
-    let largest = masks.map(|plans| size.activations(&plans)).fold(0.0, f64::max);
+/// unknown costs.
+fn activation_bytes(builder: &Builder, plan: &RunPlan) -> Option<f64> {
+    let (cost, grid) = (builder.cost(), builder.geometry.grid());
+    let most = plan
+        .typical_masks(plan.batch_size)
+        .map(|plans| cost.activations(&plans))
+        .collect::<Option<Vec<_>>>()?;
+    let largest = most.into_iter().fold(0.0, f64::max);
     Some(4.0 * largest / (plan.batch_size * grid.len()) as f64)
 }

@@ -7,10 +7,7 @@ use crate::{
     data::Batch,
     events::MetricsRow,
     kernels::{self, LossValue},
-    model::{
-        BuildDevice, Mark, Outputs, Phase,
-        flops::{StepFlop, typical_masks},
-    },
+    model::{BatchOutputs, BuildDevice, Phase, PhaseTimer, StepInput, cost::StepFlop},
 };
 
 /// What one step measured.
@@ -28,7 +25,9 @@ struct Passes<D: BuildDevice> {
     /// Loss of every part and its share of the whole.
     losses: Vec<(f64, LossValue<D>)>,
     gradients: Gradients<f32, D>,
-    outputs: Option<Outputs<D>>,
+    outputs: Option<BatchOutputs<D>>,
+    /// The distance alone and every further term, where there are any; a batch is whole then.
+    terms: Vec<LossValue<D>>,
 }
 
 impl<D: BuildDevice> Session<D> {
@@ -44,19 +43,19 @@ impl<D: BuildDevice> Session<D> {
         &mut self,
         batch: &Batch,
         detailed: bool,
-        mark: &mut Mark,
+        mark: &mut PhaseTimer,
     ) -> Result<StepResult<D>, TrainError> {
         let step = self.progress.step;
         let cleared = self.cleared_gradients()?;
-        let Passes { losses, mut gradients, outputs } =
-            self.passes(batch, cleared, self.part_tokens, detailed, mark)?;
+        let Passes { losses, mut gradients, outputs, terms } =
+            self.passes(batch, cleared, self.micro_batch_tokens, detailed, mark)?;
         let (rates, momentum) = (self.plan.rates(step), self.plan.momentum(step));
         let optimizer = self.optimizer.as_mut();
         let StepReport { gradient_norm } = self.jepa.update(optimizer, &mut gradients, rates, momentum)?;
         kernels::keep_gradients(&self.trained(), &mut gradients);
         self.gradients = gradients;
         mark(Phase::Update);
-        let details = outputs.map(|outputs| self.details(&outputs, &batch.masks)).transpose()?;
+        let details = outputs.map(|outputs| self.details(&outputs, &terms, &batch.masks)).transpose()?;
         Ok(StepResult {
             numbers: StepNumbers { losses, gradient_norm },
             redraws: batch.masks.redraws,
@@ -77,45 +76,60 @@ impl<D: BuildDevice> Session<D> {
         params.filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect()
     }
 
-    /// Forward and backward, adding to `gradients`, in parts of at most `part_tokens` patches; outputs if asked for.
+    /// Forward and backward, adding to `gradients`, in parts of at most `micro_batch_tokens` patches; outputs if asked for.
     fn passes(
         &self,
         batch: &Batch,
         mut gradients: Gradients<f32, D>,
-        part_tokens: usize,
+        micro_batch_tokens: usize,
         detailed: bool,
-        mark: &mut Mark,
+        mark: &mut PhaseTimer,
     ) -> Result<Passes<D>, TrainError> {
         let (jepa, plans) = (&self.jepa, &batch.masks.plans);
         let total = predicted_rows(plans) as f64;
-        let mut losses = Vec::new();
-        let mut outputs = detailed.then(Outputs::default);
-        for part in jepa.parts(plans.len(), part_tokens) {
+        let weights = self.plan.weights(self.progress.step);
+        let (mut losses, mut terms) = (Vec::new(), Vec::new());
+        let mut outputs = detailed.then(BatchOutputs::default);
+        for part in jepa.parts(plans.len(), micro_batch_tokens) {
             let images = self.batch_images(&batch.images, part.clone())?;
-            let pass = jepa.forward(images, &plans[part.clone()], mark)?;
+            let input = StepInput {
+                plans: &plans[part.clone()],
+                indices: &batch.indices[part.clone()],
+                seed: self.plan.source.seed,
+                epoch: batch.epoch,
+                weights: &weights,
+            };
+            let pass = jepa.forward(images, input, mark)?;
             let share = predicted_rows(&plans[part]) as f64 / total;
             if let Some(outputs) = &mut outputs {
                 outputs.add(&pass, jepa.geometry.grid());
             }
             losses.push((share, pass.loss.retaped::<NoneTape>()));
+            terms.clone_from(&pass.terms);
             gradients = pass.backward(share, gradients)?;
             mark(Phase::Backward);
         }
-        Ok(Passes { losses, gradients, outputs })
+        Ok(Passes { losses, gradients, outputs, terms })
     }
 
     /// Useful operations of one step with masks of the plan's strategy: a mean, since masks differ.
     pub fn typical_flop(&self) -> Option<f64> {
-        let (size, source) = (self.jepa.size()?, &self.plan.source);
-        let grid = self.jepa.geometry.grid();
-        let masks = typical_masks(source.masking.as_ref(), grid, source.seed, self.plan.batch_size);
-        Some(StepFlop::mean(&masks.map(|plans| size.step(&plans)).collect::<Vec<_>>()).total())
+        let cost = self.builder.cost();
+        let masks = self.plan.typical_masks(self.plan.batch_size);
+        StepFlop::mean(masks.map(|plans| cost.step(&plans))).map(|flop| flop.total())
     }
 
-    fn details(&self, outputs: &Outputs<D>, masks: &MaskBatch) -> Result<MetricsRow, ModelError> {
+    fn details(
+        &self,
+        outputs: &BatchOutputs<D>,
+        terms: &[LossValue<D>],
+        masks: &MaskBatch,
+    ) -> Result<MetricsRow, ModelError> {
         let step = self.progress.step;
         let Rates { learning_rate, weight_decay } = self.plan.rates(step);
-        let skill = outputs.skill()?;
+        let prediction_stats = outputs.prediction_stats()?;
+        let terms =
+            if terms.is_empty() { Vec::new() } else { D::read(&terms.iter().collect::<Vec<_>>(), &[])? };
         let images = masks.plans.len() as f64;
         let mean_length = |lists: &mut dyn Iterator<Item = &Vec<u32>>| {
             let (mut sum, mut count) = (0, 0);
@@ -126,14 +140,15 @@ impl<D: BuildDevice> Session<D> {
             learning_rate,
             weight_decay,
             ema_momentum: self.plan.momentum(step),
-            explained_variance: skill.explained,
-            explained_variance_constant: skill.constant,
-            explained_variance_position: skill.position,
-            target_std: skill.target_std,
-            prediction_std: skill.prediction_std,
-            context_patches: mean_length(&mut masks.plans.iter().flat_map(|p| &p.contexts)),
-            target_patches: mean_length(&mut masks.plans.iter().flat_map(|p| &p.targets)),
+            explained_variance: prediction_stats.explained,
+            explained_variance_constant: prediction_stats.constant,
+            explained_variance_position: prediction_stats.position,
+            target_std: prediction_stats.target_std,
+            prediction_std: prediction_stats.prediction_std,
+            context_patches: mean_length(&mut masks.plans.iter().flat_map(MaskPlan::contexts)),
+            target_patches: mean_length(&mut masks.plans.iter().flat_map(MaskPlan::targets)),
             target_coverage: outputs.target_patches() as f64 / images,
+            terms: self.plan.term_columns().into_iter().zip(terms).collect(),
             ..MetricsRow::default()
         })
     }
@@ -141,7 +156,7 @@ impl<D: BuildDevice> Session<D> {
 
 /// Tokens that are predicted: each target block of each context.
 fn predicted_rows(plans: &[MaskPlan]) -> usize {
-    plans.iter().map(|p| p.contexts.len() * p.targets.iter().map(Vec::len).sum::<usize>()).sum()
+    plans.iter().flat_map(MaskPlan::targets).map(Vec::len).sum()
 }
 
 #[cfg(test)]
@@ -168,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_in_parts_has_the_loss_the_gradients_and_the_skill_of_the_whole() {
+    fn micro_batches_have_the_loss_the_gradients_and_the_statistics_of_the_whole() {
         let session = session();
         let indices: Vec<u32> = (0..16).collect();
         let batch = session.plan.source.batch(0, 0, &indices);
@@ -178,13 +193,13 @@ mod tests {
             let gradient_norm = Cpu::default().tensor_from_vec(vec![1.0], ());
             let numbers = StepNumbers { losses: passes.losses, gradient_norm };
             let loss = StepNumbers::read(&[numbers]).unwrap()[0].loss;
-            (loss, passes.gradients, passes.outputs.unwrap().skill().unwrap())
+            (loss, passes.gradients, passes.outputs.unwrap().prediction_stats().unwrap())
         };
-        let (loss, whole, skill) = run(usize::MAX);
+        let (loss, whole, prediction_stats) = run(usize::MAX);
         for images in [1, 5, 15] {
-            let (part_loss, parts, part_skill) = run(images * patches);
+            let (part_loss, parts, part_stats) = run(images * patches);
             assert!((part_loss / loss - 1.0).abs() < 1e-6, "{images}: loss {part_loss}, not {loss}");
-            assert!((part_skill.explained - skill.explained).abs() < 1e-5);
+            assert!((part_stats.explained - prediction_stats.explained).abs() < 1e-5);
             for (name, param) in session.jepa.trained_params().iter().filter(|(_, p)| p.trainable) {
                 let (a, b) = (whole.get(&param.data).as_vec(), parts.get(&param.data).as_vec());
                 let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));

@@ -3,7 +3,7 @@
 
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows, Segments};
-use ijepa_run::kernels::{BlockParams, Rounding, from_host};
+use ijepa_run::kernels::{Backend, BlockParams, Function, MatmulPrecision, Result, from_host};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -35,7 +35,7 @@ impl Random {
         BlockParams {
             heads,
             eps: 1e-6,
-            rounding: Rounding::F32,
+            precision: MatmulPrecision::F32,
             norm1_weight: gain(self),
             norm1_bias: self.flat(d, 0.2),
             qkv_weight: self.flat(3 * d * d, 2.0 * scale),
@@ -101,4 +101,23 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32)
 
 pub fn host(t: &Flat<Cpu>) -> Vec<f32> {
     t.as_vec()
+}
+
+/// A pre-norm block like the fused one, operator by operator.
+pub fn composed_block<D: Backend, T: Tape<f32, D>>(
+    x: Rows<D, T>,
+    p: &BlockParams<D>,
+    segments: &Segments,
+) -> Result<Rows<D, T>> {
+    let (d, residual) = (p.dim(), x.retaped::<T>());
+    let y = D::layer_norm(x, &p.norm1_weight, &p.norm1_bias, p.eps)?;
+    let qkv = D::linear(y, &p.qkv_weight, &p.qkv_bias, p.precision)?;
+    let k = D::columns(qkv.retaped::<T>(), d..2 * d)?;
+    let v = D::columns(qkv.retaped::<T>(), 2 * d..3 * d)?;
+    let o = D::attention(D::columns(qkv, 0..d)?, k, v, p.heads, segments, segments)?;
+    let x = D::add(D::linear(o, &p.proj_weight, &p.proj_bias, p.precision)?, residual)?;
+    let residual = x.retaped::<T>();
+    let y = D::layer_norm(x, &p.norm2_weight, &p.norm2_bias, p.eps)?;
+    let h = D::map(D::linear(y, &p.fc1_weight, &p.fc1_bias, p.precision)?, Function::Gelu)?;
+    D::add(D::linear(h, &p.fc2_weight, &p.fc2_bias, p.precision)?, residual)
 }

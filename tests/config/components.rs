@@ -183,9 +183,9 @@ impl Masking for Half {
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
         let half = grid.cols / 2;
-        let contexts = vec![grid.block(0, 0, grid.rows, half)];
+        let context = grid.block(0, 0, grid.rows, half);
         let targets = vec![grid.block(0, half, grid.rows, grid.cols - half)];
-        MaskBatch { plans: vec![MaskPlan { contexts, targets }; draw.images.len()], redraws: 0 }
+        MaskBatch { plans: vec![MaskPlan::new(context, targets); draw.images.len()], redraws: 0 }
     }
 }
 
@@ -318,7 +318,7 @@ impl Probe for Neighbours {
     fn metrics(&self) -> Vec<MetricDecl> {
         Vec::new()
     }
-    fn measure(&self, _: &ProbeData, _: &ProbeContext) -> Result<Vec<f64>, ProbeError> {
-        Ok(Vec::new())
+    fn measure(&self, _: &ProbeData, _: &ProbeContext) -> Result<Findings, ProbeError> {
+        Ok(Findings::default())
     }
 }

@@ -200,5 +200,9 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
     KERNEL(spread_parts) KERNEL(spread)
+    KERNEL(map_forward) KERNEL(map_backward) KERNEL(add_elements) KERNEL(multiply_elements) KERNEL(add_number)
+    KERNEL(scale_matrix) KERNEL(rms_forward) KERNEL(rms_backward) KERNEL(move_columns)
+    KERNEL(segment_means) KERNEL(segment_shares) KERNEL(column_parts) KERNEL(column_means) KERNEL(center)
+    KERNEL(row_totals)
     return NOT_FOUND;
 }

@@ -5,7 +5,9 @@
 
 use dfdx::prelude::{Backward, Cuda, HasShape, TensorFromVec, Trace};
 use ijepa_registry::tensor::{Flat, ModelError, TapedRows};
-use ijepa_run::kernels::{Backend, BlockParams, NONE, Rounding, RowLoss, TableTerm, from_host, to_host};
+use ijepa_run::kernels::{
+    Backend, BlockParams, MatmulPrecision, NONE, RowLoss, TableTerm, from_host, to_host,
+};
 
 use crate::common::{Random, segments};
 use crate::emulator::computing_device;
@@ -85,7 +87,7 @@ fn check(
 fn gradients_are_slopes() {
     let turn = computing_device();
     let (device, mut r) = (&turn.cuda, Random::new(12));
-    let linear = |x, p: &[Flat<Cuda>]| Cuda::linear(x, &p[0], &p[1], Rounding::F32).unwrap();
+    let linear = |x, p: &[Flat<Cuda>]| Cuda::linear(x, &p[0], &p[1], MatmulPrecision::F32).unwrap();
     check("linear", device, &linear, (7, 12), 35, vec![r.values(60, 0.5), r.values(5, 0.5)]);
     let norm = |x, p: &[Flat<Cuda>]| Cuda::layer_norm(x, &p[0], &p[1], 1e-6).unwrap();
     check("layer norm", device, &norm, (7, 24), 168, vec![r.values(24, 1.0), r.values(24, 1.0)]);
@@ -99,7 +101,7 @@ fn gradients_are_slopes() {
         let params: Vec<Vec<f32>> = r.block(24, 3, 40).tensors().iter().map(|t| t.as_vec()).collect();
         let block = |x, p: &[Flat<Cuda>]| {
             let tensors: [Flat<Cuda>; 12] = std::array::from_fn(|i| p[i].clone());
-            let block = BlockParams::from_tensors(3, 1e-6, Rounding::F32, tensors);
+            let block = BlockParams::from_tensors(3, 1e-6, MatmulPrecision::F32, tensors);
             Cuda::block(x, &block, &segments, keep.as_deref()).unwrap()
         };
         let rows = keep.as_ref().map_or(46, Vec::len);

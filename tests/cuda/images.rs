@@ -9,7 +9,7 @@ use ijepa_run::{
     data::{Batch, BatchImages, Loader, LoaderPlan, Pipeline, patchify_into},
     events::{Event, Outcome},
     kernels::{Backend, to_host},
-    registry::{catalogue, prelude::*, recipe::Recipe},
+    registry::{catalogue, device::transform::TransformProgram, prelude::*},
     train::{Session, Until, run},
 };
 use serde_json::{Value, json};
@@ -30,21 +30,24 @@ impl Augmentation for Drawn {
         vec![]
     }
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        self.edits(image.shape, stream).iter().flatten().for_each(|edit| edit.apply(image));
+        self.image_ops(image.shape, stream).iter().flatten().for_each(|edit| edit.apply(image));
     }
-    fn edits(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
+    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
         let mut constants =
             |low, high| (0..shape.channels).map(|_| stream.uniform_in(low, high) as f32).collect();
         Some(match self {
             Drawn::Channels => {
-                vec![Edit::Channels(ChannelMap { mean: constants(-1.0, 1.0), scale: constants(-3.0, 3.0) })]
+                vec![ImageOp::Channels(ChannelMap {
+                    mean: constants(-1.0, 1.0),
+                    scale: constants(-3.0, 3.0),
+                })]
             }
-            Drawn::Flip => stream.chance(0.5).then_some(Edit::Flip).into_iter().collect(),
+            Drawn::Flip => stream.chance(0.5).then_some(ImageOp::Flip).into_iter().collect(),
             Drawn::Crop => {
                 let (height, width) = (1 + stream.below(shape.height), 1 + stream.below(shape.width));
                 let top = stream.below(shape.height - height + 1);
                 let left = stream.below(shape.width - width + 1);
-                vec![Edit::Crop(Crop { top, left, height, width })]
+                vec![ImageOp::Crop(Crop { top, left, height, width })]
             }
         })
     }
@@ -96,20 +99,20 @@ fn assert_same_bits(cuda: &Cuda, set: &ImageSet, pipeline: &Pipeline, patch: usi
     let count = set.count(&set.train);
     let resident = cuda.keep_images(&set.train.pixels, set.shape).unwrap().expect("room for a few images");
     let order = || (0..count).rev().chain([0, count / 2]);
-    let compare = |recipes: Vec<Recipe>, images: Vec<Image>| {
+    let compare = |programs: Vec<TransformProgram>, images: Vec<Image>| {
         let mut expected = Vec::new();
         images.iter().for_each(|image| patchify_into(&image.data, set.shape, patch, &mut expected));
-        let found = to_host(&Cuda::patches(&resident, &recipes, patch).unwrap()).unwrap();
+        let found = to_host(&Cuda::patches(&resident, &programs, patch).unwrap()).unwrap();
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         let what = (set.shape, patch, pipeline);
-        assert!(bits(found) == bits(expected), "{what:?}, {recipes:?}");
+        assert!(bits(found) == bits(expected), "{what:?}, {programs:?}");
     };
-    let recipe = |i| pipeline.train_recipe(set.shape, i, seed, 3).expect("the form of a recipe");
+    let program = |i| pipeline.train_program(set.shape, i, seed, 3).expect("the form of a recipe");
     let image = |i| pipeline.train_image(set, &set.train, i, seed, 3);
-    compare(order().map(recipe).collect(), order().map(image).collect());
-    let recipe = |i| pipeline.evaluation_recipe(set.shape, i).unwrap();
+    compare(order().map(program).collect(), order().map(image).collect());
+    let program = |i| pipeline.evaluation_program(set.shape, i).unwrap();
     let image = |i| pipeline.evaluation_image(set, &set.train, i);
-    compare(order().map(recipe).collect(), order().map(image).collect());
+    compare(order().map(program).collect(), order().map(image).collect());
 }
 
 /// Channels, rows, columns, side of a patch.
@@ -166,12 +169,12 @@ fn a_whole_crop_keeps_negative_zeros() {
     let turn = computing_device();
     let shape = ImageShape { channels: 1, height: 2, width: 4 };
     let resident = turn.cuda.keep_images(&[0; 8], shape).unwrap().unwrap();
-    let negative = Edit::Channels(ChannelMap { mean: vec![0.0], scale: vec![-1.0] });
-    for edits in [vec![negative.clone()], vec![negative, Edit::Crop(Crop::whole(shape))]] {
+    let negative = ImageOp::Channels(ChannelMap { mean: vec![0.0], scale: vec![-1.0] });
+    for image_ops in [vec![negative.clone()], vec![negative, ImageOp::Crop(Crop::whole(shape))]] {
         let mut expected = Image { shape, data: vec![0.0; 8] };
-        edits.iter().for_each(|edit| edit.apply(&mut expected));
-        let recipe = Recipe::new(0, shape, edits).unwrap();
-        let found = to_host(&Cuda::patches(&resident, &[recipe], 2).unwrap()).unwrap();
+        image_ops.iter().for_each(|edit| edit.apply(&mut expected));
+        let program = TransformProgram::new(0, shape, image_ops).unwrap();
+        let found = to_host(&Cuda::patches(&resident, &[program], 2).unwrap()).unwrap();
         assert!(found.iter().chain(&expected.data).all(|v| v.to_bits() == (-0.0f32).to_bits()), "{found:?}");
     }
 }
@@ -181,14 +184,18 @@ fn a_recipe_that_leads_out_of_the_images_is_refused() {
     let turn = device();
     let shape = ImageShape { channels: 1, height: 4, width: 4 };
     let resident = turn.cuda.keep_images(&[0; 48], shape).unwrap().unwrap();
-    let good = Recipe::new(2, shape, []).unwrap();
+    let good = TransformProgram::new(2, shape, []).unwrap();
     assert!(Cuda::patches(&resident, std::slice::from_ref(&good), 2).is_ok());
     let crop = Some(Crop { top: 3, left: 0, height: 2, width: 4 });
     let map = ChannelMap::identity(2);
-    let mut wrong = vec![Recipe { image: 3, ..good.clone() }, Recipe { crop, ..good.clone() }, good.clone()];
+    let mut wrong = vec![
+        TransformProgram { image: 3, ..good.clone() },
+        TransformProgram { crop, ..good.clone() },
+        good.clone(),
+    ];
     wrong[2].after.channels = Some(map);
-    for recipe in wrong {
-        let error = Cuda::patches(&resident, std::slice::from_ref(&recipe), 2).unwrap_err().to_string();
+    for program in wrong {
+        let error = Cuda::patches(&resident, std::slice::from_ref(&program), 2).unwrap_err().to_string();
         assert!(error.contains("on 3 images"), "{error}");
     }
     assert!(Cuda::patches(&resident, &[good], 3).unwrap_err().to_string().contains("patches of 3 pixels"));
@@ -236,7 +243,7 @@ fn numbers(mut session: Session<Cuda>) -> Vec<u64> {
 
 /// The first batch that a loader makes for the session.
 fn first_batch(session: &Session<Cuda>) -> Batch {
-    let plan = LoaderPlan { recipes: true, ..LoaderPlan::new(session.plan.batch_size, 1) };
+    let plan = LoaderPlan { programs: true, ..LoaderPlan::new(session.plan.batch_size, 1) };
     Loader::start(&session.plan.source, &plan).next().unwrap()
 }
 
@@ -245,7 +252,7 @@ fn a_run_has_the_same_bits_whoever_makes_its_patches() {
     let turn = computing_device();
     let (own, foreign) =
         (session_from(experiment(), &turn.cuda), session_from(foreign_experiment(), &turn.cuda));
-    assert!(matches!(first_batch(&own).images, BatchImages::Recipes(_)));
+    assert!(matches!(first_batch(&own).images, BatchImages::Programs(_)));
     assert!(matches!(first_batch(&foreign).images, BatchImages::Patches(_)));
     assert!(foreign.train_images().resident.is_some());
     let expected = numbers(foreign);
@@ -283,7 +290,7 @@ fn a_split_that_takes_more_than_a_quarter_of_the_free_memory_stays_on_the_host()
 }
 
 #[test]
-fn a_batch_of_recipes_for_images_that_are_not_there_is_an_error() {
+fn a_batch_of_programs_for_images_that_are_not_there_is_an_error() {
     let turn = device();
     if turn.gpu {
         return;

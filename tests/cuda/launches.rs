@@ -145,8 +145,8 @@ fn making_of_batches(source: &BatchSource) {
         };
         median((0..40).map(one).collect())
     };
-    let (patches, recipes) = (seconds(BatchSource::batch), seconds(BatchSource::batch_of_recipes));
-    println!("a batch, masks included: {patches:.2} ms in patches, {recipes:.2} ms in recipes");
+    let (patches, recipes) = (seconds(BatchSource::batch), seconds(BatchSource::batch_of_programs));
+    println!("a batch, masks included: {patches:.2} ms in patches, {recipes:.2} ms in programs");
 }
 
 /// In milliseconds, of seconds.

@@ -6,6 +6,7 @@
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod compose;
 mod emulator;
 mod gradients;
 mod images;

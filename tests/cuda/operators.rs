@@ -7,8 +7,8 @@ use cuda_shim::null::take_counts;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, NONE, Rounding, RowLoss, Skill, TableTerm, from_host,
-    keep_gradients, to_host,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, MatmulPrecision, NONE, PredictionStats, RowLoss,
+    TableTerm, from_host, keep_gradients, to_host,
 };
 
 use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
@@ -17,29 +17,29 @@ use crate::emulator::{computing_device, run_backwards};
 const TOLERANCE: f32 = 5e-5;
 
 /// Named values.
-type Values = Vec<(String, Vec<f32>)>;
+pub type Values = Vec<(String, Vec<f32>)>;
 
 /// Inputs made of the same numbers on any device.
-struct Inputs<D: Backend> {
-    device: D,
-    random: Random,
+pub struct Inputs<D: Backend> {
+    pub device: D,
+    pub random: Random,
 }
 
 impl<D: Backend> Inputs<D> {
-    fn new(device: &D, seed: u64) -> Self {
+    pub fn new(device: &D, seed: u64) -> Self {
         Inputs { device: device.clone(), random: Random::new(seed) }
     }
-    fn rows(&mut self, n: usize, d: usize) -> Rows<D> {
+    pub fn rows(&mut self, n: usize, d: usize) -> Rows<D> {
         from_host(&self.device, self.random.values(n * d, 1.0), n, d).unwrap()
     }
-    fn flat(&mut self, n: usize, size: f32) -> Flat<D> {
+    pub fn flat(&mut self, n: usize, size: f32) -> Flat<D> {
         let values = self.random.values(n, size);
         self.device.tensor_from_vec(values, (n,))
     }
-    fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<D> {
+    pub fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<D> {
         let block = self.random.block(d, heads, hidden);
         let here = |t: &Flat<Cpu>| self.device.tensor_from_vec(t.as_vec(), (t.shape().0,));
-        BlockParams::from_tensors(heads, 1e-6, Rounding::F32, block.tensors().map(here))
+        BlockParams::from_tensors(heads, 1e-6, MatmulPrecision::F32, block.tensors().map(here))
     }
     /// Output values and, of a squared distance to some target, the gradients of the tensors.
     fn outcome(&mut self, y: TapedRows<D>, x: &Rows<D>, params: &[&Flat<D>]) -> Values {
@@ -57,12 +57,12 @@ impl<D: Backend> Inputs<D> {
 }
 
 /// Zeros if nothing reached the tensor.
-fn gradient<S: Shape, D: Backend>(g: &mut Gradients<f32, D>, t: &Tensor<S, f32, D>) -> Vec<f32> {
+pub fn gradient<S: Shape, D: Backend>(g: &mut Gradients<f32, D>, t: &Tensor<S, f32, D>) -> Vec<f32> {
     g.try_alloc_for(t).map_err(ModelError::from_debug).unwrap();
     g.get(t).as_vec()
 }
 
-fn assert_same(what: &str, found: &Values, expected: &Values) {
+pub fn assert_same(what: &str, found: &Values, expected: &Values) {
     for ((name, f), (_, e)) in found.iter().zip(expected) {
         assert_close(&format!("{what}: {name}"), f, e, TOLERANCE);
     }
@@ -71,9 +71,9 @@ fn assert_same(what: &str, found: &Values, expected: &Values) {
 fn linear<D: Backend>(device: &D, (n, inputs, outputs): (usize, usize, usize)) -> Values {
     let mut r = Inputs::new(device, 1);
     let (x, w, b) = (r.rows(n, inputs), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
-    let y = D::linear(x.leaky_trace(), &w, &b, Rounding::F32).unwrap();
+    let y = D::linear(x.leaky_trace(), &w, &b, MatmulPrecision::F32).unwrap();
     let mut values = r.outcome(y, &x, &[&w, &b]);
-    let y = D::linear_of_input(&x, &w, &b, Rounding::F32, OwnedTape::default()).unwrap();
+    let y = D::linear_of_input(&x, &w, &b, MatmulPrecision::F32, OwnedTape::default()).unwrap();
     values.extend(r.outcome(y, &x, &[&w, &b]));
     values
 }
@@ -235,9 +235,9 @@ fn updates<D: Backend>(device: &D) -> Values {
             let clip = limit.map(|limit| Clip { limit, norm: &norm });
             let weight_decay = 0.1 * i as f64;
             let step = AdamWStep { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
-            let (follower, together) = (&mut teacher, i % 2 == 0);
-            let follower = together.then_some(follower);
-            let update = AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, follower };
+            let (shadow, together) = (&mut teacher, i % 2 == 0);
+            let shadow = together.then_some(shadow);
+            let update = AdamWUpdate { param: &mut p, m: &mut m, v: &mut v, step, shadow };
             D::adamw(&mut [update], &mut g, clip.as_ref(), 0.9).unwrap();
             if !together {
                 D::ema(&mut [(&mut teacher, &p)], 0.9).unwrap();
@@ -251,7 +251,7 @@ fn updates<D: Backend>(device: &D) -> Values {
     values
 }
 
-/// Three steps of five parameters of one call, some without decay, some with followers, one with a learning
+/// Three steps of five parameters of one call, some without decay, some with shadows, one with a learning
 /// rate of its own; the gradients' memory is used again.
 fn many_updates<D: Backend>(device: &D) -> Values {
     let mut r = Inputs::new(device, 9);
@@ -268,17 +268,17 @@ fn many_updates<D: Backend>(device: &D) -> Values {
         gradients = loss.try_backward().map_err(ModelError::from_debug).unwrap();
         let settings = [(0.01, 0.0), (0.01, 0.3), (0.02, 0.3), (0.01, 0.3), (0.01, 0.1)];
         let mut updates = Vec::new();
-        for (i, ([param, m, v, follower], (lr, weight_decay))) in all.iter_mut().zip(settings).enumerate() {
+        for (i, ([param, m, v, shadow], (lr, weight_decay))) in all.iter_mut().zip(settings).enumerate() {
             let step = AdamWStep { lr, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
-            let follower = (i % 2 == 0).then_some(follower);
-            updates.push(AdamWUpdate { param, m, v, step, follower });
+            let shadow = (i % 2 == 0).then_some(shadow);
+            updates.push(AdamWUpdate { param, m, v, step, shadow });
         }
         D::adamw(&mut updates, &mut gradients, None, 0.9).unwrap();
         let params: Vec<_> = all.iter().map(|[p, ..]| p).collect();
         keep_gradients(&params, &mut gradients);
     }
     let values = all.iter().enumerate().flat_map(|(i, tensors)| {
-        ["parameter", "first", "second", "follower"]
+        ["parameter", "first", "second", "shadow"]
             .into_iter()
             .zip(tensors)
             .map(move |(name, t)| (format!("{name} {i}"), t.as_vec()))
@@ -337,7 +337,10 @@ fn numbers_are_read_together() {
 }
 
 /// Predictions (n, d) near their targets (m, d), at `places` positions.
-fn skill<D: Backend>(device: &D, (n, m, d, places): (usize, usize, usize, usize)) -> Skill {
+fn prediction_stats<D: Backend>(
+    device: &D,
+    (n, m, d, places): (usize, usize, usize, usize),
+) -> PredictionStats {
     let mut r = Inputs::new(device, 9);
     let positions: Vec<u32> = (0..m).map(|_| r.random.below(places) as u32).collect();
     let index: Vec<u32> = (0..n).map(|_| r.random.below(m) as u32).collect();
@@ -346,21 +349,21 @@ fn skill<D: Backend>(device: &D, (n, m, d, places): (usize, usize, usize, usize)
     let wanted = index.iter().flat_map(|&i| &targets[i as usize * d..(i as usize + 1) * d]);
     let prediction: Vec<f32> = wanted.zip(r.random.values(n * d, 0.5)).map(|(t, e)| t + e).collect();
     let (p, t) = (from_host(device, prediction, n, d).unwrap(), from_host(device, targets, m, d).unwrap());
-    D::skill(&[p], &[t], &index, &positions).unwrap()
+    D::prediction_stats(&[p], &[t], &index, &positions).unwrap()
 }
 
-fn measures(skill: &Skill) -> [f64; 5] {
-    let Skill { explained, constant, position, target_std, prediction_std } = *skill;
+fn measures(prediction_stats: &PredictionStats) -> [f64; 5] {
+    let PredictionStats { explained, constant, position, target_std, prediction_std } = *prediction_stats;
     [explained, constant, position, target_std, prediction_std]
 }
 
 /// Sums in f64 in another order, of a few thousand terms.
 #[test]
-fn skill_is_that_of_the_cpu() {
+fn prediction_statistics_are_those_of_the_cpu() {
     let turn = computing_device();
     // Several chunks, positions seen once, no position seen twice, one target, one of everything.
     for sizes in [(300, 201, 10, 3), (77, 130, 300, 97), (50, 9, 17, 9000), (5, 1, 4, 1), (1, 1, 1, 1)] {
-        let (here, cpu) = (skill(&turn.cuda, sizes), skill(&Cpu::default(), sizes));
+        let (here, cpu) = (prediction_stats(&turn.cuda, sizes), prediction_stats(&Cpu::default(), sizes));
         for (here, cpu) in measures(&here).into_iter().zip(measures(&cpu)) {
             assert!((here - cpu).abs() <= 1e-9 * cpu.abs().max(1e-3), "{sizes:?}: {here}, not {cpu}");
         }
@@ -371,12 +374,12 @@ fn skill_is_that_of_the_cpu() {
 #[test]
 fn collapsed_targets_have_no_spread() {
     let turn = computing_device();
-    fn collapsed<D: Backend>(device: &D, rows: usize) -> Skill {
+    fn collapsed<D: Backend>(device: &D, rows: usize) -> PredictionStats {
         let targets = from_host(device, [0.1, -3.7, 1e-3].repeat(rows), rows, 3).unwrap();
         let prediction = Inputs::new(device, 10).rows(rows, 3);
         let index: Vec<u32> = (0..rows as u32).rev().collect();
         let positions: Vec<u32> = index.iter().map(|i| i % 5).collect();
-        D::skill(&[prediction], &[targets], &index, &positions).unwrap()
+        D::prediction_stats(&[prediction], &[targets], &index, &positions).unwrap()
     }
     let (here, cpu) = (collapsed(&turn.cuda, 256), collapsed(&Cpu::default(), 256));
     assert_eq!(measures(&here)[..4], [0.0; 4]);
@@ -386,12 +389,12 @@ fn collapsed_targets_have_no_spread() {
 }
 
 #[test]
-fn skill_of_what_does_not_fit_together_is_refused() {
+fn statistics_of_what_does_not_fit_together_are_refused() {
     let turn = crate::emulator::device();
     let mut r = Inputs::new(&turn.cuda, 11);
     let (p, t) = (r.rows(2, 3), r.rows(4, 3));
     let refused = |p: &[Rows<Cuda>], index: &[u32], positions: &[u32]| {
-        Cuda::skill(p, std::slice::from_ref(&t), index, positions).unwrap_err().to_string()
+        Cuda::prediction_stats(p, std::slice::from_ref(&t), index, positions).unwrap_err().to_string()
     };
     let one = std::slice::from_ref(&p);
     assert!(refused(one, &[0, 4], &[0; 4]).contains("beyond 4 targets"));
@@ -406,7 +409,7 @@ fn the_same_inputs_give_the_same_bits() {
     let turn = computing_device();
     let cases = block_cases();
     let everything = || {
-        let explained = measures(&skill(&turn.cuda, (77, 130, 300, 97)));
+        let explained = measures(&prediction_stats(&turn.cuda, (77, 130, 300, 97)));
         let mut all: Vec<Values> = cases.iter().map(|case| blocks(&turn.cuda, case, 2)).collect();
         all.push(gather(&turn.cuda, (20, 16, 700)));
         all.push(norm(&turn.cuda, (200, 33)));

@@ -5,7 +5,7 @@ use dfdx::prelude::Cuda;
 use ijepa_run::{
     data::Loader,
     events::MetricsRow,
-    model::part_tokens,
+    model::micro_batch_tokens,
     train::{Session, StepNumbers},
 };
 
@@ -16,8 +16,8 @@ use crate::training::session;
 fn steps(device: &Cuda, images: Option<usize>) -> Vec<(f64, f64, MetricsRow)> {
     let mut session: Session<Cuda> = session(device);
     let patches = session.jepa.geometry.grid().len();
-    assert!(session.part_tokens > session.plan.batch_size * patches, "a GPU holds this batch");
-    session.part_tokens = images.map_or(session.part_tokens, |n| n * patches);
+    assert!(session.micro_batch_tokens > session.plan.batch_size * patches, "a GPU holds this batch");
+    session.micro_batch_tokens = images.map_or(session.micro_batch_tokens, |n| n * patches);
     let mut left = Vec::new();
     for batch in Loader::start(&session.plan.source, &session.loader_plan(1)).take(2) {
         let result = session.step(&batch, true).unwrap();
@@ -50,7 +50,7 @@ fn parts_fill_half_of_the_memory() {
         return;
     }
     // 2^37 bytes, of which every patch takes twice what backward needs.
-    let tokens = |bytes| part_tokens(&turn.cuda, || bytes).unwrap();
+    let tokens = |bytes| micro_batch_tokens(&turn.cuda, || bytes).unwrap();
     assert_eq!(tokens(Some(f64::from(1 << 20))), 1 << 15);
     assert_eq!(tokens(None), usize::MAX);
 }

@@ -93,6 +93,21 @@ fn compare_takes_no_damaged_table() {
     assert!(!compared.stdout.contains("last, higher is better") || compared.stdout.contains("probes.csv"));
 }
 
+/// A metric that nobody has may be in the file that cannot be read.
+#[test]
+fn compare_names_the_damaged_file_where_a_metric_is_missing_and_beside_csv() {
+    let folder = done();
+    let metric = ["compare", "results", "--format", "csv", "--metric", "knn/target/class/top1"];
+    let path = folder.run_folder().join("metrics.json");
+    let whole = folder.read("metrics.json");
+    fs::write(&path, whole.replacen("knn", "knm", 1)).unwrap();
+    let alone = folder.run(&metric);
+    assert!(alone.code == 2 && alone.stderr.contains("metrics.json"), "{}", alone.stderr);
+    assert_eq!(folder.run(&["tiny.yaml", "seed=1"]).code, 0);
+    let beside = folder.run(&metric);
+    assert!(beside.code == 0 && beside.stderr.contains("metrics.json"), "{}", beside.stderr);
+}
+
 #[test]
 fn a_lost_checkpoint_is_not_a_new_run() {
     for reason in ["deleted", "link to nowhere"] {
@@ -110,6 +125,15 @@ fn a_lost_checkpoint_is_not_a_new_run() {
         assert_eq!(folder.run(&["tiny.yaml", "--force"]).code, 0);
         assert_eq!(folder.read("attempt-1/metrics.csv"), before[0]);
     }
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_not_continued() {
+    let (folder, other) = (stopped(), Folder::new());
+    assert_eq!(other.run(&["tiny.yaml", "seed=1", "--until-epoch", "2"]).code, 75);
+    let checkpoint = |of: &Folder| of.run_folder().join("checkpoints/latest.safetensors");
+    fs::copy(checkpoint(&other), checkpoint(&folder)).unwrap();
+    refused(&folder.run(&["tiny.yaml"]), &["latest.safetensors", "another configuration", "--force"]);
 }
 
 #[test]
@@ -166,6 +190,13 @@ fn nothing_is_written_through_links_and_pipes_do_not_hang() {
     refused(&folder.run(&["tiny.yaml"]), &["status.json: is no regular file"]);
     assert!(folder.run(&["ls"]).stdout.contains("unreadable"));
     assert!(folder.run(&["show", folder.run_folder().to_str().unwrap()]).stdout.contains("no regular file"));
+    let stopped = stopped();
+    let experiment = stopped.run_folder().join("experiment.yaml");
+    fs::remove_file(&experiment).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&experiment).status().unwrap().success());
+    // Another run of the name: what sets the two apart would be read from their files.
+    assert_eq!(stopped.run(&["tiny.yaml", "encoder.dim=8"]).code, 0);
+    assert!(stopped.run(&["ls"]).stdout.contains("stopped"));
     let pipe = folder.path().join("pipe.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let run = folder.run(&["check", "pipe.yaml"]);

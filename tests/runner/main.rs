@@ -2,6 +2,7 @@
 
 mod damage;
 mod data;
+mod middle;
 mod old;
 mod probes;
 mod program;

@@ -1,5 +1,5 @@
 use crate::{
-    edit::Edit,
+    device::image_op::ImageOp,
     image::{Image, ImageShape},
     problem::Problem,
     rng::Stream,
@@ -14,9 +14,9 @@ pub trait Augmentation: std::fmt::Debug + Send + Sync {
     fn check(&self, shape: ImageShape) -> Vec<Problem>;
     /// Changes the image in place. The stream belongs to this step, image and epoch alone.
     fn apply(&self, image: &mut Image, stream: &mut Stream);
-    /// What [`Augmentation::apply`] does to an image of this shape, as data, with the same draws: on a GPU it
-    /// is then done there. None, whatever is drawn, if edits cannot say it.
-    fn edits(&self, _shape: ImageShape, _stream: &mut Stream) -> Option<Vec<Edit>> {
+    /// The operations [`Augmentation::apply`] performs, using the same random draws, so that a GPU can execute them.
+    /// Returns `None` (always) if this augmentation cannot be expressed that way.
+    fn image_ops(&self, _shape: ImageShape, _stream: &mut Stream) -> Option<Vec<ImageOp>> {
         None
     }
     /// Whether it also applies when features are extracted (normalisation does, random steps do not).

@@ -5,6 +5,7 @@ use crate::{
     mask::Grid,
     params::Parameters,
     problem::Problem,
+    rng::Stream,
     tensor::{Cpu, Device, ModelError, Rows, Segments, TapedRows},
 };
 
@@ -38,6 +39,57 @@ pub struct PatchBatch<D: Device<f32>> {
     pub pixels: Rows<D>,
     /// Which patches they are.
     pub layout: Layout,
+    /// The grid that their numbers count on.
+    pub grid: Grid,
+}
+
+/// What is wanted of an encoder, besides its input.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodeRequest<'a> {
+    /// Rows of the batch that are wanted, sorted; all if none.
+    pub keep: Option<&'a [u32]>,
+    /// How many of the last blocks: 1 is the output alone, at most [`EncoderSettings::layers`].
+    pub layers: usize,
+    /// Whether the pass belongs to training.
+    pub mode: Mode<'a>,
+}
+
+impl<'a> EncodeRequest<'a> {
+    /// The output for all rows, as it is evaluated.
+    pub const OUTPUT: EncodeRequest<'static> = EncodeRequest { keep: None, layers: 1, mode: Mode::Eval };
+
+    /// The output for these rows.
+    pub fn of(keep: &'a [u32]) -> Self {
+        EncodeRequest { keep: Some(keep), ..EncodeRequest::OUTPUT }
+    }
+}
+
+/// Whether what is random in a pass (dropped paths) is drawn.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode<'a> {
+    /// Nothing is: features, targets.
+    Eval,
+    /// The context encoder and the predictor in a training step.
+    Train(&'a TrainDraw),
+}
+
+/// Keys of what a training step draws: equal keys give equal draws, however a batch is cut into micro-batches.
+#[derive(Clone, Debug, Default)]
+pub struct TrainDraw {
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Image (index in the data set) and view of every sequence.
+    pub sequences: Vec<(u64, u64)>,
+}
+
+impl TrainDraw {
+    /// The stream of a sequence for this purpose.
+    pub fn stream(&self, purpose: &str, sequence: usize) -> Stream {
+        let (image, view) = self.sequences[sequence];
+        Stream::new(self.seed, &format!("{purpose}/{view}"), self.epoch, image)
+    }
 }
 
 /// What an encoder is built for.
@@ -58,10 +110,20 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     fn patch(&self) -> usize;
     /// Width of the output tokens.
     fn dim(&self) -> usize;
+    /// How many of its last blocks can be asked for their outputs, all of width [`EncoderSettings::dim`].
+    fn layers(&self) -> usize {
+        1
+    }
     /// Number of values of its parameters for images of this shape, fixed tables included, without building
     /// it; none if not known.
     fn parameters(&self, image: ImageShape) -> Option<u64> {
         let _ = image;
+        None
+    }
+    /// What it costs to encode `visible` patches of an image of this shape, of which `kept` come out; none if
+    /// not known. Budgets, estimates and the size of micro-batches rest on it.
+    fn cost(&self, image: ImageShape, visible: usize, kept: usize) -> Option<Cost> {
+        let _ = (image, visible, kept);
         None
     }
     /// Builds it on the CPU.
@@ -74,14 +136,51 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     ) -> Result<Box<dyn Encoder<dfdx::prelude::Cuda>>, ModelError>;
 }
 
+/// What one forward pass costs: arithmetic on sizes. Backward takes twice the operations, without those of
+/// `input` once: data need no gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point operations of the matrix products; a multiply-add is 2.
+    pub flop: f64,
+    /// Those of them that read data.
+    pub input: f64,
+    /// Values that backward needs.
+    pub activations: f64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, other: Cost) -> Cost {
+        Cost {
+            flop: self.flop + other.flop,
+            input: self.input + other.input,
+            activations: self.activations + other.activations,
+        }
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(all: I) -> Cost {
+        all.fold(Cost::default(), std::ops::Add::add)
+    }
+}
+
 /// A built encoder. Each sequence is encoded on its own: attention never crosses sequences.
 ///
 /// Promises: one output row of width `dim` per input patch, or per entry of `keep`, in order;
-/// finite; parameter names are unique; the same seed gives the same parameters.
+/// finite; parameter names are unique; the same seed gives the same parameters; what a training pass draws
+/// depends on its keys alone.
 pub trait Encoder<D: Device<f32>>: Parameters<D> {
-    /// Tokens after the final norm, without gradient. `keep` lists the rows wanted (sorted);
-    /// an encoder is free not to compute the others.
-    fn encode(&self, batch: &PatchBatch<D>, keep: Option<&[u32]>) -> Result<Rows<D>, ModelError>;
-    /// The same with a gradient tape that starts here.
-    fn encode_taped(&self, batch: &PatchBatch<D>) -> Result<TapedRows<D>, ModelError>;
+    /// Tokens of the last `layers` blocks, the output last, `(patch, dim)` each; without gradient. Every one
+    /// has passed the final norm. An encoder is free not to compute rows that are not kept.
+    fn encode(&self, batch: &PatchBatch<D>, request: &EncodeRequest) -> Result<Vec<Rows<D>>, ModelError>;
+    /// The output of all rows, with a gradient tape that starts here.
+    fn encode_taped(&self, batch: &PatchBatch<D>, mode: Mode) -> Result<TapedRows<D>, ModelError>;
+
+    /// The output alone, as it is evaluated; of the rows `keep`, or all.
+    fn tokens(&self, batch: &PatchBatch<D>, keep: Option<&[u32]>) -> Result<Rows<D>, ModelError> {
+        let request = EncodeRequest { keep, ..EncodeRequest::OUTPUT };
+        let layers = self.encode(batch, &request)?;
+        layers.into_iter().last().ok_or_else(|| ModelError("the encoder returned no layer".into()))
+    }
 }

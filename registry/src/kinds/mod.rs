@@ -1,7 +1,8 @@
-//! The nine kinds of component: one trait each, with its shapes and its promises.
+//! The kinds of component: one trait each, with its shapes and its promises.
 //!
 //! Kinds without tensors (masking, schedule, dataset, augmentation, probe) are implemented by
-//! the settings struct itself. Kinds that hold tensors (encoder, predictor, loss, optimizer)
+//! the settings struct itself. Kinds that hold tensors (encoder, predictor, targets, loss, regularizer,
+//! optimizer)
 //! have a settings trait that checks and builds, and a trait of what was built on a device.
 
 mod augmentation;
@@ -12,14 +13,22 @@ mod masking;
 mod optimizer;
 mod predictor;
 mod probe;
+mod regularizer;
 mod schedule;
+mod targets;
 
 pub use augmentation::Augmentation;
 pub use dataset::{DataError, Dataset, Factor, LoadContext, Survey};
-pub use encoder::{Encoder, EncoderContext, EncoderSettings, Layout, PatchBatch};
+pub use encoder::{
+    Cost, EncodeRequest, Encoder, EncoderContext, EncoderSettings, Layout, Mode, PatchBatch, TrainDraw,
+};
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;
-pub use optimizer::{Average, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
+pub use optimizer::{EmaUpdate, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
-pub use probe::{Features, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError, ProbeSizes};
+pub use probe::{
+    Features, Findings, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError, ProbeSizes,
+};
+pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings};
 pub use schedule::{Horizon, Schedule};
+pub use targets::{TargetInput, Targets, TargetsContext, TargetsSettings, Teacher};

@@ -22,11 +22,11 @@ pub struct StepReport<D: Storage<f64>> {
 
 /// Tensors that follow parameters as averages over time: those of the target encoder.
 #[derive(Debug)]
-pub struct Average<'a, D: Device<f32>> {
+pub struct EmaUpdate<'a, D: Device<f32>> {
     /// What share of itself a tensor keeps in a step.
     pub momentum: f64,
     /// For each parameter of a list the tensor that follows it, if any; those past the end have none.
-    pub followers: Vec<Option<&'a mut Flat<D>>>,
+    pub shadows: Vec<Option<&'a mut Flat<D>>>,
 }
 
 /// An optimizer's memory, for checkpoints.
@@ -70,7 +70,7 @@ pub trait Optimizer<D: Device<f32> + Storage<f64>> {
         params: &mut [(String, &mut Param<D>)],
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
-        average: &mut Average<'_, D>,
+        average: &mut EmaUpdate<'_, D>,
     ) -> Result<StepReport<D>, ModelError> {
         let _ = average;
         self.step(params, gradients, rates)

@@ -1,6 +1,6 @@
-use super::encoder::Layout;
+use super::encoder::{Cost, Layout, Mode};
 use crate::{
-    mask::Grid,
+    mask::{Grid, View},
     params::Parameters,
     problem::Problem,
     tensor::{Cpu, Device, ModelError, TapedRows},
@@ -39,8 +39,10 @@ pub struct PredictorContext<'a, D: Device<f32>> {
     pub seed: u64,
     /// Patch grid.
     pub grid: Grid,
-    /// Width of the encoder's tokens, in and out.
+    /// Width of the encoder's tokens: what comes in.
     pub encoder_dim: usize,
+    /// Width of the targets: what goes out. That of the encoder's tokens, unless the targets are something else.
+    pub target_dim: usize,
 }
 
 /// Settings of a predictor: checks and builds.
@@ -49,9 +51,19 @@ pub trait PredictorSettings: std::fmt::Debug + Send + Sync {
     fn check(&self, encoder_dim: usize) -> Vec<Problem>;
     /// Number of values of its parameters on this grid, fixed tables included, without building it; none if
     /// not known.
-    fn parameters(&self, grid: Grid, encoder_dim: usize) -> Option<u64> {
-        let _ = (grid, encoder_dim);
+    fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
+        let _ = (grid, encoder_dim, target_dim);
         None
+    }
+    /// What it costs to predict all targets of a view, with a context of `encoder_dim` and targets of
+    /// `target_dim` values; none if not known.
+    fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
+        let _ = (view, encoder_dim, target_dim);
+        None
+    }
+    /// Whether it promises that a block's prediction does not depend on the other blocks of its view.
+    fn is_blockwise(&self) -> bool {
+        true
     }
     /// Builds it on the CPU.
     fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError>;
@@ -65,9 +77,15 @@ pub trait PredictorSettings: std::fmt::Debug + Send + Sync {
 
 /// A built predictor.
 ///
-/// Promises: one row of the encoder's width per predicted patch, in the order of the plan; a
-/// block's prediction does not depend on the other blocks.
+/// Promises: one row of the targets' width per predicted patch, in the order of the plan; a block's prediction
+/// does not depend on the other views and, where [`PredictorSettings::is_blockwise`], not on other blocks.
 pub trait Predictor<D: Device<f32>>: Parameters<D> {
-    /// Predicts the targets of `plan` from `context`, the encoded tokens of `plan.context`.
-    fn predict(&self, context: TapedRows<D>, plan: &PredictionPlan) -> Result<TapedRows<D>, ModelError>;
+    /// Predicts the targets of `plan` from `context`, the encoded tokens `(token, dim)` of `plan.context`. A
+    /// view's blocks follow one another and name the same context.
+    fn predict(
+        &self,
+        context: TapedRows<D>,
+        plan: &PredictionPlan,
+        mode: Mode,
+    ) -> Result<TapedRows<D>, ModelError>;
 }

@@ -1,9 +1,26 @@
-/// Frozen features of one split: row-major `(image, dim)`.
+/// Which features a probe looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Needs {
+    /// How many of the encoder's last blocks, side by side in one feature.
+    pub layers: usize,
+    /// Whether every token of an image, instead of their mean.
+    pub tokens: bool,
+}
+
+impl Needs {
+    /// The mean of the output tokens: `(image, dim)`.
+    pub const POOLED: Needs = Needs { layers: 1, tokens: false };
+}
+
+/// Frozen features of one split: row-major `(image, dim)`, or `(image, token, dim)` for a probe that needs
+/// tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
     /// Width of a feature.
     pub dim: usize,
-    /// `labels.len() x dim` values.
+    /// Features of one image: 1, or the number of its tokens.
+    pub tokens: usize,
+    /// `labels.len() x tokens x dim` values.
     pub values: &'a [f32],
     /// One class per image.
     pub labels: &'a [u32],
@@ -14,9 +31,10 @@ impl Features<'_> {
     pub fn count(&self) -> usize {
         self.labels.len()
     }
-    /// Feature of image `i`.
+    /// Features of image `i`, `(token, dim)`.
     pub fn row(&self, i: usize) -> &[f32] {
-        &self.values[i * self.dim..(i + 1) * self.dim]
+        let length = self.tokens * self.dim;
+        &self.values[i * length..(i + 1) * length]
     }
 }
 
@@ -65,6 +83,8 @@ pub struct ProbeSizes {
     pub test: usize,
     /// Width of a feature.
     pub dim: usize,
+    /// Features of an image: 1, or the number of its tokens.
+    pub tokens: usize,
     /// Number of classes.
     pub classes: usize,
 }
@@ -73,6 +93,22 @@ pub struct ProbeSizes {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ProbeError(pub String);
+
+/// What a probe found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// One value per declared metric, in order.
+    pub values: Vec<f64>,
+    /// Pictures and arrays: the ending of a file's name, such as `svg`, and what it holds. They are written
+    /// into the folder `probes` of the run.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl From<Vec<f64>> for Findings {
+    fn from(values: Vec<f64>) -> Self {
+        Findings { values, files: Vec::new() }
+    }
+}
 
 /// An evaluation of frozen features.
 ///
@@ -96,6 +132,10 @@ pub trait Probe: std::fmt::Debug + Send + Sync {
     fn uses_labels(&self) -> bool {
         true
     }
+    /// Which features it looks at.
+    fn needs(&self) -> Needs {
+        Needs::POOLED
+    }
     /// Fits and measures: one value per declared metric.
-    fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Vec<f64>, ProbeError>;
+    fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError>;
 }

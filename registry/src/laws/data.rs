@@ -40,9 +40,9 @@ fn problem_of_image(step: &dyn Augmentation, shape: ImageShape, key: u64) -> Opt
     if changed() != image {
         return Some("the same stream gives another image".into());
     }
-    let edits = step.edits(shape, &mut Stream::new(key, PURPOSE, 0, 0))?;
+    let image_ops = step.image_ops(shape, &mut Stream::new(key, PURPOSE, 0, 0))?;
     let mut edited = original.clone();
-    edits.iter().for_each(|edit| edit.apply(&mut edited));
+    image_ops.iter().for_each(|op| op.apply(&mut edited));
     let bits = |image: &Image| image.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     (bits(&edited) != bits(&image)).then(|| "its edits give another image than `apply`".into())
 }
@@ -131,10 +131,10 @@ mod tests {
             let draw = stream.uniform() as f32;
             image.data.iter_mut().for_each(|v| *v = (*v - draw) * 1.0);
         }
-        fn edits(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
+        fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
             let draw = if self.lies && stream.chance(0.2) { 1.0 } else { stream.uniform() as f32 };
             let map = ChannelMap { mean: vec![draw; shape.channels], scale: vec![1.0; shape.channels] };
-            Some(vec![Edit::Channels(map)])
+            Some(vec![ImageOp::Channels(map)])
         }
     }
 

@@ -24,7 +24,7 @@ impl KindLaws for dyn Masking {
 
 fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
     let images = (0..IMAGES).map(|i| key * IMAGES + i).collect();
-    let draw = BatchDraw { seed: key / 16, epoch: key % 4, step: key, images };
+    let draw = BatchDraw { seed: key / 16, epoch: key % 4, step: key, images, repeat: 0 };
     let batch = masking.sample(grid, &draw);
     if batch != masking.sample(grid, &draw) {
         return Some("the same key gives another mask".into());
@@ -36,21 +36,24 @@ fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String>
 }
 
 fn problem_of_plan(masking: &dyn Masking, grid: Grid, plan: &MaskPlan) -> Option<String> {
-    if plan.contexts.is_empty() || plan.targets.is_empty() {
-        return Some("a plan without context or target".into());
+    if plan.views.is_empty() || plan.views.iter().any(|view| view.targets.is_empty()) {
+        return Some("a plan without a view, or a view without targets".into());
     }
-    let lists = || plan.contexts.iter().chain(&plan.targets);
+    plan.views.iter().find_map(|view| problem_of_view(masking, grid, view))
+}
+
+fn problem_of_view(masking: &dyn Masking, grid: Grid, view: &View) -> Option<String> {
+    let lists = || std::iter::once(&view.context).chain(&view.targets);
     if let Some(list) = lists().find(|l| l.is_empty() || !l.is_sorted_by(|a, b| a < b)) {
         return Some(format!("{list:?} is empty, unsorted or not unique"));
     }
     if let Some(patch) = lists().flatten().find(|&&p| p as usize >= grid.len()) {
         return Some(format!("patch {patch} is not on the grid"));
     }
-    let least = masking.min_context();
-    if let Some(context) = plan.contexts.iter().find(|c| c.len() < least) {
+    let (context, least) = (&view.context, masking.min_context());
+    if context.len() < least {
         return Some(format!("a context of {} patches, promised are {least}", context.len()));
     }
-    let mut targets = plan.targets.iter().flatten();
-    let shared = targets.find(|p| plan.contexts.iter().any(|c| c.contains(p)));
+    let shared = view.targets.iter().flatten().find(|p| context.contains(p));
     shared.filter(|_| !masking.allows_overlap()).map(|p| format!("context patch {p} is a target too"))
 }

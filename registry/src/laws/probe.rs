@@ -4,6 +4,7 @@ use super::{Broken, KindLaws};
 use crate::{prelude::*, rng::Stream};
 
 const DIM: usize = 8;
+const TOKENS: usize = 4;
 const CLASSES: usize = 2;
 const TRAIN: usize = 256;
 const TEST: usize = 64;
@@ -17,12 +18,15 @@ impl KindLaws for dyn Probe {
         broken.unless(twice.is_none(), || format!("declares `{}` twice", metrics[twice.unwrap_or(0)].name));
         broken.unless(!metrics.is_empty(), || "declares no metric".into());
 
-        let (train, test) = (clusters("laws/train", TRAIN), clusters("laws/test", TEST));
-        let data = ProbeData { train: features(&train), test: features(&test), classes: CLASSES };
+        let tokens = if probe.needs().tokens { TOKENS } else { 1 };
+        let (train, test) = (clusters("laws/train", TRAIN, tokens), clusters("laws/test", TEST, tokens));
+        let (train, test) = (features(&train, tokens), features(&test, tokens));
+        let data = ProbeData { train, test, classes: CLASSES };
         let context = ProbeContext { seed: 5, progress: &|_, _| {} };
-        let Some(values) = broken.value("cannot measure two clusters", probe.measure(&data, &context)) else {
+        let Some(found) = broken.value("cannot measure two clusters", probe.measure(&data, &context)) else {
             return;
         };
+        let Findings { values, files } = found;
         broken.unless(values.len() == metrics.len(), || {
             format!("{} values for {} declared metrics", values.len(), metrics.len())
         });
@@ -31,7 +35,10 @@ impl KindLaws for dyn Probe {
         }
         let again = probe.measure(&data, &context).unwrap_or_default();
         let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        broken.unless(bits(&again) == bits(&values), || format!("measured twice: {values:?} and {again:?}"));
+        broken.unless(bits(&again.values) == bits(&values), || {
+            format!("measured twice: {values:?} and {:?}", again.values)
+        });
+        broken.unless(again.files == files, || "its files differ when measured twice".into());
         broken.0.extend(SCARCE.iter().filter_map(|scarce| problem_of_counts(probe, scarce)));
     }
 }
@@ -50,15 +57,16 @@ const SCARCE: [(&[usize], usize); 7] = [
 /// A probe says beforehand whether it can be fitted to scarce data, and is right.
 fn problem_of_counts(probe: &dyn Probe, (counts, tested): &(&[usize], usize)) -> Option<String> {
     let labels: Vec<u32> = (0..).zip(*counts).flat_map(|(c, &n)| std::iter::repeat_n(c, n)).collect();
-    let values = |purpose, n: usize| (clusters(purpose, n).0, n);
+    let tokens = if probe.needs().tokens { TOKENS } else { 1 };
+    let values = |purpose, n: usize| (clusters(purpose, n, tokens).0, n);
     let ((train, n), (test, _)) = (values("laws/train", labels.len()), values("laws/test", *tested));
     let tested: Vec<u32> = (0..*tested).map(|_| labels[0]).collect();
     let all = [n];
     let counted: &[usize] = if probe.uses_labels() { counts } else { &all };
     let seen = ProbeCounts { train: counted, test: tested.len() };
     let data = ProbeData {
-        train: Features { dim: DIM, values: &train, labels: &labels },
-        test: Features { dim: DIM, values: &test, labels: &tested },
+        train: Features { dim: DIM, tokens, values: &train, labels: &labels },
+        test: Features { dim: DIM, tokens, values: &test, labels: &tested },
         classes: counts.len(),
     };
     let refused = probe.check_data(&seen);
@@ -74,15 +82,18 @@ fn problem_of_counts(probe: &dyn Probe, (counts, tested): &(&[usize], usize)) ->
 type Labelled = (Vec<f32>, Vec<u32>);
 
 /// Unit Gaussians, three away from the origin along the diagonal on either side.
-fn clusters(purpose: &str, count: usize) -> Labelled {
+fn clusters(purpose: &str, count: usize, tokens: usize) -> Labelled {
     let mut stream = Stream::new(0, purpose, 0, 0);
     let labels: Vec<u32> = (0..count).map(|i| (i % CLASSES) as u32).collect();
     let centre = |label: u32| if label == 0 { -3.0 } else { 3.0 };
-    let values =
-        labels.iter().flat_map(|&l| [centre(l); DIM]).map(|c| (c + stream.normal()) as f32).collect();
+    let values = labels
+        .iter()
+        .flat_map(|&l| vec![centre(l); tokens * DIM])
+        .map(|c| (c + stream.normal()) as f32)
+        .collect();
     (values, labels)
 }
 
-fn features((values, labels): &Labelled) -> Features<'_> {
-    Features { dim: DIM, values, labels }
+fn features((values, labels): &Labelled, tokens: usize) -> Features<'_> {
+    Features { dim: DIM, tokens, values, labels }
 }

@@ -99,10 +99,10 @@ fn check_average(settings: &dyn OptimizerSettings, broken: &mut Broken) {
     const MOMENTUM: f64 = 0.9;
     let (mut all, mut following) = (parameters(), parameters());
     let before = values(&following);
-    let followers = following.iter_mut().map(|f| f.trainable.then_some(&mut f.data)).collect();
-    let mut average = Average { momentum: MOMENTUM, followers };
+    let shadows = following.iter_mut().map(|f| f.trainable.then_some(&mut f.data)).collect();
+    let mut average = EmaUpdate { momentum: MOMENTUM, shadows };
     let done = step_with(&mut *settings.cpu(), &mut all, (0, 0.01), &mut average);
-    let left: Vec<bool> = average.followers.iter().map(Option::is_some).collect();
+    let left: Vec<bool> = average.shadows.iter().map(Option::is_some).collect();
     let alone = stepped(settings, 1, 0.01);
     let both = broken.value("a step with followers fails", done.and(alone));
     broken.unless(both.is_none_or(|alone| values(&alone) == values(&all)), || {
@@ -127,7 +127,7 @@ fn parameters() -> Vec<Param<Cpu>> {
         let data = noise(name, dims.iter().product());
         let length = data.len();
         let data = Cpu::default().tensor_from_vec(data, (length,));
-        Param { name: name.into(), dims, data, trainable, rounding: Rounding::F32 }
+        Param { name: name.into(), dims, data, trainable, precision: MatmulPrecision::F32 }
     };
     [("a.weight", vec![3, 4], true), ("a.bias", vec![3], true), ("a.table", vec![2, 2], false)]
         .map(make)
@@ -145,14 +145,14 @@ fn step(
     number: u64,
     rate: f64,
 ) -> Result<(), ModelError> {
-    step_with(optimizer, all, (number, rate), &mut Average { momentum: 1.0, followers: vec![] })
+    step_with(optimizer, all, (number, rate), &mut EmaUpdate { momentum: 1.0, shadows: vec![] })
 }
 
 fn step_with(
     optimizer: &mut dyn Optimizer<Cpu>,
     all: &mut [Param<Cpu>],
     (number, rate): (u64, f64),
-    average: &mut Average<'_, Cpu>,
+    average: &mut EmaUpdate<'_, Cpu>,
 ) -> Result<(), ModelError> {
     let mut gradients = Gradients::leaky();
     for p in all.iter().filter(|p| p.trainable) {
@@ -244,10 +244,10 @@ mod tests {
             params: &mut [(String, &mut Param<Cpu>)],
             gradients: &mut Gradients<f32, Cpu>,
             rates: Rates,
-            average: &mut Average<'_, Cpu>,
+            average: &mut EmaUpdate<'_, Cpu>,
         ) -> Result<StepReport<Cpu>, ModelError> {
             if self.crooked {
-                average.followers.clear();
+                average.shadows.clear();
             }
             self.step(params, gradients, rates)
         }
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(
             check(true),
             "a learning rate of 0 moves parameters; moves a parameter that is not trainable; \
-             the follower of a.weight is not its average; the follower of a.bias is not its average"
+             the shadow of a.weight is not its average; the shadow of a.bias is not its average"
         );
     }
 }

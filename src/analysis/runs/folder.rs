@@ -8,7 +8,7 @@ use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series
 use crate::{
     analysis::{images::Images, settings::Settings},
     results::{
-        CARDS, EXPERIMENT, MetricMeanings, ProbedSplit, RunState, Standing, Status,
+        CARDS, EXPERIMENT, MetricMeanings, ProbedSplit, RunOverview, RunState, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
         protocols, read,
@@ -126,8 +126,8 @@ pub(super) fn yaml(file: &Path, text: &str) -> Result<Value, AnalysisError> {
 }
 
 /// How the run stands; an error if its files cannot be read.
-fn standing(path: &Path) -> Result<Standing, AnalysisError> {
-    let standing = Standing::without_metrics(path);
+fn standing(path: &Path) -> Result<RunOverview, AnalysisError> {
+    let standing = RunOverview::without_metrics(path);
     standing.problem.clone().map_or(Ok(standing), |problem| Err(AnalysisError::new(problem)))
 }
 

@@ -1,19 +1,19 @@
 //! Runs as files hold them: what was configured, how it ended, what was measured.
 
+mod csv_table;
+mod discover;
+mod external_csv;
 mod folder;
-mod foreign;
-mod sheet;
 mod sweep;
-mod walk;
 
 use std::path::PathBuf;
 
 use super::{error::AnalysisError, images::Images, settings::Settings};
 use crate::results::{MetricMeaning, MetricMeanings, RunState, Status, meanings::VALIDATION};
 
-pub use foreign::ColumnMap;
+pub use discover::{Found, read_all};
+pub use external_csv::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};
-pub use walk::{Found, read_all};
 
 /// Measurements of one metric in order: `(step, value)`.
 pub type Series = Vec<(u64, f64)>;

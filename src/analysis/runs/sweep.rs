@@ -7,7 +7,7 @@ use ijepa_registry::metric::Direction;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::{super::error::AnalysisError, Measured, Run, folder, sheet::Sheet};
+use super::{super::error::AnalysisError, Measured, Run, csv_table::Sheet, folder};
 use crate::{
     analysis::{images::Images, metric::At, settings::Settings},
     results::{
@@ -159,8 +159,8 @@ impl Columns {
             steps: optional(self.steps),
             parameters: self.parameters.iter().map(|(column, _)| cell(*column)).collect(),
             metrics,
-            row: super::sheet::text_of(row),
-            line: super::sheet::line_of(row).unwrap_or(0),
+            row: super::csv_table::text_of(row),
+            line: super::csv_table::line_of(row).unwrap_or(0),
         })
     }
 }

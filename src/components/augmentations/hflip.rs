@@ -35,12 +35,12 @@ impl Augmentation for Hflip {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let edits = self.edits(image.shape, stream);
-        edits.iter().flatten().for_each(|edit| edit.apply(image));
+        let image_ops = self.image_ops(image.shape, stream);
+        image_ops.iter().flatten().for_each(|op| op.apply(image));
     }
 
-    fn edits(&self, _: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
-        Some(stream.chance(self.probability).then_some(Edit::Flip).into_iter().collect())
+    fn image_ops(&self, _: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
+        Some(stream.chance(self.probability).then_some(ImageOp::Flip).into_iter().collect())
     }
 }
 

@@ -54,14 +54,14 @@ impl Augmentation for Normalize {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let edits = self.edits(image.shape, stream);
-        edits.iter().flatten().for_each(|edit| edit.apply(image));
+        let image_ops = self.image_ops(image.shape, stream);
+        image_ops.iter().flatten().for_each(|op| op.apply(image));
     }
 
-    fn edits(&self, _: ImageShape, _: &mut Stream) -> Option<Vec<Edit>> {
+    fn image_ops(&self, _: ImageShape, _: &mut Stream) -> Option<Vec<ImageOp>> {
         let mean = self.mean.iter().map(|&mean| mean as f32).collect();
         let scale = self.std.iter().map(|&std| (1.0 / std) as f32).collect();
-        Some(vec![Edit::Channels(ChannelMap { mean, scale })])
+        Some(vec![ImageOp::Channels(ChannelMap { mean, scale })])
     }
 
     fn at_evaluation(&self) -> bool {

@@ -47,12 +47,12 @@ impl Augmentation for RandomResizedCrop {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let edits = self.edits(image.shape, stream);
-        edits.iter().flatten().for_each(|edit| edit.apply(image));
+        let image_ops = self.image_ops(image.shape, stream);
+        image_ops.iter().flatten().for_each(|op| op.apply(image));
     }
 
-    fn edits(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<Edit>> {
-        Some(vec![Edit::Crop(self.draw(shape.height, shape.width, stream))])
+    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
+        Some(vec![ImageOp::Crop(self.draw(shape.height, shape.width, stream))])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{DistanceLoss, TargetTransform, target::distance_loss};
+use super::{DistanceLoss, TargetTransform, shared::distance_loss};
 use crate::kernels::RowLoss;
 
 component! {

@@ -2,13 +2,13 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{DistanceLoss, TargetTransform, target::distance_loss};
+use super::{DistanceLoss, TargetTransform, shared::distance_loss};
 use crate::kernels::RowLoss;
 
 component! {
     /// Squared error, summed over the features and averaged over the predicted patches.
     ///
-    /// The CIFAR-10 reference's loss; its scale grows with the encoder's width (a prediction of
+    /// The loss of `sombersomni/ijepa-homemade@fea7df9`; its scale grows with the encoder's width (a prediction of
     /// zero costs about `dim`). Compare runs by `explained_variance`, not by this value.
     loss "l2" => L2, example = "{ target: none }",
     aliases = ["mse" => "l2", "mean_squared_error" => "l2", "squared" => "l2"]

@@ -2,7 +2,7 @@
 
 mod cosine;
 mod l2;
+mod shared;
 mod smooth_l1;
-mod target;
 
-use target::{DistanceLoss, TargetTransform};
+use shared::{DistanceLoss, TargetTransform};

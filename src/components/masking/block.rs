@@ -2,7 +2,9 @@
 
 use ijepa_registry::prelude::*;
 
-use super::blocks::{ASPECTS, Block, Rounding, SHARES, Size, SizeLaw, check_range, describe};
+use super::shared::blocks::{
+    ASPECTS, Block, SHARES, SideRounding, Size, SizeDistribution, check_range, describe,
+};
 
 /// Settings of `kind: block`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -31,15 +33,15 @@ component! {
 }
 
 impl OneBlock {
-    fn law(&self, grid: Grid) -> SizeLaw {
+    fn law(&self, grid: Grid) -> SizeDistribution {
         let (scale, aspect) = (self.scale, self.aspect);
-        SizeLaw { rounding: Rounding::Sides, scale, aspect, correlated: false, grid, room: grid }
+        SizeDistribution { rounding: SideRounding::Sides, scale, aspect, correlated: false, grid, room: grid }
     }
     fn plan(&self, grid: Grid, stream: &mut Stream) -> MaskPlan {
         let size = self.law(grid).draw(stream);
         let target = Block::place(size, grid, stream).patches(grid);
         let context = (0..grid.len() as u32).filter(|p| target.binary_search(p).is_err()).collect();
-        MaskPlan { contexts: vec![context], targets: vec![target] }
+        MaskPlan::new(context, vec![target])
     }
 }
 
@@ -74,12 +76,12 @@ mod tests {
 
     #[test]
     fn contexts_hold_what_the_paper_says() {
-        let draw = BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..500).collect() };
+        let draw = BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..500).collect(), repeat: 0 };
         let batch = OneBlock::default().sample(GRID, &draw);
-        let kept: Vec<usize> = batch.plans.iter().map(|p| p.contexts[0].len()).collect();
+        let kept: Vec<usize> = batch.plans.iter().map(|p| p.views[0].context.len()).collect();
         let mean = kept.iter().sum::<usize>() as f64 / 500.0 / 196.0;
         assert!((mean - 0.4).abs() < 0.01, "{mean}");
-        assert!(batch.plans.iter().all(|p| p.contexts[0].len() + p.targets[0].len() == 196));
+        assert!(batch.plans.iter().all(|p| p.views[0].context.len() + p.views[0].targets[0].len() == 196));
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Masking strategies.
 
 mod block;
-mod blocks;
-mod drafts;
-mod equalize;
 mod multiblock;
-mod multiblock_seed;
+mod multiblock_batch;
 mod random;
 mod rasterized;
+mod shared;

@@ -2,10 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{
-    blocks::{ASPECTS, Block, Rounding, SHARES, Size, SizeLaw, check_range},
-    drafts::{Draft, Promise},
+use super::shared::{
+    blocks::{ASPECTS, Block, SHARES, SideRounding, Size, SizeDistribution, check_range},
     equalize::{Cut, equalize},
+    rejection::{Constraint, Crossed, Draft},
 };
 
 /// Settings of `kind: multiblock`.
@@ -129,10 +129,16 @@ impl MultiBlock {
         let missing = usize::from(self.bounds == Bounds::Exclusive);
         Grid { rows: grid.rows.saturating_sub(missing), cols: grid.cols.saturating_sub(missing) }
     }
-    fn laws(&self, grid: Grid) -> [SizeLaw; 2] {
+    fn laws(&self, grid: Grid) -> [SizeDistribution; 2] {
         let (room, correlated) = (self.room(grid), self.aspect == Aspect::Correlated);
-        let law =
-            |scale, aspect| SizeLaw { rounding: Rounding::Sides, scale, aspect, correlated, grid, room };
+        let law = |scale, aspect| SizeDistribution {
+            rounding: SideRounding::Sides,
+            scale,
+            aspect,
+            correlated,
+            grid,
+            room,
+        };
         [law(self.target_scale, self.target_aspect), law(self.context_scale, [1.0, 1.0])]
     }
     fn draw_sizes(&self, grid: Grid, stream: &mut Stream) -> Sizes {
@@ -149,8 +155,8 @@ impl MultiBlock {
         let targets = (0..self.targets).map(|_| place(0)).collect();
         Draft { targets, contexts: (0..self.contexts).map(|_| place(1)).collect() }
     }
-    fn promise(&self, grid: Grid) -> Promise {
-        Promise { grid, min_context: self.min_context, overlap: self.allow_overlap }
+    fn constraint(&self, grid: Grid) -> Constraint {
+        Constraint { grid, min_context: self.min_context, overlap: self.allow_overlap }
     }
     fn check_settings(&self, grid: Grid) -> Vec<Problem> {
         let count = |path: &str, n: usize, most: usize| {
@@ -191,27 +197,27 @@ impl Masking for MultiBlock {
         }
         let ([target, context], sizes) = (self.laws(grid), self.hardest(grid));
         let infeasible =
-            self.promise(grid).check_feasible([&target, &context], |s| self.draft(grid, sizes, s));
+            self.constraint(grid).check_feasible([&target, &context], |s| self.draft(grid, sizes, s));
         infeasible.into_iter().collect()
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
         let images = draw.images.len();
         let mut batch = draw.batch_stream();
         let sizes = (self.size_scope == SizeScope::Batch).then(|| self.draw_sizes(grid, &mut batch));
-        let settle = |stream: &mut Stream| self.promise(grid).settle(|| self.draft(grid, sizes, stream));
+        let sample = |stream: &mut Stream| self.constraint(grid).sample(|| self.draft(grid, sizes, stream));
         let (mut plans, mut streams, redraws) = match self.mask_scope {
             MaskScope::Batch => {
-                let (plan, redraws) = settle(&mut batch);
+                let (plan, redraws) = sample(&mut batch);
                 (vec![plan; images], vec![batch; images], redraws)
             }
             MaskScope::Image => {
                 let mut streams: Vec<Stream> = (0..images).map(|i| draw.image_stream(i)).collect();
-                let (plans, redraws): (Vec<MaskPlan>, Vec<u64>) = streams.iter_mut().map(settle).unzip();
+                let (plans, redraws): (Vec<Crossed>, Vec<u64>) = streams.iter_mut().map(sample).unzip();
                 (plans, streams, redraws.into_iter().sum())
             }
         };
         equalize(self.equalize, &mut plans, &mut streams);
-        MaskBatch { plans, redraws }
+        MaskBatch { plans: plans.into_iter().map(Crossed::plan).collect(), redraws }
     }
     fn allows_overlap(&self) -> bool {
         self.allow_overlap
@@ -229,30 +235,39 @@ mod tests {
 
     fn sample(settings: &MultiBlock, images: u64) -> MaskBatch {
         assert_eq!(settings.check(GRID), vec![], "{settings:?}");
-        settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images: (0..images).collect() })
+        settings
+            .sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images: (0..images).collect(), repeat: 0 })
     }
-    fn lengths(batch: &MaskBatch, of: impl Fn(&MaskPlan) -> &Vec<Vec<u32>>) -> Vec<usize> {
-        batch.plans.iter().flat_map(|p| of(p).iter().map(Vec::len)).collect()
+    fn contexts(batch: &MaskBatch) -> Vec<usize> {
+        batch.plans.iter().flat_map(MaskPlan::contexts).map(Vec::len).collect()
+    }
+    fn targets(batch: &MaskBatch) -> Vec<usize> {
+        batch.plans.iter().flat_map(MaskPlan::targets).map(Vec::len).collect()
+    }
+    fn has_one_size(plan: &MaskPlan) -> bool {
+        let first = plan.views[0].targets[0].len();
+        plan.targets().all(|t| t.len() == first)
     }
 
     #[test]
     fn scopes_share_what_they_say() {
         let own = sample(&MultiBlock::default(), 64);
         assert!(own.plans[1..].iter().any(|p| *p != own.plans[0]));
-        assert!(own.plans.iter().all(|p| p.targets.iter().all(|t| t.len() == p.targets[0].len())));
+        assert!(own.plans.iter().all(has_one_size));
         let one = sample(&MultiBlock { mask_scope: MaskScope::Batch, ..Default::default() }, 64);
         assert!(one.plans.iter().all(|p| *p == one.plans[0]));
         let sizes = sample(&MultiBlock { size_scope: SizeScope::Batch, ..Default::default() }, 64);
-        let targets = lengths(&sizes, |p| &p.targets);
+        let targets = targets(&sizes);
         assert!(targets.iter().all(|&n| n == targets[0]));
         let blocks = sample(&MultiBlock { size_scope: SizeScope::Block, ..Default::default() }, 64);
-        assert!(blocks.plans.iter().any(|p| p.targets.iter().any(|t| t.len() != p.targets[0].len())));
+        assert!(!blocks.plans.iter().all(has_one_size));
     }
 
     #[test]
     fn an_image_keeps_its_mask_in_another_batch() {
         let settings = MultiBlock::default();
-        let batch = |images| settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images });
+        let batch =
+            |images| settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, repeat: 0 });
         assert_eq!(batch(vec![8, 9]).plans[1], batch(vec![9]).plans[0]);
     }
 
@@ -260,7 +275,7 @@ mod tests {
     fn equalized_masks_have_one_length() {
         for equalize in [Cut::Raster, Cut::Random] {
             let batch = sample(&MultiBlock { equalize, contexts: 2, ..Default::default() }, 32);
-            for all in [lengths(&batch, |p| &p.contexts), lengths(&batch, |p| &p.targets)] {
+            for all in [contexts(&batch), targets(&batch)] {
                 assert!(all.iter().all(|&n| n == all[0] && n >= 4), "{all:?}");
             }
         }
@@ -270,7 +285,7 @@ mod tests {
     fn exclusive_bounds_never_use_the_last_row_and_column() {
         let batch = sample(&MultiBlock { bounds: Bounds::Exclusive, ..Default::default() }, 64);
         let used: Vec<u32> =
-            batch.plans.into_iter().flat_map(|p| [p.contexts, p.targets].concat().concat()).collect();
+            batch.plans.iter().flat_map(|p| p.contexts().chain(p.targets())).flatten().copied().collect();
         assert!(used.iter().all(|p| p % 8 < 7 && p / 8 < 7));
         let narrow = MultiBlock { bounds: Bounds::Exclusive, min_context: 1, ..Default::default() };
         assert_eq!(narrow.check(Grid { rows: 1, cols: 8 })[0].path, "bounds");

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::blocks::{SHARES, check_range};
+use super::shared::blocks::{SHARES, check_range};
 
 /// Settings of `kind: random`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ impl Random {
         let mut target = patches.split_off(kept);
         patches.sort_unstable();
         target.sort_unstable();
-        MaskPlan { contexts: vec![patches], targets: vec![target] }
+        MaskPlan::new(patches, vec![target])
     }
 }
 
@@ -76,21 +76,21 @@ mod tests {
 
     #[test]
     fn splits_every_image_within_the_ratio() {
-        let draw = BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..200).collect() };
+        let draw = BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..200).collect(), repeat: 0 };
         let batch = Random::default().sample(GRID, &draw);
-        let kept: Vec<usize> = batch.plans.iter().map(|p| p.contexts[0].len()).collect();
+        let kept: Vec<usize> = batch.plans.iter().map(|p| p.views[0].context.len()).collect();
         assert!(kept.iter().all(|n| (25..=38).contains(n)), "{kept:?}");
-        assert!(batch.plans.iter().all(|p| p.contexts[0].len() + p.targets[0].len() == 64));
+        assert!(batch.plans.iter().all(|p| p.views[0].context.len() + p.views[0].targets[0].len() == 64));
         let mean = kept.iter().sum::<usize>() as f64 / 200.0;
         assert!((mean - 31.5).abs() < 1.5, "{mean}");
     }
 
     #[test]
     fn every_patch_is_masked_equally_often() {
-        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect() };
+        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect(), repeat: 0 };
         let batch = Random { ratio: [0.5, 0.5] }.sample(GRID, &draw);
         let mut seen = [0u32; 64];
-        batch.plans.iter().flat_map(|p| &p.targets[0]).for_each(|&p| seen[p as usize] += 1);
+        batch.plans.iter().flat_map(|p| &p.views[0].targets[0]).for_each(|&p| seen[p as usize] += 1);
         assert!(seen.iter().all(|&n| (1842..=2158).contains(&n)), "{seen:?}");
     }
 

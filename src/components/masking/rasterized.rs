@@ -26,7 +26,7 @@ fn quarters(grid: Grid) -> Vec<Vec<u32>> {
 fn plan(grid: Grid, stream: &mut Stream) -> MaskPlan {
     let mut targets = quarters(grid);
     let context = targets.remove(stream.below(targets.len()));
-    MaskPlan { contexts: vec![context], targets }
+    MaskPlan::new(context, targets)
 }
 
 impl Masking for Rasterized {
@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn every_quarter_is_the_context_equally_often() {
         let grid = Grid { rows: 2, cols: 2 };
-        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect() };
+        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect(), repeat: 0 };
         let batch = Rasterized {}.sample(grid, &draw);
         let mut seen = [0; 4];
-        batch.plans.iter().for_each(|p| seen[p.contexts[0][0] as usize] += 1);
+        batch.plans.iter().for_each(|p| seen[p.views[0].context[0] as usize] += 1);
         assert!(seen.iter().all(|n| (890..=1110).contains(n)), "{seen:?}");
-        assert!(batch.plans.iter().all(|p| p.targets.len() == 3));
+        assert!(batch.plans.iter().all(|p| p.views[0].targets.len() == 3));
     }
 }

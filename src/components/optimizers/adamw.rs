@@ -107,7 +107,7 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
     ) -> Result<StepReport<D>, ModelError> {
-        let mut nothing = Average { momentum: 1.0, followers: Vec::new() };
+        let mut nothing = EmaUpdate { momentum: 1.0, shadows: Vec::new() };
         self.step_and_average(params, gradients, rates, &mut nothing)
     }
 
@@ -116,7 +116,7 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         params: &mut [(String, &mut Param<D>)],
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
-        average: &mut Average<'_, D>,
+        average: &mut EmaUpdate<'_, D>,
     ) -> Result<StepReport<D>, ModelError> {
         self.ensure_moments(params);
         self.steps += 1;
@@ -127,8 +127,8 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         for (i, ((_, param), moments)) in params.iter_mut().zip(&mut self.moments).enumerate() {
             let (m, v, step) = (&mut moments.first, &mut moments.second, steps[i]);
             if param.trainable {
-                let follower = average.followers.get_mut(i).and_then(Option::take);
-                updates.push(AdamWUpdate { param: &mut param.data, m, v, step, follower });
+                let shadow = average.shadows.get_mut(i).and_then(Option::take);
+                updates.push(AdamWUpdate { param: &mut param.data, m, v, step, shadow });
             }
         }
         let clip = self.settings.clip.map(|limit| Clip { limit, norm: &gradient_norm });

@@ -2,10 +2,13 @@
 
 use ijepa_registry::prelude::*;
 
+use super::build_predictor;
 use crate::{
-    components::encoders::{check_attention, table},
     kernels::{Backend, NONE},
-    nn::{BlockSize, Init, InitScheme, LayerNorm, Linear, PositionKind, Stack, position_table},
+    nn::{
+        BlockDesign, BlockVariant, Init, InitScheme, Linear, Norm, NormKind, PositionKind, Stack,
+        check_attention, cost, position_table, table,
+    },
 };
 
 component! {
@@ -61,13 +64,8 @@ impl Default for VitPredictorSettings {
 }
 
 impl VitPredictorSettings {
-    fn block(&self) -> BlockSize {
-        BlockSize {
-            dim: self.dim,
-            heads: self.heads,
-            hidden: (self.dim as f64 * self.mlp_ratio) as usize,
-            eps: self.norm_eps,
-        }
+    fn block(&self) -> BlockDesign {
+        BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
     }
 
     fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
@@ -76,9 +74,9 @@ impl VitPredictorSettings {
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
             positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
-            blocks: Stack::new(&init, "predictor_blocks", self.depth, self.block()),
-            norm: LayerNorm::new(&init, "predictor_norm", self.dim, self.norm_eps),
-            project: Linear::new(&init, "predictor_proj", &[context.encoder_dim, self.dim]),
+            blocks: Stack::new(&init, "predictor_blocks", self.depth, &self.block()),
+            norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
+            project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
         })
     }
 }
@@ -87,21 +85,21 @@ impl PredictorSettings for VitPredictorSettings {
     fn check(&self, _encoder_dim: usize) -> Vec<Problem> {
         check_attention(self.dim, self.heads, self.positions)
     }
-    fn parameters(&self, grid: Grid, encoder_dim: usize) -> Option<u64> {
+    fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
         let positions = self.positions.rows(grid);
-        let around = self.dim * (encoder_dim + 4 + positions) + encoder_dim * (self.dim + 1);
+        let around = self.dim * (encoder_dim + 4 + positions) + target_dim * (self.dim + 1);
         Some(self.depth as u64 * self.block().parameters() + around as u64)
     }
-    fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError> {
-        Ok(self.build(context))
+    fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
+        let (seen, block) = (view.context.len(), self.block());
+        let one = |targets: &Vec<u32>| {
+            let predicted = block.cost(self.depth, seen + targets.len(), targets.len());
+            predicted + cost::projection(targets.len(), self.dim, target_dim)
+        };
+        // A context is projected once however many blocks are predicted from it.
+        Some(cost::projection(seen, encoder_dim, self.dim) + view.targets.iter().map(one).sum())
     }
-    #[cfg(feature = "cuda-base")]
-    fn cuda(
-        &self,
-        context: &PredictorContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Predictor<dfdx::prelude::Cuda>>, ModelError> {
-        Ok(self.build(context))
-    }
+    build_predictor!();
 }
 
 /// The built predictor.
@@ -112,7 +110,7 @@ struct VitPredictor<D: Device<f32>> {
     /// `[1, patch, dim]`
     positions: Option<Param<D>>,
     blocks: Stack<D>,
-    norm: LayerNorm<D>,
+    norm: Norm<D>,
     project: Linear<D>,
 }
 
@@ -164,12 +162,17 @@ impl Sequences {
 }
 
 impl<D: Backend> Predictor<D> for VitPredictor<D> {
-    fn predict(&self, context: TapedRows<D>, plan: &PredictionPlan) -> Result<TapedRows<D>, ModelError> {
+    fn predict(
+        &self,
+        context: TapedRows<D>,
+        plan: &PredictionPlan,
+        mode: Mode,
+    ) -> Result<TapedRows<D>, ModelError> {
         let sequences = Sequences::new(plan);
         let mut tables = vec![table(&self.mask_token, &sequences.mask)];
         tables.extend(self.positions.as_ref().map(|p| table(p, &sequences.positions)));
         let tokens = D::gather_sum(self.embed.forward(context)?, &sequences.context, &tables)?;
-        let tokens = self.blocks.forward(tokens, &sequences.segments, Some(&sequences.targets))?;
+        let tokens = self.blocks.forward(tokens, &sequences.segments, Some(&sequences.targets), mode)?;
         self.project.forward(self.norm.forward(tokens)?)
     }
 }
@@ -180,7 +183,7 @@ impl<D: Backend> Parameters<D> for VitPredictor<D> {
         all.push(&self.mask_token);
         all.extend(&self.positions);
         all.extend(self.blocks.params());
-        all.extend(&self.norm.params);
+        all.extend(self.norm.params());
         all.extend(&self.project.params);
         all
     }
@@ -189,7 +192,7 @@ impl<D: Backend> Parameters<D> for VitPredictor<D> {
         all.push(&mut self.mask_token);
         all.extend(&mut self.positions);
         all.extend(self.blocks.params_mut());
-        all.extend(&mut self.norm.params);
+        all.extend(self.norm.params_mut());
         all.extend(&mut self.project.params);
         all
     }

@@ -1,22 +1,8 @@
 //! Probes.
 
-mod classifier;
-mod curvature;
-mod dense;
-mod design;
-mod factor;
-mod features;
-mod heads;
+mod attentive;
+mod class_similarity;
 mod knn;
 mod linear;
-mod neighbours;
-#[cfg(test)]
-mod newton;
-mod optimum;
 mod rankme;
-mod scores;
-mod sgd;
-mod shares;
-mod sketch;
-mod softmax;
-mod unit;
+mod shared;

@@ -4,8 +4,8 @@ use ijepa_registry::prelude::*;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use super::dense::{Onto, View, matmul};
-use super::features::{check_split, sums, unit_rows};
+use super::shared::features::{check_split, sums, unit_rows};
+use super::shared::linalg::{Onto, View, matmul};
 
 /// Rows of the Gram matrix that one task computes.
 const ROWS: usize = 32;
@@ -87,7 +87,7 @@ impl Probe for RankMe {
         false
     }
 
-    fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Vec<f64>, ProbeError> {
+    fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         let x = &data.test;
         check_split(x, "test")?;
         if x.count() < 2 {
@@ -103,7 +103,7 @@ impl Probe for RankMe {
         }
         (context.progress)(2, 2);
         let ranks = [self.effective_rank(&plain), self.effective_rank(&around)];
-        Ok(vec![ranks[0], ranks[1], participation(&around), spread(x)])
+        Ok(vec![ranks[0], ranks[1], participation(&around), spread(x)].into())
     }
 }
 
@@ -147,14 +147,14 @@ fn singular_values(x: &[f64], dim: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::tests::assert_same_in_any_pool;
+    use super::super::shared::features::tests::assert_same_in_any_pool;
     use super::*;
 
     fn measure(values: &[f32], dim: usize) -> Vec<f64> {
         let labels = vec![0; values.len() / dim];
-        let test = Features { dim, values, labels: &labels };
+        let test = Features { dim, tokens: 1, values, labels: &labels };
         let data = ProbeData { train: test, test, classes: 1 };
-        RankMe::default().measure(&data, &ProbeContext { seed: 0, progress: &|_, _| () }).unwrap()
+        RankMe::default().measure(&data, &ProbeContext { seed: 0, progress: &|_, _| () }).unwrap().values
     }
 
     fn assert_near(found: &[f64], expected: &[f64], relative: f64) {

@@ -15,7 +15,7 @@ struct Constant {
 component! {
     /// The same value in every step.
     ///
-    /// Weight decay of the reference repository (0.05), or an EMA momentum that does not move.
+    /// Weight decay of `sombersomni/ijepa-homemade@fea7df9` (0.05), or an EMA momentum that does not move.
     schedule "constant" => Constant, example = "value: 0.05", number = "value"
 }
 

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::steps::{check_scale, half_cosine, stretched};
+use super::shared::{check_scale, half_cosine, stretched};
 
 /// Settings of `kind: cosine`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

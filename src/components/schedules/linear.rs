@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::steps::{check_scale, check_scale_unused, linspace};
+use super::shared::{check_scale, check_scale_unused, linspace};
 
 /// Settings of `kind: linear`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ component! {
     /// The EMA momentum of both published recipes, 0.996 to 1 (Assran et al. 2023, section 4).
     /// In step `i` of `T`:
     ///
-    /// - `inclusive`, the reference repository: `start + i (end - start) / (T - 1)`;
+    /// - `inclusive`, `sombersomni/ijepa-homemade@fea7df9`: `start + i (end - start) / (T - 1)`;
     /// - `exclusive`, Meta's I-JEPA code: `start + i (end - start) / (scale T)`.
     schedule "linear" => Linear, example = "{ start: 0.996, end: 1.0 }"
 }

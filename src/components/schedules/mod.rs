@@ -3,5 +3,5 @@
 mod constant;
 mod cosine;
 mod linear;
-mod steps;
+mod shared;
 mod warmup_cosine;

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::steps::{check_scale, check_scale_unused, half_cosine, linspace, stretched};
+use super::shared::{check_scale, check_scale_unused, half_cosine, linspace, stretched};
 
 /// Settings of `kind: warmup_cosine`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ enum Convention {
     /// Meta's I-JEPA code: the first step has already left `start`, the last one is at `end`.
     #[default]
     Meta,
-    /// The reference repository: the first step is at `start`, `peak` occurs twice, and the last
+    /// `sombersomni/ijepa-homemade@fea7df9`: the first step is at `start`, `peak` occurs twice, and the last
     /// step is one short of `end`.
     Reference,
 }

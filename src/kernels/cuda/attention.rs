@@ -1,5 +1,7 @@
 //! Softmax attention inside each sequence: the host side of `device/attention.cu`.
 
+use std::ops::Range;
+
 use cudarc::driver::{CudaSlice, DriverError, sys::CUresult};
 use ijepa_registry::tensor::Segments;
 
@@ -50,19 +52,28 @@ impl Sequences {
     /// Sequences whose queries are the `keep` tokens, sorted, or all of them.
     pub fn new(gpu: &Gpu, segments: &Segments, keep: Option<&[u32]>) -> Done<Sequences> {
         let before = |token: usize| keep.map_or(token, |k| k.partition_point(|i| (*i as usize) < token));
-        let mut longest = [0, 0];
-        let mut table = Vec::with_capacity(4 * segments.len());
-        for keys in segments.ranges() {
-            let queries = before(keys.start)..before(keys.end);
+        let queries = segments.ranges().map(|keys| before(keys.start)..before(keys.end));
+        Sequences::of(gpu, queries.zip(segments.ranges()), before(segments.rows()))
+    }
+
+    /// Segments of queries, each with one of keys.
+    pub fn paired(gpu: &Gpu, queries: &Segments, keys: &Segments) -> Done<Sequences> {
+        Sequences::of(gpu, queries.ranges().zip(keys.ranges()), queries.rows())
+    }
+
+    /// Ranges of queries and of keys, with `rows` queries in all.
+    fn of(
+        gpu: &Gpu,
+        pairs: impl Iterator<Item = (Range<usize>, Range<usize>)>,
+        rows: usize,
+    ) -> Done<Sequences> {
+        let (mut longest, mut table) = ([0, 0], Vec::new());
+        for (queries, keys) in pairs {
             longest = [longest[0].max(queries.len()), longest[1].max(keys.len())];
             table.extend([queries.start, queries.len(), keys.start, keys.len()].map(|n| n as i32));
         }
-        Ok(Sequences {
-            table: gpu.upload(&table)?,
-            count: segments.len(),
-            rows: before(segments.rows()),
-            tiles: longest.map(|n| n.div_ceil(ROWS)),
-        })
+        let (count, tiles) = (table.len() / 4, longest.map(|n| n.div_ceil(ROWS)));
+        Ok(Sequences { table: gpu.upload(&table)?, count, rows, tiles })
     }
 }
 

@@ -6,7 +6,7 @@ use cudarc::driver::{CudaSlice, DevicePtr};
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::Flat;
 
-use super::super::{BlockParams, Rounding};
+use super::super::{BlockParams, MatmulPrecision};
 use super::address::{self, At};
 use super::attention::{Heads, Operands, Output, Sequences};
 use super::gather::Term;
@@ -62,7 +62,7 @@ pub struct Layer {
     pub hidden: usize,
     pub heads: Heads,
     pub eps: f32,
-    pub rounding: Rounding,
+    pub precision: MatmulPrecision,
     pub values: Tensors,
 }
 
@@ -75,13 +75,13 @@ impl Layer {
             hidden: params.hidden(),
             heads: Heads { count: params.heads, size: d / params.heads },
             eps: params.eps,
-            rounding: params.rounding,
+            precision: params.precision,
             values: Tensors::new(params, address::of)?,
         })
     }
     /// The map with this many rows between columns of these numbers.
     pub fn map(&self, rows: usize, inputs: usize, outputs: usize) -> Map {
-        Map { rows, inputs, outputs, rounding: self.rounding }
+        Map { rows, inputs, outputs, precision: self.precision }
     }
 }
 

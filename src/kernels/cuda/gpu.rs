@@ -180,6 +180,8 @@ mod tests {
             include_str!("device/all.cu"),
             include_str!("device/attention.cu"),
             include_str!("device/common.cuh"),
+            include_str!("device/compose.cu"),
+            include_str!("device/explained_variance.cu"),
             include_str!("device/gelu.cu"),
             include_str!("device/images.cu"),
             include_str!("device/loss.cu"),
@@ -187,7 +189,6 @@ mod tests {
             include_str!("device/norm.cu"),
             include_str!("device/read.cu"),
             include_str!("device/rows.cu"),
-            include_str!("device/skill.cu"),
             include_str!("device/sums.cu"),
             include_str!("device/update.cu"),
         ];

@@ -3,9 +3,9 @@
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::Cuda;
 use ijepa_registry::{
-    edit::{ChannelMap, Crop},
+    device::image_op::{ChannelMap, Crop},
+    device::transform::{PointOps, TransformProgram},
     image::ImageShape,
-    recipe::{Recipe, Stage},
     tensor::{ModelError, Rows},
 };
 
@@ -42,25 +42,25 @@ impl Images {
     }
 
     /// See [`super::Backend::patches`].
-    pub fn patches(&self, recipes: &[Recipe], patch: usize) -> Result<Rows<Cuda>> {
+    pub fn patches(&self, programs: &[TransformProgram], patch: usize) -> Result<Rows<Cuda>> {
         let ImageShape { channels, height, width } = self.shape;
         ensure(patch > 0 && height.is_multiple_of(patch) && width.is_multiple_of(patch), || {
             format!("patches of {patch} pixels on images of {height} x {width}")
         })?;
-        recipes.iter().try_for_each(|recipe| self.check(recipe))?;
-        let words: Vec<u32> = recipes.iter().flat_map(|recipe| words(recipe, self.shape)).collect();
-        let rows = (recipes.len() * self.shape.grid(patch).len(), channels * patch * patch);
+        programs.iter().try_for_each(|program| self.check(program))?;
+        let words: Vec<u32> = programs.iter().flat_map(|program| words(program, self.shape)).collect();
+        let rows = (programs.len() * self.shape.grid(patch).len(), channels * patch * patch);
         self.cut(&words, rows, patch).map_err(ModelError::from_debug)
     }
 
     /// Refuses what would lead the kernel out of the images.
-    fn check(&self, recipe: &Recipe) -> Result<()> {
+    fn check(&self, program: &TransformProgram) -> Result<()> {
         let has_length = |values: &[f32]| values.len() == self.shape.channels;
         let fits = |map: &ChannelMap| has_length(&map.mean) && has_length(&map.scale);
-        let maps = [&recipe.before, &recipe.after].into_iter().filter_map(|stage| stage.channels.as_ref());
-        let inside = recipe.crop.is_none_or(|crop| crop.fits(self.shape));
-        ensure((recipe.image as usize) < self.count && inside && maps.into_iter().all(fits), || {
-            format!("{recipe:?} on {} images of {:?}", self.count, self.shape)
+        let maps = [&program.before, &program.after].into_iter().filter_map(|ops| ops.channels.as_ref());
+        let inside = program.crop.is_none_or(|crop| crop.fits(self.shape));
+        ensure((program.image as usize) < self.count && inside && maps.into_iter().all(fits), || {
+            format!("{program:?} on {} images of {:?}", self.count, self.shape)
         })
     }
 
@@ -86,14 +86,14 @@ fn upload(device: &Cuda, pixels: &[u8]) -> Done<Option<CudaSlice<u8>>> {
 
 /// An `ImageView` of `device/images.cu` and the floats after it. Maps that do nothing, and a crop of everything,
 /// stand for none: they give the same bits.
-fn words(recipe: &Recipe, shape: ImageShape) -> Vec<u32> {
-    let crop = recipe.crop.unwrap_or(Crop::whole(shape));
-    let flip = |stage: &Stage, bit| if stage.flip { bit } else { 0 };
-    let flips = flip(&recipe.before, FLIP_BEFORE) | flip(&recipe.after, FLIP_AFTER);
+fn words(program: &TransformProgram, shape: ImageShape) -> Vec<u32> {
+    let crop = program.crop.unwrap_or(Crop::whole(shape));
+    let flip = |ops: &PointOps, bit| if ops.flip { bit } else { 0 };
+    let flips = flip(&program.before, FLIP_BEFORE) | flip(&program.after, FLIP_AFTER);
     let sizes = [crop.top, crop.left, crop.height, crop.width].map(|n| n as u32);
-    let mut words = [&[recipe.image, flips], &sizes[..]].concat();
-    for stage in [&recipe.before, &recipe.after] {
-        let map = stage.channels.clone().unwrap_or_else(|| ChannelMap::identity(shape.channels));
+    let mut words = [&[program.image, flips], &sizes[..]].concat();
+    for ops in [&program.before, &program.after] {
+        let map = ops.channels.clone().unwrap_or_else(|| ChannelMap::identity(shape.channels));
         words.extend(map.mean.iter().chain(&map.scale).map(|v| v.to_bits()));
     }
     words

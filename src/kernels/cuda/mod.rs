@@ -12,6 +12,8 @@ mod address;
 mod attention;
 mod block;
 mod block_backward;
+mod compose;
+mod explained_variance;
 mod gather;
 mod gpu;
 mod images;
@@ -21,7 +23,6 @@ mod open;
 mod product;
 mod read;
 mod scatter;
-mod skill;
 mod stack;
 mod staging;
 mod sums;
@@ -29,13 +30,14 @@ mod update;
 
 use dfdx::prelude::Cuda;
 use ijepa_registry::{
+    device::transform::TransformProgram,
     image::ImageShape,
-    recipe::Recipe,
     tensor::{Flat, Gradients, ModelError, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar},
 };
 
 use super::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, Memory, Result, Rounding, RowLoss, Skill, TableTerm,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, MatmulPrecision, Memory, PredictionStats, Result,
+    RowLoss, TableTerm,
 };
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
@@ -56,28 +58,28 @@ impl Backend for Cuda {
         images::Images::keep(self, pixels, shape)
     }
 
-    fn patches(images: &Self::Images, recipes: &[Recipe], patch: usize) -> Result<Rows<Self>> {
-        images.patches(recipes, patch)
+    fn patches(images: &Self::Images, programs: &[TransformProgram], patch: usize) -> Result<Rows<Self>> {
+        images.patches(programs, patch)
     }
 
     fn linear<T: Tape<f32, Self>>(
         x: Rows<Self, T>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
-        rounding: Rounding,
+        precision: MatmulPrecision,
     ) -> Result<Rows<Self, T>> {
         let (x, tape) = nodes::split(x)?;
-        nodes::linear(x, weight, bias, rounding, tape, true)
+        nodes::linear(x, weight, bias, precision, tape, true)
     }
 
     fn linear_of_input<T: Tape<f32, Self>>(
         x: &Rows<Self>,
         weight: &Flat<Self>,
         bias: &Flat<Self>,
-        rounding: Rounding,
+        precision: MatmulPrecision,
         tape: T,
     ) -> Result<Rows<Self, T>> {
-        nodes::linear(nodes::split(x.clone())?.0, weight, bias, rounding, tape, false)
+        nodes::linear(nodes::split(x.clone())?.0, weight, bias, precision, tape, false)
     }
 
     fn layer_norm<T: Tape<f32, Self>>(
@@ -118,13 +120,13 @@ impl Backend for Cuda {
         nodes::loss(loss, prediction, target)
     }
 
-    fn skill(
+    fn prediction_stats(
         prediction: &[Rows<Self>],
         targets: &[Rows<Self>],
         index: &[u32],
         positions: &[u32],
-    ) -> Result<Skill> {
-        skill::skill(prediction, targets, index, positions)
+    ) -> Result<PredictionStats> {
+        explained_variance::prediction_stats(prediction, targets, index, positions)
     }
 
     fn scale(loss: TapedScalar<Self>, factor: f32) -> Result<TapedScalar<Self>> {

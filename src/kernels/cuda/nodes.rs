@@ -4,7 +4,7 @@ use dfdx::prelude::{Cuda, HasShape, PutTape, ReshapeTo, SplitTape};
 use ijepa_registry::tensor::{Flat, ModelError, NoneTape, Rows, Tape, TapedRows, TapedScalar};
 
 use super::super::check::{check_gather, check_linear, check_loss, check_mean, ensure};
-use super::super::{Result, Rounding, RowLoss, TableTerm};
+use super::super::{MatmulPrecision, Result, RowLoss, TableTerm};
 use super::address::{of, slope, unfilled};
 use super::block::{RowNorm, at, floats};
 use super::gather::Term;
@@ -31,12 +31,12 @@ pub fn linear<T: Tape<f32, Cuda>>(
     x: Rows<Cuda>,
     weight: &Flat<Cuda>,
     bias: &Flat<Cuda>,
-    rounding: Rounding,
+    precision: MatmulPrecision,
     tape: T,
     wants_dx: bool,
 ) -> Result<Rows<Cuda, T>> {
     let (inputs, outputs) = check_linear(&x, weight, bias)?;
-    let map = Map { rows: x.shape().0, inputs, outputs, rounding };
+    let map = Map { rows: x.shape().0, inputs, outputs, precision };
     linear_node(x, (weight, bias), map, tape, wants_dx).map_err(ModelError::from_debug)
 }
 

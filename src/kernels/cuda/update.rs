@@ -22,7 +22,7 @@ struct Tensors {
     param: At,
     gradient: At,
     moments: [At; 2],
-    follower: At,
+    shadow: At,
     /// Whether the launch's weight decay applies.
     decays: bool,
 }
@@ -38,8 +38,8 @@ struct Table {
 impl Table {
     /// Adds tensors of `n` values.
     fn push(&mut self, tensors: Tensors, n: usize) {
-        let Tensors { param, gradient, moments: [m, v], follower, decays } = tensors;
-        self.words.extend([param, gradient, m, v, follower]);
+        let Tensors { param, gradient, moments: [m, v], shadow, decays } = tensors;
+        self.words.extend([param, gradient, m, v, shadow]);
         self.words.push(n as u64 | (self.blocks as u64) << 32);
         self.words.push(decays.into());
         self.count += 1;
@@ -116,7 +116,7 @@ impl Group {
                 param: of(u.param)?,
                 gradient: slope!(gradients, u.param),
                 moments: [of(u.m)?, of(u.v)?],
-                follower: u.follower.as_ref().map_or(Ok(0), |f| of(f))?,
+                shadow: u.shadow.as_ref().map_or(Ok(0), |f| of(f))?,
                 decays: u.step.weight_decay != 0.0,
             };
             let known = groups.iter_mut().position(|g| g.takes(&u.step));
@@ -171,8 +171,8 @@ pub fn ema(pairs: &mut [(&mut Flat<Cuda>, &Flat<Cuda>)], momentum: f64) -> Resul
         let gpu = Gpu::of(first.device())?;
         let mut table = Table::default();
         for (teacher, student) in pairs.iter() {
-            let (param, follower) = (of(student)?, of(teacher)?);
-            table.push(Tensors { param, follower, ..Tensors::default() }, teacher.shape().0);
+            let (param, shadow) = (of(student)?, of(teacher)?);
+            table.push(Tensors { param, shadow, ..Tensors::default() }, teacher.shape().0);
         }
         let list = gpu.list(&table.words)?;
         let args = args![&*list, table.count, momentum as f32, (1.0 - momentum) as f32];

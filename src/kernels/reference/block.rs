@@ -60,14 +60,17 @@ pub fn forward<D: Device<f32>, T: Tape<f32, D>>(
     let part = |y: Rows<D, T>, i: usize| {
         let weight = p.qkv_weight.retaped::<T>().try_slice((i * d * d..(i + 1) * d * d,))?;
         let bias = p.qkv_bias.retaped::<T>().try_slice((i * d..(i + 1) * d,))?;
-        affine(y, weight.try_reshape_like(&(d, d))?, bias, p.rounding)
+        affine(y, weight.try_reshape_like(&(d, d))?, bias, p.precision)
     };
     let q = part(gather(y.retaped::<T>(), kept)?, 0)?;
     let k = part(y.retaped::<T>(), 1)?;
     let v = part(y, 2)?;
-    let o = attention(p.heads, (q, k, v), segments, kept)?;
+    let before = |token: usize| kept.partition_point(|k| (*k as usize) < token);
+    let keys: Vec<_> = segments.ranges().collect();
+    let queries: Vec<_> = keys.iter().map(|s| before(s.start)..before(s.end)).collect();
+    let o = attention(p.heads, (q, k, v), &queries, &keys)?;
     let map = |x, weight: &Flat<D>, bias: &Flat<D>, shape: (usize, usize)| {
-        affine(x, weight.retaped::<T>().try_reshape_like(&shape)?, bias.retaped::<T>(), p.rounding)
+        affine(x, weight.retaped::<T>().try_reshape_like(&shape)?, bias.retaped::<T>(), p.precision)
     };
     let x2 = map(o, &p.proj_weight, &p.proj_bias, (d, d))?.try_add(residual)?;
     let residual = x2.retaped::<T>();
@@ -76,29 +79,23 @@ pub fn forward<D: Device<f32>, T: Tape<f32, D>>(
     map(gelu(h)?, &p.fc2_weight, &p.fc2_bias, (d, f))?.try_add(residual)
 }
 
-/// Softmax attention inside each segment: queries of the `kept` rows, keys and values of all.
-fn attention<D: Device<f32>, T: Tape<f32, D>>(
+/// Softmax attention inside paired ranges of rows: of queries, and of keys and values.
+pub fn attention<D: Device<f32>, T: Tape<f32, D>>(
     heads: usize,
     (q, k, v): (Rows<D, T>, Rows<D, T>, Rows<D, T>),
-    segments: &Segments,
-    kept: &[u32],
+    queries: &[Range<usize>],
+    keys: &[Range<usize>],
 ) -> std::result::Result<Rows<D, T>, D::Err> {
     let d = q.shape().1;
     let size = d / heads;
-    let count = |s: &Range<usize>| {
-        let before = |token: usize| kept.partition_point(|k| (*k as usize) < token);
-        before(s.start)..before(s.end)
-    };
-    let keys: Vec<_> = segments.ranges().collect();
-    let queries: Vec<_> = keys.iter().map(count).collect();
-    let (n, m) = (longest(&keys), longest(&queries));
-    if kept.is_empty() {
+    let (n, m) = (longest(keys), longest(queries));
+    if m == 0 {
         return Ok(q);
     }
     let (b, dev) = (keys.len(), q.device().clone());
-    let k = split_heads(k, &keys, n, heads)?.try_permute::<_, Axes3<0, 2, 1>>()?;
-    let v = split_heads(v, &keys, n, heads)?;
-    let q = split_heads(q, &queries, m, heads)?;
+    let k = split_heads(k, keys, n, heads)?.try_permute::<_, Axes3<0, 2, 1>>()?;
+    let v = split_heads(v, keys, n, heads)?;
+    let q = split_heads(q, queries, m, heads)?;
     let scores = q.try_matmul(k)?.try_mul(1.0 / (size as f32).sqrt())?;
     let mask = keys.iter().flat_map(|s| (0..n).map(|j| if j < s.len() { 0.0 } else { MASKED })).collect();
     let mask: Rows<D> = dev.try_tensor_from_vec(mask, (b, n))?;

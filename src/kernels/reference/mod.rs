@@ -4,6 +4,7 @@
 //! and masks the padding, so that whole batches are single operations.
 
 mod block;
+mod compose;
 
 use dfdx::prelude::{
     Axes2, Axis, BroadcastTo, GatherTo, HasShape, MeanTo, PermuteTo, PutTape, ReshapeTo, SplitTape, SumTo,
@@ -14,20 +15,21 @@ use ijepa_registry::tensor::{
 };
 
 use super::check::{check_blocks, check_gather, check_linear, check_loss};
-use super::{AdamWUpdate, BlockParams, NONE, Result, Rounding, RowLoss, TableTerm};
+use super::{AdamWUpdate, BlockParams, MatmulPrecision, NONE, Result, RowLoss, TableTerm};
 
 pub use block::gelu;
+pub use compose::*;
 
 /// See [`super::Backend::linear`].
 pub fn linear<D: Device<f32>, T: Tape<f32, D>>(
     x: Rows<D, T>,
     weight: &Flat<D>,
     bias: &Flat<D>,
-    rounding: Rounding,
+    precision: MatmulPrecision,
 ) -> Result<Rows<D, T>> {
     let (inputs, outputs) = check_linear(&x, weight, bias)?;
     let weight = weight.retaped::<T>().try_reshape_like(&(outputs, inputs)).map_err(err)?;
-    affine(x, weight, bias.retaped::<T>(), rounding).map_err(err)
+    affine(x, weight, bias.retaped::<T>(), precision).map_err(err)
 }
 
 /// See [`super::Backend::linear_of_input`].
@@ -35,10 +37,10 @@ pub fn linear_of_input<D: Device<f32>, T: Tape<f32, D>>(
     x: &Rows<D>,
     weight: &Flat<D>,
     bias: &Flat<D>,
-    rounding: Rounding,
+    precision: MatmulPrecision,
     tape: T,
 ) -> Result<Rows<D, T>> {
-    linear(x.clone().put_tape(tape), weight, bias, rounding)
+    linear(x.clone().put_tape(tape), weight, bias, precision)
 }
 
 /// See [`super::Backend::layer_norm`].
@@ -101,7 +103,7 @@ pub fn loss<D: Device<f32>>(
 
 /// [`super::Backend::adamw`] on one parameter and `grad_scale` times its gradient.
 pub fn adamw<D: Device<f32>>(
-    AdamWUpdate { param, m, v, step, follower }: AdamWUpdate<'_, D>,
+    AdamWUpdate { param, m, v, step, shadow }: AdamWUpdate<'_, D>,
     gradients: &mut Gradients<f32, D>,
     grad_scale: f64,
     momentum: f64,
@@ -118,7 +120,7 @@ pub fn adamw<D: Device<f32>>(
         param.try_axpy(1.0 - step.lr * step.weight_decay, &ratio, -step.lr / step.correction1())
     };
     update().map_err(err)?;
-    follower.map_or(Ok(()), |follower| ema(follower, param, momentum))
+    shadow.map_or(Ok(()), |shadow| ema(shadow, param, momentum))
 }
 
 /// The square of [`super::Backend::gradient_norm`], of one parameter.
@@ -146,11 +148,11 @@ fn affine<D: Device<f32>, T: Tape<f32, D>>(
     x: Rows<D, T>,
     weight: Rows<D, T>,
     bias: Flat<D, T>,
-    rounding: Rounding,
+    precision: MatmulPrecision,
 ) -> std::result::Result<Rows<D, T>, D::Err> {
-    let (x, weight) = match rounding {
-        Rounding::F32 | Rounding::Tf32 => (x, weight),
-        Rounding::Bf16 => (rounded(x)?, rounded(weight)?),
+    let (x, weight) = match precision {
+        MatmulPrecision::F32 | MatmulPrecision::Tf32 => (x, weight),
+        MatmulPrecision::Bf16 => (rounded(x)?, rounded(weight)?),
     };
     let y = x.try_matmul(weight.try_permute::<_, Axes2<1, 0>>()?)?;
     let shape = *y.shape();

@@ -18,12 +18,12 @@ use clap::{Parser, Subcommand};
 use super::{
     case::Case,
     cases, fuzz,
-    judge::{Fault, Finding, finding},
+    judge::{Finding, finding},
     lab::Lab,
     plan::{self, LONG, SHORT, Size},
     pretender,
     process::Program,
-    trial::Outcome,
+    rows::{Filter, Row, is_clean, print, row_of},
 };
 
 /// Kills, refuses, signals and damages a tiny run in every way, and compares it with one that was left alone.
@@ -55,13 +55,6 @@ enum Command {
     },
     /// Programs that are known to be wrong: each must be noticed.
     Check,
-}
-
-#[derive(clap::Args, Debug)]
-struct Filter {
-    /// Only rows of the table with this in their name, such as damage or fuzz.
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
 }
 
 /// Runs the campaign with the arguments of the process.
@@ -119,45 +112,6 @@ fn program(arguments: &Arguments) -> io::Result<Program> {
     Ok(Program { binary, shim: find("libijepa_fault_shim.so")?, pretends: None })
 }
 
-/// Counts of one row.
-#[derive(Default)]
-struct Row {
-    tried: usize,
-    missed: usize,
-    faults: BTreeMap<Fault, usize>,
-}
-
-impl Row {
-    fn add(&mut self, outcome: &Outcome) {
-        if !outcome.struck {
-            self.missed += 1;
-            return;
-        }
-        self.tried += 1;
-        // A case counts once for each kind of fault, however many files show it.
-        for fault in Fault::ALL.into_iter().filter(|f| outcome.findings.iter().any(|x| x.fault == *f)) {
-            *self.faults.entry(fault).or_default() += 1;
-        }
-    }
-}
-
-/// Name of the row that a case belongs to.
-fn row_of(case: &Case) -> &'static str {
-    let dies = |action: &str| matches!(action, "kill" | "after" | "torn");
-    match case {
-        Case::Call { action, .. } if dies(action) => "kill at a call",
-        Case::Call { .. } => "failing call",
-        Case::Reader { .. } => "failing call of a reader",
-        Case::Signal { signals, .. } if signals.starts_with("9@") => "kill at a moment",
-        Case::Signal { .. } => "signal",
-        Case::Damage { .. } => "damaged file",
-        Case::SweepDamage { .. } => "damaged file of a sweep",
-        Case::Sweep { .. } => "signal to a sweep",
-        Case::Crowd { .. } => "several processes",
-        Case::Stream { .. } => "unwritable stream",
-    }
-}
-
 fn whole(
     arguments: &Arguments,
     program: Program,
@@ -166,12 +120,14 @@ fn whole(
     amounts: &[fuzz::Amount],
 ) -> io::Result<bool> {
     let (begun, seed) = (Instant::now(), arguments.seed);
-    let wanted = |row: &str| filter.only.as_ref().is_none_or(|text| row.contains(text.as_str()));
-    let lab = Lab::new(program)?;
-    let mut all = plan::cases(&lab, size, seed);
-    all.retain(|case| wanted(row_of(case)));
-    let mut rows = work(&lab, &all, arguments)?;
-    for amount in amounts.iter().filter(|a| wanted(a.row)) {
+    let mut rows = BTreeMap::new();
+    // Inputs need no runs, which take a while to make.
+    if filter.only.as_ref().is_none_or(|text| !text.starts_with("fuzz")) {
+        let lab = Lab::new(program)?;
+        let all = filter.of(plan::cases(&lab, size, seed));
+        rows = work(&lab, &all, arguments)?;
+    }
+    for amount in amounts.iter().filter(|a| filter.wants(a.row)) {
         let outcome = fuzz::run(amount, seed, arguments.workers)?;
         let row = Row { tried: outcome.tried, missed: 0, faults: outcome.faults };
         rows.insert(amount.row, row);
@@ -179,11 +135,6 @@ fn whole(
     print(&rows);
     println!("\n{} s", begun.elapsed().as_secs());
     Ok(is_clean(&rows))
-}
-
-/// Nothing went wrong, and nothing was left untried.
-fn is_clean(rows: &BTreeMap<&str, Row>) -> bool {
-    rows.values().all(|row| row.faults.is_empty() && row.tried > 0)
 }
 
 /// Carries out all cases on some threads; every finding is printed with the command that repeats it.
@@ -221,17 +172,6 @@ fn tell(case: &Case, findings: &[Finding], arguments: &Arguments) {
     let program = arguments.program.as_ref().map_or(String::new(), |p| format!(" --program {}", p.display()));
     let lines: String = findings.iter().take(4).map(|f| format!("  {f}\n")).collect();
     println!("FAULT {case}\n{lines}  again: ijepa-faults case {case}{program}");
-}
-
-fn print(rows: &BTreeMap<&str, Row>) {
-    let kinds: Vec<Fault> = Fault::ALL.into_iter().collect();
-    let heads: String = kinds.iter().map(|k| format!(" {} |", k.word())).collect();
-    println!("\n| tried | count | not reached |{heads}");
-    println!("|---|---|---|{}", "---|".repeat(kinds.len()));
-    for (name, row) in rows {
-        let cells: String = kinds.iter().map(|k| format!(" {} |", row.faults.get(k).unwrap_or(&0))).collect();
-        println!("| {name} | {} | {} |{cells}", row.tried, row.missed);
-    }
 }
 
 /// Every known-bad program must be noticed, in the way that it is bad; the good one must not.

@@ -1,23 +1,16 @@
 //! Carrying out one case.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::Stdio,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fs, io, path::Path, process::Stdio};
 
 use ijepa_fault_shim::Kind;
-use rustix::process::Signal;
 
 use super::{
     case::{Case, Stage, Stream},
     damage::Damage,
     judge::{self, Fault, Finding, finding},
     lab::{Desk, Lab},
-    process::{Ended, Order, send, watch},
-    run_folder,
+    process::{Ended, Order, watch},
+    run_folder, sweeps,
     trial::{self, Outcome},
 };
 
@@ -39,9 +32,9 @@ pub fn carry_out(lab: &Lab, name: &str, case: &Case) -> io::Result<Outcome> {
             Ok(Outcome { struck: ended.struck > 0, findings: reading(lab, reader, &ended, &lab.folder) })
         }
         Case::Damage { stage, file, damage, seed } => damaged_run(lab, name, *stage, file, *damage, *seed),
-        Case::SweepDamage { file, damage, seed } => damaged_sweep(lab, name, file, *damage, *seed),
+        Case::SweepDamage { file, damage, seed } => sweeps::damaged(lab, name, file, *damage, *seed),
         Case::Sweep { child, signal, milliseconds } => {
-            struck_sweep(lab, name, *child, *signal, *milliseconds)
+            sweeps::struck(lab, name, *child, *signal, *milliseconds)
         }
         Case::Crowd { processes } => crowd(lab, name, *processes),
         Case::Stream { stage, stream } => unwritable(lab, name, *stage, *stream),
@@ -96,13 +89,14 @@ fn numbers<'t>(reader: &str, stdout: &'t str) -> &'t str {
 }
 
 /// The order under which a damage that is a refusal holds.
-fn refusal(damage: Damage, path: &Path) -> Order {
+pub fn refusal(damage: Damage, path: &Path) -> Order {
     let strike = damage.refusal().map(|error| (0, error.to_owned()));
     let below = strike.is_some().then(|| path.to_path_buf());
     Order { below, kind: Some(Kind::Open), strike, sticky: true, ..Order::default() }
 }
 
-fn file_name(path: &str) -> &str {
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -171,123 +165,6 @@ fn resumed(lab: &Lab, desk: &Desk, stage: Stage, file: &str, order: &Order) -> i
         }
     }
     Ok(found)
-}
-
-/// Files of a sweep that are the same for any order and speed of its runs.
-fn is_repeatable_of_sweep(name: &str) -> bool {
-    let inner = name.split_once('/').map_or(name, |(_, rest)| rest);
-    let of_sweep = ["runs.csv", "plan.csv", "sweep.yaml"].iter().any(|f| name.ends_with(f));
-    if name.starts_with("sweeps/") {
-        of_sweep
-    } else {
-        run_folder::is_repeatable(inner) && name.contains('/')
-    }
-}
-
-/// How a finished sweep differs from one that nothing happened to.
-fn sweep_differences(lab: &Lab, desk: &Desk) -> io::Result<Vec<String>> {
-    let actual = run_folder::files(&desk.output())?;
-    let wanted = lab.sweep.iter().filter(|(name, _)| is_repeatable_of_sweep(name));
-    let other = wanted.filter(|(name, bytes)| actual.get(*name) != Some(bytes));
-    Ok(other.map(|(name, _)| format!("{name} has other bytes, or none")).collect())
-}
-
-fn sweep_arguments(desk: &Desk) -> Vec<String> {
-    desk.sweep_arguments()
-}
-
-fn run_sweep(lab: &Lab, desk: &Desk, order: &Order) -> io::Result<Ended> {
-    let arguments = sweep_arguments(desk);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    lab.program.run(&desk.path, &arguments, order)
-}
-
-/// The path of the file in an output folder.
-fn in_output(desk: &Desk, file: &str) -> PathBuf {
-    desk.output().join(file)
-}
-
-fn damaged_sweep(lab: &Lab, name: &str, file: &str, damage: Damage, seed: u64) -> io::Result<Outcome> {
-    let desk = lab.sweep_desk(name)?;
-    let path = in_output(&desk, file);
-    let other = in_output(&desk, "sweeps").join("swapped");
-    fs::write(&other, "run_id,arm,seed\nx,y,0\n")?;
-    let struck = damage.strike(&path, &other, seed)?;
-    fs::remove_file(&other)?;
-    let mut findings = Vec::new();
-    for (reader, usual) in lab.sweep_readings.iter().filter(|_| struck && damage.refusal().is_none()) {
-        let ended = desk.read(&lab.program, reader, &Order::default())?;
-        findings.extend(judge::manners(&ended, reader));
-        findings.extend(misread(reader, usual, &ended, file));
-    }
-    let ended = run_sweep(lab, &desk, &Order::default())?;
-    findings.extend(judge::manners(&ended, "sweep"));
-    let named = ended.said().contains(file_name(file));
-    if ended.code == Some(0) && !named {
-        findings.extend(sweep_differences(lab, &desk)?.into_iter().map(|d| finding(Fault::Wrong, d)));
-    } else if ended.code != Some(0) && !named && !ended.hung {
-        findings.push(finding(Fault::Nameless, format!("sweep: {}", judge::first_lines(&ended.said()))));
-    }
-    Ok(Outcome { struck: struck && damage.refusal().is_none(), findings })
-}
-
-/// A comparison of a damaged sweep gives the usual numbers or names what is wrong.
-fn misread(reader: &str, usual: &Ended, ended: &Ended, file: &str) -> Option<Finding> {
-    let folder = file.split('/').next().unwrap_or(file);
-    let named = ended.said().contains(file_name(file)) || ended.stderr.contains(folder);
-    let wrong = reader == "compare" && ended.code == Some(0) && ended.stdout != usual.stdout && !named;
-    wrong.then(|| {
-        finding(Fault::Wrong, format!("{reader} of the sweep says something else and names no file"))
-    })
-}
-
-fn struck_sweep(lab: &Lab, name: &str, child: bool, signal: i32, milliseconds: u64) -> io::Result<Outcome> {
-    let desk = lab.empty_desk(name)?;
-    let arguments = sweep_arguments(&desk);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut command = lab.program.command(&desk.path, &arguments);
-    let log = fs::File::create(desk.path.join(".stderr"))?;
-    let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-    sleep(Duration::from_millis(milliseconds));
-    let target = if child { child_of(process.id()) } else { Some(process.id()) };
-    let signal = Signal::from_named_raw(signal).ok_or_else(|| io::Error::other("no such signal"))?;
-    target.into_iter().for_each(|id| send(id, signal));
-    let mut ended = watch(process)?;
-    ended.stderr = fs::read_to_string(desk.path.join(".stderr"))?;
-    let mut findings = judge::manners(&ended, "sweep");
-    findings.extend(finish_sweep(lab, &desk)?);
-    Ok(Outcome { struck: target.is_some(), findings })
-}
-
-/// Starts the sweep again until it is done.
-fn finish_sweep(lab: &Lab, desk: &Desk) -> io::Result<Vec<Finding>> {
-    let mut found = Vec::new();
-    for _ in 0..5 {
-        let ended = run_sweep(lab, desk, &Order::default())?;
-        found.extend(judge::manners(&ended, "sweep"));
-        match ended.code {
-            Some(0) => {
-                found.extend(sweep_differences(lab, desk)?.into_iter().map(|d| finding(Fault::Wrong, d)));
-                return Ok(found);
-            }
-            // A run of the killed sweep may still be writing its checkpoint.
-            Some(5 | 75) => sleep(Duration::from_millis(200)),
-            _ => found.push(finding(Fault::Stuck, judge::first_lines(&ended.said()))),
-        }
-    }
-    found.push(finding(Fault::Stuck, "the sweep does not end"));
-    Ok(found)
-}
-
-/// A process started by `parent`.
-fn child_of(parent: u32) -> Option<u32> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let ids = processes.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let parent_of = |id: &u32| -> Option<u32> {
-        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        text.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-    };
-    ids.into_iter().find(|id| parent_of(id) == Some(parent))
 }
 
 fn crowd(lab: &Lab, name: &str, processes: u64) -> io::Result<Outcome> {

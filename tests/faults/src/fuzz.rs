@@ -22,20 +22,22 @@ const fn amount(row: &'static str, kind: &'static str, count: usize) -> Amount {
 }
 
 /// Rows of the short form.
-pub const SHORT: [Amount; 6] = [
+pub const SHORT: [Amount; 7] = [
     amount("fuzz: configurations", "configurations", 1_500),
     amount("fuzz: overrides", "overrides", 500),
     amount("fuzz: checkpoints", "checkpoints", 400),
+    amount("fuzz: sealed checkpoints", "states", 100),
     amount("fuzz: CSV files", "tables", 400),
     amount("fuzz: images", "images", 300),
     amount("fuzz: CIFAR-10 files", "cifar", 200),
 ];
 
 /// Rows of the long form.
-pub const LONG: [Amount; 6] = [
+pub const LONG: [Amount; 7] = [
     amount("fuzz: configurations", "configurations", 50_000),
     amount("fuzz: overrides", "overrides", 5_000),
     amount("fuzz: checkpoints", "checkpoints", 5_000),
+    amount("fuzz: sealed checkpoints", "states", 2_000),
     amount("fuzz: CSV files", "tables", 5_000),
     amount("fuzz: images", "images", 5_000),
     amount("fuzz: CIFAR-10 files", "cifar", 5_000),

@@ -1,49 +1,19 @@
 //! What every case starts from: a run at each stage, and the run that nothing happened to.
 
-use std::{collections::HashMap, fs, io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs, io,
+    path::PathBuf,
+};
 
 use tempfile::TempDir;
 
 use super::{
     case::Stage,
+    experiments::{SWEEP, TINY},
     process::{Ended, Order, Program, Traced},
     run_folder::{self, Files},
 };
-
-/// Sixteen steps; everything that a run writes is written in every epoch.
-const TINY: &str = "
-version: 1
-name: tiny
-seed: 0
-device: cpu
-dataset: { kind: shapes, image_size: 16, train: 64, test: 32 }
-augmentation: [normalize]
-encoder: { kind: vit, dim: 16, depth: 1, heads: 2, patch: 4 }
-predictor: { kind: vit, dim: 8, depth: 1, heads: 2 }
-masking: { kind: random }
-loss: l2
-optimizer: adamw
-learning_rate: { kind: constant, value: 1.0e-3 }
-weight_decay: { kind: constant, value: 0.05 }
-ema: { kind: constant, value: 0.99 }
-train: { epochs: 4, batch_size: 16, log_every: 1 }
-probes:
-  - { kind: linear, every: 1, encoders: [target] }
-  - { kind: knn, k: 5, every: 1, encoders: [target] }
-  - { kind: rankme, every: 1, encoders: [target] }
-";
-
-/// Two arms of two seeds.
-const SWEEP: &str = "
-version: 1
-name: pair
-base: tiny.yaml
-arms:
-  - { name: baseline, set: {} }
-  - { name: faster, set: { learning_rate.value: 2.0e-3 } }
-seeds: 2
-metric: { name: knn/target/class/top1, goal: maximize }
-";
 
 /// The epoch after which the stages `stopped` and `killed` stand.
 const HALF: &str = "2";
@@ -98,6 +68,8 @@ impl Desk {
             "show" => vec!["show", &run],
             "compare" => [&["compare", &output], &metric[..]].concat(),
             "verify" => vec!["verify", &run],
+            // Nothing is lacking: it reads as much as a run does, and writes nothing.
+            "probe" => vec!["probe", &run, "--threads", "1"],
             "status" => vec!["status", "pair", "--results", &output],
             _ => vec!["report", "pair", "--results", &output, "--output", &page],
         };
@@ -134,28 +106,31 @@ pub struct Lab {
     /// Name of the run folder.
     pub folder: String,
     /// What readers say of the finished run.
-    pub readings: HashMap<&'static str, Ended>,
+    pub readings: BTreeMap<&'static str, Ended>,
     /// Seed 1: files to swap in.
     pub other: PathBuf,
     /// A finished sweep: its output folder's files and what readers say.
     pub sweep: Files,
-    pub sweep_readings: HashMap<&'static str, Ended>,
+    pub sweep_readings: BTreeMap<&'static str, Ended>,
 }
 
 impl Lab {
     /// Makes all stages. An error here is one of the campaign or of a program that cannot run at all.
     pub fn new(program: Program) -> io::Result<Lab> {
-        let base = tempfile::Builder::new().prefix("ijepa-faults-").tempdir()?;
+        // Waiting for a disk shows nothing: what a process wrote outlives its death without that.
+        let memory = PathBuf::from("/dev/shm");
+        let place = if memory.is_dir() { memory } else { env::temp_dir() };
+        let base = tempfile::Builder::new().prefix("ijepa-faults-").tempdir_in(place)?;
         let mut lab = Lab {
             program,
             base,
             templates: HashMap::new(),
             expected: Files::new(),
             folder: String::new(),
-            readings: HashMap::new(),
+            readings: BTreeMap::new(),
             other: PathBuf::new(),
             sweep: Files::new(),
-            sweep_readings: HashMap::new(),
+            sweep_readings: BTreeMap::new(),
         };
         lab.make_stages()?;
         lab.make_readings()?;
@@ -258,7 +233,7 @@ impl Lab {
 
     fn make_readings(&mut self) -> io::Result<()> {
         let desk = self.desk_at("read", Stage::Done)?;
-        for reader in self.readers(&["ls", "show", "compare", "verify"]) {
+        for reader in self.readers(&["ls", "show", "compare", "verify", "probe"]) {
             let order = Order { trace: true, ..desk.watched() };
             let ended = desk.read(&self.program, reader, &order)?;
             self.must(&ended, 0)?;

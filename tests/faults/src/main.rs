@@ -14,6 +14,8 @@ mod cases;
 #[cfg(target_os = "linux")]
 mod damage;
 #[cfg(target_os = "linux")]
+mod experiments;
+#[cfg(target_os = "linux")]
 mod fuzz;
 #[cfg(target_os = "linux")]
 mod judge;
@@ -26,7 +28,11 @@ mod pretender;
 #[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
+mod rows;
+#[cfg(target_os = "linux")]
 mod run_folder;
+#[cfg(target_os = "linux")]
+mod sweeps;
 #[cfg(target_os = "linux")]
 mod trial;
 

@@ -40,7 +40,7 @@ pub const ALL: [Pretender; 9] = {
         },
         Pretender {
             name: "miscounts",
-            script: r#"real "$@"; code=$?; sed -i '$ s/[0-9]$/x/' "$PWD"/out/*-s0-*/epochs.csv; exit $code"#,
+            script: r#"real "$@"; sed -i '$ s/[0-9]$/x/' "$PWD"/out/*-s0-*/epochs.csv; exit 0"#,
             case: "signal:stopped:9@5",
             fault: Fault::Wrong,
         },

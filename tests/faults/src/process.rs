@@ -187,8 +187,8 @@ pub fn watch(mut child: Child) -> io::Result<Ended> {
             continue;
         }
         looked = Instant::now();
-        let Some((state, now)) = usage(child.id()) else { continue };
-        if now > ticks || !matches!(state, 'S' | 'T') {
+        let Some((works, state, now)) = usage(child.id()) else { continue };
+        if now > ticks || works {
             (ticks, moved) = (now.max(ticks), Instant::now());
         }
         if state == 'T' {
@@ -214,9 +214,19 @@ pub fn send(id: u32, signal: Signal) {
     }
 }
 
-/// State of a process and the ticks of processor time it has used.
-fn usage(id: u32) -> Option<(char, u64)> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+/// Whether any thread of a process works or waits for a processor, the state of its first one, and the ticks
+/// of processor time it has used.
+fn usage(id: u32) -> Option<(bool, char, u64)> {
+    let (state, ticks) = stat(&format!("/proc/{id}/stat"))?;
+    let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+    let states: Vec<char> =
+        threads.filter_map(|t| Some(stat(&t.path().join("stat").to_string_lossy())?.0)).collect();
+    Some((states.iter().any(|state| !matches!(state, 'S' | 'T')), state, ticks))
+}
+
+/// State and ticks in one of the kernel's `stat` files.
+fn stat(path: &str) -> Option<(char, u64)> {
+    let text = fs::read_to_string(path).ok()?;
     // The name in brackets may hold anything; what follows its last bracket is regular.
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;

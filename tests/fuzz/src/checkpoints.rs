@@ -1,62 +1,50 @@
 //! Checkpoints: what is accepted must hold exactly what was written.
 
-use std::{fs, path::PathBuf, sync::atomic::AtomicBool};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use ijepa_run::{
-    config, events,
-    run::{RunOptions, run_experiment},
+    config::Experiment,
+    events,
+    run::{Finished, RunOptions, run_experiment},
     sinks::{CheckpointMeta, Verbosity, read_checkpoint},
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
 
-use super::{bytes, text, trial};
+use super::{bytes, experiment::tiny, text, trial};
 
-/// A run whose checkpoint is small.
-const TINY: &str = "
-version: 1
-name: tiny
-device: cpu
-dataset: { kind: shapes, image_size: 16, train: 32, test: 16 }
-augmentation: [normalize]
-encoder: { kind: vit, dim: 8, depth: 1, heads: 1, patch: 8 }
-predictor: { kind: vit, dim: 8, depth: 1, heads: 1 }
-masking: { kind: random }
-loss: l2
-optimizer: adamw
-learning_rate: { kind: constant, value: 1.0e-3 }
-weight_decay: { kind: constant, value: 0.05 }
-ema: { kind: constant, value: 0.99 }
-train: { epochs: 2, batch_size: 16, log_every: 1 }
-probes: []
-";
+/// Where a run keeps it.
+pub const FILE: &str = "checkpoints/latest.safetensors";
 
 /// What is done to a checkpoint.
 #[derive(Clone, Debug)]
 enum Attack {
     /// Anywhere in the file.
-    Bytes(Vec<bytes::Edit>),
+    Bytes(Vec<bytes::ImageOp>),
     /// In the text of the header, its length put right.
-    Header(Vec<text::Edit>),
+    Header(Vec<text::ImageOp>),
     /// A value of the header (offset, shape, type), or of the state in it.
     Value(Index, String, bool),
     /// Behind the header: values of tensors.
-    Tensors(Vec<bytes::Edit>),
+    Tensors(Vec<bytes::ImageOp>),
+}
+
+/// A value for one of the state.
+pub fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        proptest::sample::select(text::EDGES.map(str::to_owned).to_vec()),
+        (0..5_000_u64).prop_map(|n| n.to_string()),
+        any::<f64>().prop_map(|x| x.to_string())
+    ]
 }
 
 fn attack() -> impl Strategy<Value = Attack> {
     let words = ["F32", "F64", "I32", "BF16", "data_offsets", "dtype", "shape", "state", "step"];
     let words: Vec<String> = words.map(str::to_owned).to_vec();
-    let edge = proptest::sample::select(text::EDGES.map(str::to_owned).to_vec());
-    let number = prop_oneof![
-        edge,
-        (0..5_000_u64).prop_map(|n| n.to_string()),
-        any::<f64>().prop_map(|x| x.to_string())
-    ];
     prop_oneof![
         3 => bytes::edits(4).prop_map(Attack::Bytes),
         2 => text::edits(words, vec!["{}\n".into()]).prop_map(Attack::Header),
-        4 => (any::<Index>(), number, any::<bool>()).prop_map(|(i, v, s)| Attack::Value(i, v, s)),
+        4 => (any::<Index>(), number(), any::<bool>()).prop_map(|(i, v, s)| Attack::Value(i, v, s)),
         2 => bytes::edits(2).prop_map(Attack::Tensors),
     ]
 }
@@ -67,7 +55,8 @@ type Content = (CheckpointMeta, Vec<(String, Vec<usize>, Vec<f32>)>, events::Pro
 /// Attacks a checkpoint that a run has written.
 pub fn fuzz(cases: u32, seed: u64) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let path = write_one(folder.path().to_path_buf())?;
+    let experiment = tiny("{ kind: shapes, image_size: 16, train: 10, test: 10 }", 8, 2, &[])?;
+    let path = train(experiment, folder.path(), Some(1))?.folder.join(FILE);
     let right = fs::read(&path).map_err(|e| e.to_string())?;
     let content = read(&path)?;
     trial::run(cases, seed, &attack(), |attack| {
@@ -88,22 +77,19 @@ pub fn fuzz(cases: u32, seed: u64) -> Result<(), String> {
     })
 }
 
-fn write_one(output: PathBuf) -> Result<PathBuf, String> {
-    let experiment =
-        config::load("tiny.yaml", TINY, &[], &|_| Err(String::new())).map_err(|e| e.to_string())?;
+/// Trains `experiment` to the end, or until an epoch is over; what became of it.
+pub fn train(experiment: Experiment, output: &Path, until_epoch: Option<u64>) -> Result<Finished, String> {
     let options = RunOptions {
-        output,
+        output: output.to_path_buf(),
         threads: Some(1),
         verbosity: Verbosity::Quiet,
         force: false,
-        until_epoch: Some(1),
+        until_epoch,
     };
-    let finished =
-        run_experiment(experiment, &options, &AtomicBool::new(false)).map_err(|e| e.to_string())?;
-    Ok(finished.folder.join("checkpoints/latest.safetensors"))
+    run_experiment(experiment, &options, &AtomicBool::new(false)).map_err(|e| e.to_string())
 }
 
-fn read(path: &std::path::Path) -> Result<Content, String> {
+fn read(path: &Path) -> Result<Content, String> {
     let (meta, snapshot) = read_checkpoint(path).map_err(|e| e.to_string())?;
     let mut tensors = snapshot.tensors;
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
@@ -146,7 +132,7 @@ fn other_value(header: &str, at: &Index, text: &str, in_state: bool) -> String {
 }
 
 /// Replaces one of the values that hold no others.
-fn set(tree: &mut Value, at: &Index, value: Value) {
+pub fn set(tree: &mut Value, at: &Index, value: Value) {
     let mut leaves = Vec::new();
     collect("", tree, &mut leaves);
     if let Some(leaf) = (!leaves.is_empty()).then(|| &leaves[at.index(leaves.len())])

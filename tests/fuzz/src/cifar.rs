@@ -3,27 +3,9 @@
 use std::fs;
 
 use ijepa_registry::kinds::LoadContext;
-use ijepa_run::config;
 use proptest::prelude::*;
 
-use super::{bytes, trial};
-
-const TEXT: &str = "
-version: 1
-name: cifar
-dataset: { kind: cifar10, path: PATH }
-augmentation: [normalize]
-encoder: { kind: vit, dim: 8, depth: 1, heads: 1, patch: 16 }
-predictor: { kind: vit, dim: 8, depth: 1, heads: 1 }
-masking: { kind: random }
-loss: l2
-optimizer: adamw
-learning_rate: { kind: constant, value: 1.0e-3 }
-weight_decay: { kind: constant, value: 0.05 }
-ema: { kind: constant, value: 0.99 }
-train: { epochs: 1, batch_size: 2 }
-probes: []
-";
+use super::{bytes, experiment::tiny, trial};
 
 /// One label, then 3072 pixels.
 const RECORD: usize = 3073;
@@ -41,9 +23,8 @@ const NAMES: [&str; 6] = [
 pub fn fuzz(cases: u32, seed: u64) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let files: Vec<Vec<u8>> = (0..6).map(|i| (0..4).flat_map(|k| record(i, k)).collect()).collect();
-    let text = TEXT.replace("PATH", &folder.path().display().to_string());
-    let experiment =
-        config::load("cifar.yaml", &text, &[], &|_| Err(String::new())).map_err(|e| e.to_string())?;
+    let dataset = format!("{{ kind: cifar10, path: {} }}", folder.path().display());
+    let experiment = tiny(&dataset, 16, 1, &[])?;
     let strategy = (0..6_usize, bytes::edits(2), 0..8_usize, any::<u8>());
     trial::run(cases, seed, &strategy, |(which, edits, records, label)| {
         let mut files = files.clone();

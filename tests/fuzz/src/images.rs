@@ -7,34 +7,17 @@ use std::{
 };
 
 use ijepa_registry::{image::ImageSet, kinds::LoadContext};
-use ijepa_run::config::{self, Experiment};
+use ijepa_run::config::Experiment;
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::{prelude::*, sample::Index};
 
-use super::{bytes, trial};
-
-const FOLDER: &str = "
-version: 1
-name: folder
-dataset: { kind: image_folder, path: PATH, image_size: 8 }
-augmentation: [normalize]
-encoder: { kind: vit, dim: 8, depth: 1, heads: 1, patch: 4 }
-predictor: { kind: vit, dim: 8, depth: 1, heads: 1 }
-masking: { kind: random }
-loss: l2
-optimizer: adamw
-learning_rate: { kind: constant, value: 1.0e-3 }
-weight_decay: { kind: constant, value: 0.05 }
-ema: { kind: constant, value: 0.99 }
-train: { epochs: 1, batch_size: 2 }
-probes: []
-";
+use super::{bytes, experiment::tiny, trial};
 
 /// What is done to an image.
 #[derive(Clone, Debug)]
 enum Attack {
     /// Anywhere in the file; checksums of a PNG are put right again, or nothing behind them would be reached.
-    Bytes(Vec<bytes::Edit>),
+    Bytes(Vec<bytes::ImageOp>),
     /// The end is missing, as after a broken download.
     End(Index),
 }
@@ -47,9 +30,8 @@ pub fn fuzz(cases: u32, seed: u64) -> Result<(), String> {
         fs::create_dir_all(root.join(split).join(class)).map_err(|e| e.to_string())?;
         write(&root.join(split).join(class).join("0.png"), &picture(9, 9, 3, ImageFormat::Png))?;
     }
-    let text = FOLDER.replace("PATH", &root.display().to_string());
-    let experiment =
-        config::load("folder.yaml", &text, &[], &|_| Err(String::new())).map_err(|e| e.to_string())?;
+    let dataset = format!("{{ kind: image_folder, path: {}, image_size: 8 }}", root.display());
+    let experiment = tiny(&dataset, 4, 1, &[])?;
     let format = proptest::sample::select(vec![ImageFormat::Png, ImageFormat::Jpeg]);
     let attack =
         prop_oneof![3 => bytes::edits(4).prop_map(Attack::Bytes), 1 => any::<Index>().prop_map(Attack::End)];

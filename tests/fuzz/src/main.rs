@@ -8,9 +8,11 @@ mod bytes;
 mod checkpoints;
 mod cifar;
 mod configurations;
+mod experiment;
 mod images;
 mod overrides;
 mod shipped;
+mod states;
 mod tables;
 mod text;
 mod trial;
@@ -40,6 +42,8 @@ enum Kind {
     Overrides,
     /// Header, offsets, shapes, types, state and values.
     Checkpoints,
+    /// Checkpoints whose seal is right and whose content is senseless.
+    States,
     /// CSV files of other programs.
     Tables,
     /// JPEG and PNG files of an image folder.
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Kind::Configurations => configurations::fuzz(cases, seed),
         Kind::Overrides => overrides::fuzz(cases, seed),
         Kind::Checkpoints => checkpoints::fuzz(cases, seed),
+        Kind::States => states::fuzz(cases, seed),
         Kind::Tables => tables::fuzz(cases, seed),
         Kind::Images => images::fuzz(cases, seed),
         Kind::Cifar => cifar::fuzz(cases, seed),

@@ -54,7 +54,7 @@ pub const EDGES: [&str; 46] = [
 
 /// One change of a text.
 #[derive(Clone, Debug)]
-pub enum Edit {
+pub enum ImageOp {
     /// A word or number becomes another.
     Word(Index, String),
     /// A line is left out.
@@ -76,7 +76,7 @@ pub enum Edit {
 }
 
 /// One to four edits with `words` as material and `blocks` of lines to put in.
-pub fn edits(words: Vec<String>, blocks: Vec<String>) -> impl Strategy<Value = Vec<Edit>> {
+pub fn edits(words: Vec<String>, blocks: Vec<String>) -> impl Strategy<Value = Vec<ImageOp>> {
     let place = any::<Index>;
     let words = words.into_iter().chain(EDGES.map(str::to_owned)).collect::<Vec<_>>();
     let word = || proptest::sample::select(words.clone());
@@ -84,27 +84,27 @@ pub fn edits(words: Vec<String>, blocks: Vec<String>) -> impl Strategy<Value = V
         || prop_oneof![any::<i64>().prop_map(|n| n.to_string()), any::<f64>().prop_map(|x| format!("{x:e}"))];
     let edge = || proptest::sample::select(EDGES.map(str::to_owned).to_vec());
     let one = prop_oneof![
-        4 => (place(), word()).prop_map(|(a, w)| Edit::Word(a, w)),
-        3 => (place(), edge()).prop_map(|(a, w)| Edit::Word(a, w)),
-        2 => (place(), number()).prop_map(|(a, w)| Edit::Word(a, w)),
-        1 => place().prop_map(Edit::Drop),
-        1 => place().prop_map(Edit::Double),
-        1 => (place(), place()).prop_map(|(a, b)| Edit::Swap(a, b)),
-        1 => (place(), 1..12_u8).prop_map(|(a, n)| Edit::Indent(a, n)),
-        1 => (place(), prop_oneof![edge(), any::<char>().prop_map(String::from)]).prop_map(|(a, w)| Edit::Insert(a, w)),
-        1 => (place(), 1..30_u8).prop_map(|(a, n)| Edit::Cut(a, n)),
-        1 => place().prop_map(Edit::End),
-        2 => (place(), proptest::sample::select(blocks)).prop_map(|(a, b)| Edit::Lines(a, b)),
+        4 => (place(), word()).prop_map(|(a, w)| ImageOp::Word(a, w)),
+        3 => (place(), edge()).prop_map(|(a, w)| ImageOp::Word(a, w)),
+        2 => (place(), number()).prop_map(|(a, w)| ImageOp::Word(a, w)),
+        1 => place().prop_map(ImageOp::Drop),
+        1 => place().prop_map(ImageOp::Double),
+        1 => (place(), place()).prop_map(|(a, b)| ImageOp::Swap(a, b)),
+        1 => (place(), 1..12_u8).prop_map(|(a, n)| ImageOp::Indent(a, n)),
+        1 => (place(), prop_oneof![edge(), any::<char>().prop_map(String::from)]).prop_map(|(a, w)| ImageOp::Insert(a, w)),
+        1 => (place(), 1..30_u8).prop_map(|(a, n)| ImageOp::Cut(a, n)),
+        1 => place().prop_map(ImageOp::End),
+        2 => (place(), proptest::sample::select(blocks)).prop_map(|(a, b)| ImageOp::Lines(a, b)),
     ];
     prop::collection::vec(one, 1..=4)
 }
 
 /// The text after all edits.
-pub fn apply(text: &str, edits: &[Edit]) -> String {
+pub fn apply(text: &str, edits: &[ImageOp]) -> String {
     edits.iter().fold(text.to_owned(), |text, edit| change(&text, edit))
 }
 
-fn change(text: &str, edit: &Edit) -> String {
+fn change(text: &str, edit: &ImageOp) -> String {
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let characters: Vec<char> = text.chars().collect();
     if characters.is_empty() {
@@ -113,31 +113,31 @@ fn change(text: &str, edit: &Edit) -> String {
     let (line, character) = (|i: &Index| i.index(lines.len()), |i: &Index| i.index(characters.len()));
     let text_of = |part: &[char]| part.iter().collect::<String>();
     match edit {
-        Edit::Word(at, word) => return replace_word(text, at, word),
-        Edit::Drop(at) => drop(lines.remove(line(at))),
-        Edit::Double(at) => {
+        ImageOp::Word(at, word) => return replace_word(text, at, word),
+        ImageOp::Drop(at) => drop(lines.remove(line(at))),
+        ImageOp::Double(at) => {
             let at = line(at);
             lines.insert(at, lines[at]);
         }
-        Edit::Swap(a, b) => {
+        ImageOp::Swap(a, b) => {
             let (a, b) = (line(a), line(b));
             lines.swap(a, b);
         }
-        Edit::Indent(at, n) => {
+        ImageOp::Indent(at, n) => {
             let indented = format!("{}{}", " ".repeat(usize::from(*n)), lines[line(at)]);
             let at = line(at);
             return [&lines[..at], &[indented.as_str()], &lines[at + 1..]].concat().concat();
         }
-        Edit::Insert(at, what) => {
+        ImageOp::Insert(at, what) => {
             let at = character(at);
             return format!("{}{what}{}", text_of(&characters[..at]), text_of(&characters[at..]));
         }
-        Edit::Cut(at, n) => {
+        ImageOp::Cut(at, n) => {
             let (from, to) = (character(at), (character(at) + usize::from(*n)).min(characters.len()));
             return text_of(&characters[..from]) + &text_of(&characters[to..]);
         }
-        Edit::End(at) => return text_of(&characters[..character(at)]),
-        Edit::Lines(at, block) => {
+        ImageOp::End(at) => return text_of(&characters[..character(at)]),
+        ImageOp::Lines(at, block) => {
             let at = line(at);
             lines.insert(at, block);
         }

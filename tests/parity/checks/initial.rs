@@ -57,8 +57,9 @@ fn model(scheme: &str) -> Vec<(String, Param<Cpu>)> {
     let predictor = built::<dyn PredictorSettings>("vit", settings);
     let encoder = encoder.cpu(&EncoderContext { device: &device, seed: 1, image }).unwrap();
     let grid = Grid { rows: 8, cols: 8 };
-    let predictor =
-        predictor.cpu(&PredictorContext { device: &device, seed: 1, grid, encoder_dim: 192 }).unwrap();
+    let predictor = predictor
+        .cpu(&PredictorContext { device: &device, seed: 1, grid, encoder_dim: 192, target_dim: 192 })
+        .unwrap();
     let named = |root: &str, all: Vec<&Param<Cpu>>| -> Vec<(String, Param<Cpu>)> {
         all.into_iter().map(|p| (format!("{root}.{}", p.name), p.clone())).collect()
     };

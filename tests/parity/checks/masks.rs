@@ -100,7 +100,7 @@ fn shape(patches: &[u32], grid: Grid) -> String {
 }
 
 fn union(plan: &MaskPlan) -> usize {
-    plan.targets.iter().flatten().collect::<std::collections::BTreeSet<_>>().len()
+    plan.targets().flatten().collect::<std::collections::BTreeSet<_>>().len()
 }
 
 fn floats(value: &Value) -> Vec<f64> {
@@ -137,16 +137,16 @@ fn seed_setting(stats: &Value) {
     let grid = Grid { rows: side(0), cols: side(1) };
     let settings = json!({ "targets": s["num_targets"], "target_scale": s["target_scale"],
         "target_aspect": s["aspect"], "context_scale": s["context_scale"] });
-    let masking = build("multiblock_seed", &settings, grid);
-    let draw = |step| BatchDraw { seed: 11, epoch: 0, step, images: vec![0] };
+    let masking = build("multiblock_batch", &settings, grid);
+    let draw = |step| BatchDraw { seed: 11, epoch: 0, step, images: vec![0], repeat: 0 };
     let plans: Vec<MaskPlan> = (0..DRAWS).flat_map(|step| masking.sample(grid, &draw(step)).plans).collect();
     let n = stats["draws"].as_f64().unwrap();
     let blocks = n * s["num_targets"].as_f64().unwrap();
 
-    let targets = || plans.iter().flat_map(|p| &p.targets);
+    let targets = || plans.iter().flat_map(MaskPlan::targets);
     let shapes = count(targets().map(|t| shape(t, grid)));
     same_histogram("target block", shapes, &stats["target_block_hxw"], blocks);
-    let contexts = || plans.iter().map(|p| p.contexts[0].len());
+    let contexts = || plans.iter().map(|p| p.views[0].context.len());
     same_histogram("context patches", count(contexts()), &stats["context_tokens"], n);
     same_mean(
         "context patches",
@@ -165,7 +165,7 @@ fn seed_setting(stats: &Value) {
         &stats["patch_frequency_in_a_target_block"],
         blocks,
     );
-    let in_context = coverage(plans.iter().map(|p| &p.contexts[0]), grid);
+    let in_context = coverage(plans.iter().map(|p| &p.views[0].context), grid);
     same_coverage("in the context", in_context, &stats["patch_frequency_in_context"], n);
 }
 
@@ -193,11 +193,11 @@ fn meta_setting(stats: &Value) {
     let (size, stored_n) = (stored["batch_size"].as_u64().unwrap(), stored["batches"].as_f64().unwrap());
     // An image occurs once per epoch: its stream belongs to the epoch and its index.
     let images = |step| (step * size..(step + 1) * size).collect();
-    let draw = |step| BatchDraw { seed: 12, epoch: 0, step, images: images(step) };
+    let draw = |step| BatchDraw { seed: 12, epoch: 0, step, images: images(step), repeat: 0 };
     let draws: Vec<BatchDraw> = (0..BATCHES).map(draw).collect();
     let batches: Vec<Vec<MaskPlan>> = draws.iter().map(|d| masking.sample(grid, d).plans).collect();
 
-    let sizes = count(batches.iter().map(|b| shape(&b[0].targets[0], grid)));
+    let sizes = count(batches.iter().map(|b| shape(&b[0].views[0].targets[0], grid)));
     same_histogram(
         "target block",
         sizes,
@@ -207,10 +207,10 @@ fn meta_setting(stats: &Value) {
     let law = metas_size(&stats["setting"], side);
     for (draw, batch) in draws.iter().zip(&batches) {
         let u = draw.batch_stream().uniform();
-        assert_eq!(shape(&batch[0].targets[0], grid), law(u), "u = {u}");
+        assert_eq!(shape(&batch[0].views[0].targets[0], grid), law(u), "u = {u}");
     }
     // Masks of a batch share sizes and length: the batch is the independent case.
-    let contexts = || batches.iter().map(|b| b[0].contexts[0].len());
+    let contexts = || batches.iter().map(|b| b[0].views[0].context.len());
     same_histogram(
         "context patches",
         count(contexts()),
@@ -222,21 +222,21 @@ fn meta_setting(stats: &Value) {
         moments(contexts().map(|c| c as f64)),
         stored_moments(&stored["context_tokens_after_truncation"], stored_n),
     );
-    let targets = count(batches.iter().map(|b| b[0].targets[0].len()));
+    let targets = count(batches.iter().map(|b| b[0].views[0].targets[0].len()));
     same_histogram("target patches", targets, &stored["target_tokens_after_truncation"], stored_n);
     let unions = moments(batches.iter().map(|b| b.iter().map(union).sum::<usize>() as f64 / size as f64));
     same_mean("target union", unions, (stored["target_union_mean"].as_f64().unwrap(), unions.1, stored_n));
     same_batch_coverage(
         "in a target",
         &batches,
-        |p| &p.targets,
+        |p| p.targets().collect(),
         &stored["patch_frequency_in_a_target_block"],
         stored_n,
     );
     same_batch_coverage(
         "in the context",
         &batches,
-        |p| &p.contexts,
+        |p| p.contexts().collect(),
         &stored["patch_frequency_in_context"],
         stored_n,
     );
@@ -261,7 +261,7 @@ fn metas_size(s: &Value, side: usize) -> impl Fn(f64) -> String {
 fn same_batch_coverage(
     what: &str,
     batches: &[Vec<MaskPlan>],
-    of: fn(&MaskPlan) -> &Vec<Vec<u32>>,
+    of: fn(&MaskPlan) -> Vec<&Vec<u32>>,
     stored: &Value,
     stored_n: f64,
 ) {

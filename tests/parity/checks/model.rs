@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ijepa_run::{
-    model::{BuildDevice, Builder, Geometry, Jepa},
+    model::{BuildDevice, Builder, Geometry, Jepa, StepInput},
     registry::{catalogue, entry::Kind, prelude::*},
 };
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub struct Replica<D: BuildDevice> {
     pub jepa: Jepa<D>,
     optimizer: Box<dyn Optimizer<D>>,
     reference: Reference,
-    rounding: Rounding,
+    precision: MatmulPrecision,
 }
 
 /// A component by name.
@@ -42,7 +42,7 @@ pub fn built<K: Kind + ?Sized>(name: &str, settings: Value) -> Box<K> {
 }
 
 impl<D: BuildDevice> Replica<D> {
-    pub fn new(device: &D, case: &Fixture, reference: Reference, rounding: Rounding) -> Self {
+    pub fn new(device: &D, case: &Fixture, reference: Reference, precision: MatmulPrecision) -> Self {
         let seed = reference == Reference::Seed;
         let (positions, eps) = if seed { ("learned", 1e-5) } else { ("sincos2d", 1e-6) };
         let image = case.size("img");
@@ -64,10 +64,26 @@ impl<D: BuildDevice> Replica<D> {
         };
         let optimizer = built::<dyn OptimizerSettings>("adamw", json!({ "decay_bias_and_norm": seed }));
         assert!(encoder.check(shape).is_empty() && predictor.check(case.size("dim")).is_empty());
-        let geometry = Geometry { image: shape, patch: case.size("patch"), dim: case.size("dim") };
-        let builder = Builder { seed: 0, rounding, geometry, encoder, predictor, loss, optimizer };
+        let geometry = Geometry {
+            image: shape,
+            patch: case.size("patch"),
+            dim: case.size("dim"),
+            target_dim: case.size("dim"),
+        };
+        let targets = built::<dyn TargetsSettings>("ema", json!({}));
+        let builder = Builder {
+            seed: 0,
+            precision,
+            geometry,
+            encoder,
+            predictor,
+            targets,
+            loss,
+            terms: vec![],
+            optimizer,
+        };
         let jepa = builder.model(device).unwrap();
-        let mut replica = Replica { jepa, optimizer: builder.optimizer(), reference, rounding };
+        let mut replica = Replica { jepa, optimizer: builder.optimizer(), reference, precision };
         replica.load(case);
         replica
     }
@@ -106,16 +122,14 @@ impl<D: BuildDevice> Replica<D> {
     fn plans(&self, case: &Fixture, step: usize) -> Vec<MaskPlan> {
         let batch = case.shape("images")[1];
         let (contexts, targets) = (context_names(case, step), case.names(&format!("step{step}/target_idx/")));
-        let plan = |i| MaskPlan {
-            contexts: contexts.iter().map(|n| row(case, n, i, batch)).collect(),
-            targets: targets.iter().map(|n| row(case, n, i, batch)).collect(),
-        };
+        let rows = |names: &[String], i| names.iter().map(|n| row(case, n, i, batch)).collect();
+        let plan = |i| MaskPlan::crossed(rows(&contexts, i), rows(&targets, i));
         (0..batch).map(plan).collect()
     }
 
     /// `exact`, or with products of bf16 `rounded`.
     fn within(&self, exact: Tolerance, rounded: Tolerance) -> Tolerance {
-        if self.rounding == Rounding::F32 { exact } else { rounded }
+        if self.precision == MatmulPrecision::F32 { exact } else { rounded }
     }
 
     /// One training step: loss, gradients (of step 0), then weights and moments where stored.
@@ -124,7 +138,9 @@ impl<D: BuildDevice> Replica<D> {
         let size = plans.len() * self.jepa.geometry.image.len();
         let images = case.f32("images")[step * size..(step + 1) * size].to_vec();
         let images = self.jepa.images_of_patches(&self.jepa.geometry.patches(&images)).unwrap();
-        let pass = self.jepa.forward(images, &plans, &mut |_| ()).unwrap();
+        let indices: Vec<u32> = (0..plans.len() as u32).collect();
+        let input = StepInput { plans: &plans, indices: &indices, seed: 0, epoch: 0, weights: &[] };
+        let pass = self.jepa.forward(images, input, &mut |_| ()).unwrap();
         let rel = if step + 1 == steps { 1e-4 } else { 1e-5 };
         let what = format!("{} step{step}/loss", case.name);
         compare_values(
@@ -160,7 +176,7 @@ impl<D: BuildDevice> Replica<D> {
     }
 
     /// Predictions and targets; ours go image by image, theirs block by block.
-    fn check_predictions(&self, case: &Fixture, plans: &[MaskPlan], pass: &ijepa_run::model::Pass<D>) {
+    fn check_predictions(&self, case: &Fixture, plans: &[MaskPlan], pass: &ijepa_run::model::ForwardPass<D>) {
         let dim = self.jepa.geometry.dim;
         let prediction = ijepa_run::kernels::to_host(&pass.prediction).unwrap();
         let distinct = ijepa_run::kernels::to_host(&pass.targets).unwrap();
@@ -170,14 +186,14 @@ impl<D: BuildDevice> Replica<D> {
         let mut starts = HashMap::new();
         let mut next = 0;
         for (b, plan) in plans.iter().enumerate() {
-            for c in 0..plan.contexts.len() {
-                for (m, t) in plan.targets.iter().enumerate() {
+            for (c, view) in plan.views.iter().enumerate() {
+                for (m, t) in view.targets.iter().enumerate() {
                     starts.insert((b, c, m), (next * dim, t.len() * dim));
                     next += t.len();
                 }
             }
         }
-        let (contexts, targets) = (plans[0].contexts.len(), plans[0].targets.len());
+        let (contexts, targets) = (plans[0].views.len(), plans[0].views[0].targets.len());
         let block = |values: &[f32], m: usize| -> Vec<f32> {
             let of = |(c, b): (usize, usize)| {
                 let (start, len) = starts[&(b, c, m)];

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{common::*, fixture::Fixture};
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Rows};
-use ijepa_run::kernels::{Backend, BlockParams, Rounding, RowLoss, from_host, to_host};
+use ijepa_run::kernels::{Backend, BlockParams, MatmulPrecision, RowLoss, from_host, to_host};
 
 /// Of values, absolutely and relatively; f32 and f64 differ by a tenth of that.
 const TOLERANCE: f32 = 1e-5;
@@ -67,7 +67,7 @@ fn block(file: &Ops, eps: f32, packed: [&str; 4]) -> (BlockParams<Cpu>, [String;
     ]
     .map(String::from);
     let t = |i: usize| file.flat(&format!("block/w/{}", names[i]));
-    let block = BlockParams::from_tensors(file.heads(), eps, Rounding::F32, std::array::from_fn(t));
+    let block = BlockParams::from_tensors(file.heads(), eps, MatmulPrecision::F32, std::array::from_fn(t));
     (block, names)
 }
 

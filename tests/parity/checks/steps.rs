@@ -31,7 +31,7 @@ fn check_all<D: BuildDevice>(device: &D, folder: &Path, reference: Reference) {
 }
 
 fn check<D: BuildDevice>(device: &D, case: &Fixture, reference: Reference) {
-    let mut replica = Replica::new(device, case, reference, Rounding::F32);
+    let mut replica = Replica::new(device, case, reference, MatmulPrecision::F32);
     replica.check_schedules(case);
     check_forward(case, &replica);
     let steps = case.shape("images")[0];
@@ -44,7 +44,7 @@ fn check<D: BuildDevice>(device: &D, case: &Fixture, reference: Reference) {
 pub fn cases_with_products_of_bf16(folder: &Path) {
     for (name, reference) in [("seed", Reference::Seed), ("meta", Reference::Meta)] {
         for case in cases(folder, name) {
-            let mut replica = Replica::new(&Cpu::default(), &case, reference, Rounding::Bf16);
+            let mut replica = Replica::new(&Cpu::default(), &case, reference, MatmulPrecision::Bf16);
             let steps = case.shape("images")[0];
             (0..steps).for_each(|step| replica.check_step(&case, step, steps));
         }
@@ -70,7 +70,7 @@ fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
         let layout = Layout::new(sequences.iter().map(|(_, p)| p.as_slice()));
         let rows = layout.segments.rows();
         let pixels = kernels::from_host(&jepa.device, pixels, rows, width).unwrap();
-        PatchBatch { pixels, layout }
+        PatchBatch { pixels, layout, grid: jepa.geometry.grid() }
     };
     let host = |rows: Rows<D>| kernels::to_host(&rows).unwrap();
     let everything: Vec<u32> = (0..jepa.geometry.grid().len() as u32).collect();
@@ -79,27 +79,29 @@ fn check_forward<D: BuildDevice>(case: &Fixture, replica: &Replica<D>) {
     let params = jepa.context_encoder.params();
     let embed =
         |part: &str| &params.iter().find(|p| p.name == format!("patch_embed.proj.{part}")).unwrap().data;
-    let embedded = D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), Rounding::F32, NoneTape);
+    let embedded =
+        D::linear_of_input(&full.pixels, embed("weight"), embed("bias"), MatmulPrecision::F32, NoneTape);
     compare(case, "step0/patch_embed", &host(embedded.unwrap()), forward);
 
     let context = packed(&replica.contexts(case, 0));
-    compare(case, "step0/context_out", &host(jepa.context_encoder.encode(&context, None).unwrap()), forward);
+    compare(case, "step0/context_out", &host(jepa.context_encoder.tokens(&context, None).unwrap()), forward);
     compare(
         case,
         "step0/context_full_out",
-        &host(jepa.context_encoder.encode(&full, None).unwrap()),
+        &host(jepa.context_encoder.tokens(&full, None).unwrap()),
         forward,
     );
-    let target = jepa.target_encoder.encode(&full, None).unwrap();
+    let teacher = jepa.target_encoder().unwrap();
+    let target = teacher.tokens(&full, None).unwrap();
     compare(case, "step0/target_out", &host(target.clone()), forward);
     let images = jepa.images_of_patches(&jepa.geometry.patches(images)).unwrap();
-    compare(case, "step0/features", &jepa.features(jepa.target_encoder.as_ref(), &images).unwrap(), forward);
+    compare(case, "step0/features", &jepa.features(teacher, Needs::POOLED, &images).unwrap(), forward);
     if case.has("step0/target_normed") {
         compare(case, "step0/target_normed", &host(jepa.loss.target(target.clone()).unwrap()), forward);
     }
     // Rows that are asked for alone are the same rows.
     let keep: Vec<u32> = (0..target.shape().0 as u32).step_by(3).collect();
-    let some = host(jepa.target_encoder.encode(&full, Some(&keep)).unwrap());
+    let some = host(teacher.tokens(&full, Some(&keep)).unwrap());
     let all = host(target);
     let dim = jepa.geometry.dim;
     for (row, values) in keep.iter().zip(some.chunks_exact(dim)) {

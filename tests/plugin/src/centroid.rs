@@ -21,11 +21,11 @@ impl Probe for NearestCentroid {
         vec![MetricDecl::new("top1", "%", "test accuracy", Direction::Higher).share_of(100.0)]
     }
 
-    fn measure(&self, data: &ProbeData, _context: &ProbeContext) -> Result<Vec<f64>, ProbeError> {
+    fn measure(&self, data: &ProbeData, _context: &ProbeContext) -> Result<Findings, ProbeError> {
         let centroids = centroids(data);
         let right = |&i: &usize| nearest(&centroids, data.test.row(i)) == data.test.labels[i] as usize;
         let count = data.test.count();
-        Ok(vec![100.0 * (0..count).filter(right).count() as f64 / count.max(1) as f64])
+        Ok(vec![100.0 * (0..count).filter(right).count() as f64 / count.max(1) as f64].into())
     }
 }
 

@@ -41,7 +41,7 @@ impl Masking for Checkerboard {
                 (row / self.cell + col / self.cell) % 2
             };
             let (context, target) = (0..grid.len() as u32).partition(|p| colour(p) == seen);
-            MaskPlan { contexts: vec![context], targets: vec![target] }
+            MaskPlan::new(context, vec![target])
         };
         MaskBatch { plans: (0..draw.images.len()).map(plan).collect(), redraws: 0 }
     }

@@ -1,11 +1,12 @@
 // Every kernel of the program: one module, compiled to ../kernels.ptx by scripts/ptx.sh.
 #include "attention.cu"
+#include "compose.cu"
 #include "gelu.cu"
 #include "images.cu"
 #include "loss.cu"
 #include "norm.cu"
 #include "read.cu"
 #include "rows.cu"
-#include "skill.cu"
+#include "explained_variance.cu"
 #include "sums.cu"
 #include "update.cu"

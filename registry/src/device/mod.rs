@@ -1,0 +1,4 @@
+//! What lets a device do a component's work itself. A component works without any of it.
+
+pub mod image_op;
+pub mod transform;

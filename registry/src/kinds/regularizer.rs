@@ -1,0 +1,55 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    params::Parameters,
+    problem::Problem,
+    tensor::{Cpu, Device, ModelError, Segments, TapedRows, TapedScalar},
+};
+
+/// What a regularizer looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Regularized {
+    /// The tokens of the contexts, `(token, dim)`.
+    Context,
+    /// Their mean, one row per context: `(context, dim)`.
+    PooledContext,
+    /// The predicted tokens, `(predicted patch, target dim)`.
+    Prediction,
+}
+
+/// What a regularizer is built for.
+pub struct RegularizerContext<'a, D: Device<f32>> {
+    /// Where its parameters live, if it has any (a projector).
+    pub device: &'a D,
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Width of the tokens that it sees.
+    pub dim: usize,
+}
+
+/// Settings of a regularizer: checks and builds.
+pub trait RegularizerSettings: std::fmt::Debug + Send + Sync {
+    /// What is wrong with the settings for tokens of this width.
+    fn check(&self, dim: usize) -> Vec<Problem>;
+    /// Builds it on the CPU.
+    fn cpu(&self, context: &RegularizerContext<Cpu>) -> Result<Box<dyn Regularizer<Cpu>>, ModelError>;
+    /// Builds it on a GPU.
+    #[cfg(feature = "cuda")]
+    fn cuda(
+        &self,
+        context: &RegularizerContext<dfdx::prelude::Cuda>,
+    ) -> Result<Box<dyn Regularizer<dfdx::prelude::Cuda>>, ModelError>;
+}
+
+/// A term that is added to the loss, times its weight: what tokens should be like whatever the targets are.
+/// Its parameters are trained with the model.
+///
+/// Promises: finite; a small step of the tokens against its gradient lowers it; a function of the tokens
+/// and its parameters alone.
+pub trait Regularizer<D: Device<f32>>: Parameters<D> {
+    /// The term of `tokens` `(row, dim)`, whose sequences are `segments`: the tokens of a context, of a
+    /// predicted block, or one pooled row per context. A batch always comes whole.
+    fn term(&self, tokens: TapedRows<D>, segments: &Segments) -> Result<TapedScalar<D>, ModelError>;
+}

@@ -1,0 +1,5 @@
+//! What more than one strategy is made of.
+
+pub(crate) mod blocks;
+pub(crate) mod equalize;
+pub(crate) mod rejection;

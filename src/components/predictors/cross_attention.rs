@@ -1,0 +1,249 @@
+//! Predictor `cross_attention`: mask tokens look at the context, and at nothing else.
+
+use ijepa_registry::prelude::*;
+
+use super::build_predictor;
+use crate::{
+    kernels::{Backend, NONE},
+    nn::{
+        BlockDesign, BlockVariant, Init, InitScheme, Linear, Mlp, MlpKind, Norm, NormKind, PositionKind,
+        check_attention, cost, position_table, table,
+    },
+};
+
+component! {
+    /// Mask tokens attend to the context, not to one another: every patch is predicted on its own.
+    ///
+    /// A query is the shared learned mask token plus the position of its patch. Keys and values come from the
+    /// context tokens `c`, projected to `dim` and positioned once, however many blocks are predicted from them.
+    /// Each block is `x = x + cross_attention(norm1(x), norm_context(c))`, then `x = x + mlp(norm2(x))`; the
+    /// outputs are normalised and projected to the width of the targets. This is the decoder of CrossMAE
+    /// (Fu et al. 2024, arXiv 2401.14391). The context stays as it is from block to block, so that it
+    /// costs less than `vit`, whose context tokens pass through every block once per target block.
+    predictor "cross_attention" => CrossAttentionSettings, example = "{ dim: 24, depth: 1, heads: 2 }",
+    aliases = ["crossmae" => "cross_attention", "cross" => "cross_attention", "decoder" => "cross_attention"]
+}
+
+/// Settings of `predictor: { kind: cross_attention }`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct CrossAttentionSettings {
+    /// Width of the tokens inside the predictor; divisible by `heads`.
+    #[schemars(range(min = 1, max = 4096), extend("x-aliases" = ["embed_dim", "width", "hidden_size"]))]
+    dim: usize,
+    /// Number of blocks.
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["layers", "num_layers", "blocks"]))]
+    depth: usize,
+    /// Attention heads per block.
+    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["num_heads"]))]
+    heads: usize,
+    /// Width of the MLP's hidden layer as a multiple of `dim`.
+    #[schemars(range(min = 0.25, max = 16.0))]
+    mlp_ratio: f64,
+    /// How tokens learn where they are.
+    positions: PositionKind,
+    /// Where initial values come from.
+    init: InitScheme,
+    /// Epsilon of every layer norm.
+    #[schemars(range(min = 1e-12, max = 0.1))]
+    norm_eps: f64,
+}
+
+impl Default for CrossAttentionSettings {
+    /// The sizes of predictor `vit`, so that the two differ in who sees whom.
+    fn default() -> Self {
+        CrossAttentionSettings {
+            dim: 96,
+            depth: 4,
+            heads: 6,
+            mlp_ratio: 4.0,
+            positions: PositionKind::Learned,
+            init: InitScheme::Torch,
+            norm_eps: 1e-5,
+        }
+    }
+}
+
+impl CrossAttentionSettings {
+    fn block(&self) -> BlockDesign {
+        BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
+    }
+
+    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
+        let init = Init::new(context.device, context.seed, "predictor", self.init);
+        let block = |i| CrossBlock::new(&init, &format!("predictor_blocks.{i}"), i + 1, &self.block());
+        Box::new(CrossAttention {
+            embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
+            mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
+            positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
+            blocks: (0..self.depth).map(block).collect(),
+            norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
+            project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
+        })
+    }
+}
+
+impl PredictorSettings for CrossAttentionSettings {
+    fn check(&self, _encoder_dim: usize) -> Vec<Problem> {
+        check_attention(self.dim, self.heads, self.positions)
+    }
+    fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
+        let around = self.dim * (encoder_dim + 4 + self.positions.rows(grid)) + target_dim * (self.dim + 1);
+        // A block has the matrices of a usual one, and a norm of the context besides.
+        let block = self.block().parameters() + 2 * self.dim as u64;
+        Some(self.depth as u64 * block + around as u64)
+    }
+    fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
+        let (seen, predicted) = (view.context.len(), view.targets.iter().map(Vec::len).sum());
+        let block = self.block();
+        // Per query what enters a block, query, attention output, middle row, hidden layer; per context token
+        // key and value.
+        let activations = predicted * (4 * self.dim + block.hidden) + seen * 2 * self.dim;
+        let blocks = Cost {
+            flop: self.depth as f64 * block.flop(predicted, seen),
+            input: 0.0,
+            activations: (self.depth * activations) as f64,
+        };
+        let ends = cost::projection(seen, encoder_dim, self.dim);
+        Some(ends + blocks + cost::projection(predicted, self.dim, target_dim))
+    }
+    build_predictor!();
+}
+
+/// Cross-attention, then an MLP, each on a residual path.
+struct CrossBlock<D: Device<f32>> {
+    heads: usize,
+    norm1: Norm<D>,
+    norm_context: Norm<D>,
+    query: Linear<D>,
+    /// `[2 dim, dim]`
+    key_value: Linear<D>,
+    proj: Linear<D>,
+    norm2: Norm<D>,
+    mlp: Mlp<D>,
+}
+
+impl<D: Backend> CrossBlock<D> {
+    /// Block number `number` (from 1).
+    fn new(init: &Init<D>, name: &str, number: usize, design: &BlockDesign) -> Self {
+        let at = |part: &str| format!("{name}.{part}");
+        let BlockDesign { dim, heads, hidden, eps, .. } = *design;
+        let norm = |part| Norm::new(init, &at(part), dim, eps, NormKind::LayerNorm);
+        CrossBlock {
+            heads,
+            norm1: norm("norm1"),
+            norm_context: norm("norm_context"),
+            query: Linear { params: init.attention_input(&at("cross_attn.q"), dim, 1) },
+            key_value: Linear { params: init.attention_input(&at("cross_attn.kv"), dim, 2) },
+            proj: Linear { params: init.attention_output(&at("cross_attn.proj"), dim, number) },
+            norm2: norm("norm2"),
+            mlp: Mlp::new(init, &at("mlp"), number, MlpKind::Gelu, [dim, hidden]),
+        }
+    }
+
+    /// `x` (query, dim) and `context` (token, dim) to (query, dim).
+    fn forward<T: Tape<f32, D>>(
+        &self,
+        x: Rows<D, T>,
+        context: Rows<D, T>,
+        who: &Pairs,
+    ) -> Result<Rows<D, T>, ModelError> {
+        let (dim, skip) = (x.shape().1, x.retaped::<T>());
+        let key_value = self.key_value.forward(self.norm_context.forward(context)?)?;
+        let key = D::columns(key_value.retaped::<T>(), 0..dim)?;
+        let value = D::columns(key_value, dim..2 * dim)?;
+        let query = self.query.forward(self.norm1.forward(x)?)?;
+        let mixed = D::attention(query, key, value, self.heads, &who.queries, &who.keys)?;
+        let x = D::add(self.proj.forward(mixed)?, skip)?;
+        let skip = x.retaped::<T>();
+        D::add(self.mlp.forward(self.norm2.forward(x)?)?, skip)
+    }
+
+    fn params(&self) -> impl Iterator<Item = &Param<D>> {
+        let norms = self.norm1.params().chain(self.norm_context.params());
+        let attention =
+            norms.chain(&self.query.params).chain(&self.key_value.params).chain(&self.proj.params);
+        attention.chain(self.norm2.params()).chain(self.mlp.params())
+    }
+    fn params_mut(&mut self) -> impl Iterator<Item = &mut Param<D>> {
+        let norms = self.norm1.params_mut().chain(self.norm_context.params_mut());
+        let attention = norms.chain(&mut self.query.params).chain(&mut self.key_value.params);
+        attention.chain(&mut self.proj.params).chain(self.norm2.params_mut()).chain(self.mlp.params_mut())
+    }
+}
+
+/// Who attends to whom. As mask tokens do not see one another, all that look at one context are one segment.
+struct Pairs {
+    queries: Segments,
+    keys: Segments,
+    /// Row of the context and patch number of every key.
+    context: Vec<u32>,
+    seen: Vec<u32>,
+    /// Patch number of every query.
+    predicted: Vec<u32>,
+}
+
+impl Pairs {
+    fn new(plan: &PredictionPlan) -> Self {
+        let layout = &plan.context;
+        let views: Vec<_> = plan.predictions.chunk_by(|a, b| a.context == b.context).collect();
+        let rows = |view: &&[Prediction]| layout.segments.range(view[0].context);
+        let asked = |view: &&[Prediction]| view.iter().map(|p| p.targets.len()).sum();
+        let context: Vec<u32> = views.iter().flat_map(|v| rows(v).map(|row| row as u32)).collect();
+        Pairs {
+            queries: Segments::from_lengths(views.iter().map(asked)),
+            keys: Segments::from_lengths(views.iter().map(|v| rows(v).len())),
+            seen: context.iter().map(|&row| layout.positions[row as usize]).collect(),
+            context,
+            predicted: plan.predictions.iter().flat_map(|p| &p.targets).copied().collect(),
+        }
+    }
+}
+
+/// The built predictor.
+struct CrossAttention<D: Device<f32>> {
+    embed: Linear<D>,
+    /// `[1, 1, dim]`
+    mask_token: Param<D>,
+    /// `[1, patch, dim]`
+    positions: Option<Param<D>>,
+    blocks: Vec<CrossBlock<D>>,
+    norm: Norm<D>,
+    project: Linear<D>,
+}
+
+impl<D: Backend> Predictor<D> for CrossAttention<D> {
+    fn predict(
+        &self,
+        context: TapedRows<D>,
+        plan: &PredictionPlan,
+        _: Mode,
+    ) -> Result<TapedRows<D>, ModelError> {
+        let (who, positions) = (Pairs::new(plan), self.positions.as_ref());
+        let seen: Vec<_> = positions.map(|p| table(p, &who.seen)).into_iter().collect();
+        let context = D::gather_sum(self.embed.forward(context)?, &who.context, &seen)?;
+        let keys = context.retaped::<OwnedTape<f32, D>>();
+        // Queries take nothing from the context; they carry on its tape.
+        let (none, mask) = (vec![NONE; plan.target_rows()], vec![0; plan.target_rows()]);
+        let mut asked = vec![table(&self.mask_token, &mask)];
+        asked.extend(positions.map(|p| table(p, &who.predicted)));
+        let mut x = D::gather_sum(context, &none, &asked)?;
+        for block in &self.blocks {
+            x = block.forward(x, keys.retaped(), &who)?;
+        }
+        self.project.forward(self.norm.forward(x)?)
+    }
+}
+
+impl<D: Backend> Parameters<D> for CrossAttention<D> {
+    fn params(&self) -> Vec<&Param<D>> {
+        let ends = self.embed.params.iter().chain([&self.mask_token]).chain(&self.positions);
+        let blocks = ends.chain(self.blocks.iter().flat_map(CrossBlock::params));
+        blocks.chain(self.norm.params()).chain(&self.project.params).collect()
+    }
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let ends = self.embed.params.iter_mut().chain([&mut self.mask_token]).chain(&mut self.positions);
+        let blocks = ends.chain(self.blocks.iter_mut().flat_map(CrossBlock::params_mut));
+        blocks.chain(self.norm.params_mut()).chain(&mut self.project.params).collect()
+    }
+}

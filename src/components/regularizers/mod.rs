@@ -1,0 +1,3 @@
+//! Regularizers: further terms of the loss.
+
+mod vicreg;

@@ -1,0 +1,9 @@
+//! The figures of a report, one file each.
+
+pub(crate) mod curves;
+pub(crate) mod examples;
+pub(crate) mod forest;
+pub(crate) mod heat;
+pub(crate) mod masks;
+pub(crate) mod response;
+pub(crate) mod visibility;

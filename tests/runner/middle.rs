@@ -1,0 +1,124 @@
+//! What can be exchanged in the middle of the model: targets, terms of the loss, views, probes on tokens.
+
+use std::fs;
+
+use crate::program::Folder;
+
+const VICREG: &str = "regularizers=[{ kind: vicreg, weight: 0.1 }]";
+
+fn column(table: &[Vec<String>], name: &str) -> Vec<f64> {
+    let at =
+        table[0].iter().position(|n| n == name).unwrap_or_else(|| panic!("no column {name}: {:?}", table[0]));
+    table[1..].iter().map(|row| row[at].parse().unwrap()).collect()
+}
+
+#[test]
+fn every_term_of_the_loss_is_a_column_and_they_add_up() {
+    let folder = Folder::new();
+    let run = folder.run(&["tiny.yaml", "-q", VICREG]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let table = folder.table("metrics.csv");
+    let [loss, prediction, vicreg] =
+        ["loss", "loss.prediction", "loss.vicreg"].map(|name| column(&table, name));
+    for ((loss, prediction), vicreg) in loss.iter().zip(&prediction).zip(&vicreg) {
+        assert!(
+            (loss - prediction - 0.1 * vicreg).abs() <= 1e-5 * loss.abs(),
+            "{loss}: {prediction} {vicreg}"
+        );
+    }
+    assert!(folder.read("metrics.json").contains("\"loss.vicreg\""));
+    let compared = folder.run(&["compare", "results", "--metric", "loss.vicreg", "--format", "json"]);
+    assert!(compared.code == 0 && compared.stdout.contains("loss.vicreg"), "{}", compared.stderr);
+}
+
+#[test]
+fn a_run_with_terms_that_is_stopped_and_continued_leaves_the_same_bytes() {
+    let folder = Folder::new();
+    let terms = "regularizers=[{ kind: vicreg, weight: { kind: linear, start: 0, end: 1 }, on: context }, \
+                 { kind: vicreg, name: guess, weight: 0.1, on: prediction, projector: [8, 4] }]";
+    assert_eq!(folder.run(&["tiny.yaml", "-q", terms, "--output", "whole"]).code, 0);
+    assert_eq!(folder.run(&["tiny.yaml", "-q", terms, "--until-epoch", "1"]).code, 75);
+    assert_eq!(folder.run(&["tiny.yaml", "-q", terms, "--threads", "1"]).code, 0);
+    let whole = folder.path().join("whole").join(folder.run_folder().file_name().unwrap());
+    for file in ["metrics.csv", "epochs.csv", "probes.csv"] {
+        assert_eq!(folder.read(file), fs::read_to_string(whole.join(file)).unwrap(), "{file}");
+    }
+}
+
+/// Rows of every table without the columns of the terms.
+fn without_terms(folder: &Folder) -> Vec<Vec<String>> {
+    let table = folder.table("metrics.csv");
+    let kept: Vec<usize> = (0..table[0].len()).filter(|i| !table[0][*i].starts_with("loss.")).collect();
+    table.iter().map(|row| kept.iter().map(|i| row[*i].clone()).collect()).collect()
+}
+
+#[test]
+fn a_term_of_weight_zero_changes_no_bit_of_the_rest() {
+    let (plain, idle) = (Folder::new(), Folder::new());
+    // A whole batch at a time, as terms need it.
+    assert_eq!(plain.run(&["tiny.yaml", "-q"]).code, 0);
+    let run = idle.run(&["tiny.yaml", "-q", "regularizers=[{ kind: vicreg, weight: 0, on: context }]"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(without_terms(&plain), without_terms(&idle));
+    assert_eq!(plain.read("probes.csv"), idle.read("probes.csv"));
+}
+
+#[test]
+fn views_of_an_image_are_drawn_on_their_own_and_the_first_is_that_of_one_draw() {
+    let folder = Folder::new();
+    let run = folder.run(&["tiny.yaml", "-q", "masking.draws=3"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let three = folder.table("metrics.csv");
+    let one = Folder::new();
+    assert_eq!(one.run(&["tiny.yaml", "-q"]).code, 0);
+    let coverage = |table: &[Vec<String>]| column(table, "target_coverage").iter().sum::<f64>();
+    assert!(coverage(&three) > coverage(&one.table("metrics.csv")), "more patches are predicted of an image");
+    assert!(folder.read("experiment.yaml").contains("draws: 3"));
+}
+
+#[test]
+fn pixels_have_no_teacher_and_say_so() {
+    let folder = Folder::new();
+    let refused = folder.run(&["tiny.yaml", "targets=pixels"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("write `encoders: [context]`"), "{}", refused.stderr);
+    let probes = "probes=[{ kind: knn, k: 5, encoders: [context], controls: [random_init, pixels] }]";
+    let run =
+        folder.run(&["tiny.yaml", "-q", "targets=pixels", "loss={ kind: l2, target: layer_norm }", probes]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let all = folder.read("probes.csv");
+    assert!(all.contains(",context,") && !all.contains(",target,"), "{all}");
+}
+
+#[test]
+fn a_probe_on_tokens_and_one_that_leaves_a_picture() {
+    let folder = Folder::new();
+    let probes = "probes=[{ kind: attentive, epochs: 2, heads: 2, batch_size: 16, controls: [pixels] }, class_similarity]";
+    let run = folder.run(&["tiny.yaml", "-q", probes]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let all = folder.read("probes.csv");
+    assert!(
+        all.contains(",attentive,pixels,class,test,top1,") && all.contains(",class_similarity,target,class,")
+    );
+    let picture = folder.read("probes/class_similarity-target-class-test-epoch3.svg");
+    assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+    // Later, on the finished run, the same picture comes again.
+    let name = folder.run_folder();
+    fs::remove_dir_all(name.join("probes")).unwrap();
+    let again = folder.run(&["probe", name.file_name().unwrap().to_str().unwrap(), "class_similarity"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(folder.read("probes/class_similarity-target-class-test-epoch3.svg"), picture);
+}
+
+#[test]
+fn old_names_are_refused_with_the_new_ones_in_files_of_people() {
+    let folder = Folder::new();
+    for (old, new) in [
+        ("masking=multiblock_seed", "`multiblock_seed` is called `multiblock_batch` now"),
+        ("encoder.preset=seed", "`seed` is called `cifar_small` now"),
+    ] {
+        let refused = folder.run(&["tiny.yaml", "-n", old]);
+        assert_eq!(refused.code, 2, "{old}");
+        assert!(refused.stderr.contains(new), "{}", refused.stderr);
+    }
+}

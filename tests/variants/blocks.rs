@@ -1,0 +1,258 @@
+//! Block variants of the encoder `vit`.
+
+use std::collections::BTreeSet;
+
+use dfdx::prelude::{Backward, SumTo};
+use ijepa_run::{
+    config::{self, Experiment},
+    kernels::from_host,
+    registry::prelude::*,
+};
+
+use crate::{
+    IMAGE,
+    common::{Random, assert_close},
+    experiment,
+    reference::{Matrix, Values, assert_rows, assert_slopes, attention, columns},
+    trained,
+};
+
+const DIM: usize = 24;
+const DEPTH: usize = 3;
+const HEADS: usize = 3;
+const REGISTERS: usize = 2;
+const EPS: f64 = 1e-5;
+const SIZE: &str = "kind: vit, dim: 24, heads: 3, patch: 4, registers: 2, norm_eps: 1.0e-5";
+
+/// Every variant at once.
+const ALL: &str = "norm: rms_norm, mlp: swiglu, qk_norm: true, layer_scale: 0.5, drop_path: 0.4";
+const EACH: [&str; 5] =
+    ["norm: rms_norm", "mlp: swiglu", "qk_norm: true", "layer_scale: 0.5", "drop_path: 0.4"];
+
+/// An experiment whose encoder has this variant, and three blocks unless it says otherwise.
+fn with(variant: &str) -> Experiment {
+    let depth = if variant.contains("depth") { "" } else { "depth: 3, " };
+    experiment(&[&format!("encoder={{ {SIZE}, {depth}{variant} }}")])
+}
+
+fn settings(variant: &str) -> Box<dyn EncoderSettings> {
+    with(variant).encoder.object
+}
+
+/// All that starts at 0 or 1 moved away from there, so that nothing cancels.
+fn built(variant: &str) -> Box<dyn Encoder<Cpu>> {
+    let device = Cpu::default();
+    let context = EncoderContext { device: &device, seed: 3, image: IMAGE };
+    let mut encoder = settings(variant).cpu(&context).unwrap();
+    let mut random = Random::new(9);
+    for param in encoder.params_mut().into_iter().filter(|p| p.is_bias_or_norm()) {
+        let moved: Vec<f32> =
+            param.data.as_vec().iter().zip(random.values(param.len(), 0.2)).map(|(v, r)| v + r).collect();
+        param.data.copy_from(&moved);
+    }
+    encoder
+}
+
+fn batch(sequences: &[Vec<u32>], random: &mut Random) -> PatchBatch<Cpu> {
+    let layout = Layout::new(sequences.iter().map(Vec::as_slice));
+    let pixels = random.rows(layout.segments.rows(), 48, 1.5);
+    PatchBatch { pixels, layout, grid: IMAGE.grid(4) }
+}
+
+/// The sequences `range` of a batch.
+fn part(batch: &PatchBatch<Cpu>, sequences: &[Vec<u32>], range: std::ops::Range<usize>) -> PatchBatch<Cpu> {
+    let starts = batch.layout.segments.starts();
+    let rows = starts[range.start]..starts[range.end];
+    let pixels = batch.pixels.as_vec()[rows.start * 48..rows.end * 48].to_vec();
+    let pixels = from_host(&Cpu::default(), pixels, rows.len(), 48).unwrap();
+    let layout = Layout::new(sequences[range].iter().map(Vec::as_slice));
+    PatchBatch { pixels, layout, grid: batch.grid }
+}
+
+fn sequences() -> Vec<Vec<u32>> {
+    vec![vec![0, 3, 5, 6, 12], vec![2], vec![1, 4, 7, 8, 9, 10, 11, 13, 15], vec![0, 14]]
+}
+
+fn keys(epoch: u64, count: u64) -> TrainDraw {
+    TrainDraw { seed: 4, epoch, sequences: (0..count).map(|i| (10 + i / 2, i % 2)).collect() }
+}
+
+/// Output rows, and gradients of `<upstream, output>` by name.
+fn pass(
+    encoder: &dyn Encoder<Cpu>,
+    batch: &PatchBatch<Cpu>,
+    mode: Mode,
+    upstream: &[f32],
+) -> (Vec<f32>, Vec<(String, Vec<f32>)>) {
+    let y = encoder.encode_taped(batch, mode).unwrap();
+    let values = y.as_vec();
+    let upstream = from_host(&Cpu::default(), upstream, values.len() / DIM, DIM).unwrap();
+    let gradients = (y * upstream).sum().backward();
+    let of = |p: &&Param<Cpu>| (p.name.clone(), gradients.get(&p.data).as_vec());
+    (values, trained(encoder).iter().map(of).collect())
+}
+
+/// The encoder in f64, sequence by sequence.
+fn encoded(values: &Values, batch: &PatchBatch<Cpu>, draw: Option<&TrainDraw>) -> Matrix {
+    let pixels = batch.pixels.as_vec();
+    let mut out = Vec::new();
+    for (sequence, range) in batch.layout.segments.ranges().enumerate() {
+        let row = |r: usize| pixels[r * 48..][..48].iter().map(|&v| f64::from(v)).collect();
+        let patches = values.linear("patch_embed.proj", &range.clone().map(row).collect());
+        let mut x: Matrix = (0..REGISTERS).map(|r| values.row("register_tokens", r, DIM).to_vec()).collect();
+        for (patch, r) in patches.into_iter().zip(range) {
+            let place = values.row("pos_embed", batch.layout.positions[r] as usize, DIM);
+            x.push(patch.iter().zip(place).map(|(a, b)| a + b).collect());
+        }
+        for block in 0..DEPTH {
+            // What drop-path makes of a branch, by the names of its streams.
+            let factor = |branch: &str| {
+                let rate = 0.4 * block as f64 / (DEPTH - 1) as f64;
+                let stream = draw.map(|d| d.stream(&format!("drop_path/{block}/{branch}"), sequence));
+                stream.map_or(1.0, |mut s| if s.chance(rate) { 0.0 } else { 1.0 / (1.0 - rate) })
+            };
+            self_attention(values, &format!("blocks.{block}"), &mut x, [factor("attn"), factor("mlp")]);
+        }
+        out.extend(values.norm("norm", &x, EPS).into_iter().skip(REGISTERS));
+    }
+    out
+}
+
+fn self_attention(values: &Values, name: &str, x: &mut Matrix, factors: [f64; 2]) {
+    let at = |part: &str| format!("{name}.{part}");
+    let qkv = values.linear(&at("attn.qkv"), &values.norm(&at("norm1"), x, EPS));
+    let (mut q, mut k) = (columns(&qkv, 0..DIM), columns(&qkv, DIM..2 * DIM));
+    if values.0.contains_key(&at("attn.q_norm.weight")) {
+        q = values.norm(&at("attn.q_norm"), &q, EPS);
+        k = values.norm(&at("attn.k_norm"), &k, EPS);
+    }
+    let mixed = attention(&q, &k, &columns(&qkv, 2 * DIM..3 * DIM), HEADS);
+    values.residual(x, &values.linear(&at("attn.proj"), &mixed), &at("ls1.gamma"), factors[0]);
+    let branch = values.mlp(&at("mlp"), &values.norm(&at("norm2"), x, EPS));
+    values.residual(x, &branch, &at("ls2.gamma"), factors[1]);
+}
+
+#[test]
+fn a_composed_block_without_variants_is_the_fused_one() {
+    // So small a rate that nothing is ever dropped, and nothing scaled.
+    let (fused, composed) = (built("drop_path: 0"), built("drop_path: 1.0e-12"));
+    let mut random = Random::new(1);
+    let (sequences, draw) = (sequences(), keys(0, 4));
+    let batch = batch(&sequences, &mut random);
+    let upstream = random.values(batch.layout.segments.rows() * DIM, 1.0);
+    let (expected, slopes) = pass(fused.as_ref(), &batch, Mode::Train(&draw), &upstream);
+    let (found, gradients) = pass(composed.as_ref(), &batch, Mode::Train(&draw), &upstream);
+    assert_ne!(found, expected, "both are computed in the same way: is the composed one reached?");
+    assert_close("output", &found, &expected, 1e-5);
+    for ((name, found), (of, expected)) in gradients.iter().zip(&slopes) {
+        assert_eq!(name, of);
+        assert_close(name, found, expected, 5e-5);
+    }
+    let evaluated = composed.encode(&batch, &EncodeRequest::OUTPUT).unwrap()[0].as_vec();
+    assert_eq!(evaluated, fused.encode(&batch, &EncodeRequest::OUTPUT).unwrap()[0].as_vec());
+}
+
+#[test]
+fn variants_are_their_formulas_forward_and_backward() {
+    let mut random = Random::new(2);
+    let (sequences, draw) = (sequences(), keys(0, 4));
+    let batch = batch(&sequences, &mut random);
+    let upstream = random.values(batch.layout.segments.rows() * DIM, 1.0);
+    for variant in EACH.into_iter().chain([ALL]) {
+        let encoder = built(variant);
+        let values = Values::of(encoder.as_ref());
+        let drawn = variant.contains("drop_path").then_some(&draw);
+        let (found, gradients) = pass(encoder.as_ref(), &batch, Mode::Train(&draw), &upstream);
+        assert_rows(&found, &encoded(&values, &batch, drawn));
+        assert_slopes(&values, &gradients, &upstream, |values| encoded(values, &batch, drawn));
+        let (evaluated, _) = pass(encoder.as_ref(), &batch, Mode::Eval, &upstream);
+        assert_rows(&evaluated, &encoded(&values, &batch, None));
+    }
+}
+
+#[test]
+fn rows_and_layers_can_be_asked_of_composed_blocks() {
+    let encoder = built(ALL);
+    let (sequences, keep) = (sequences(), [1, 5, 8, 16]);
+    let batch = batch(&sequences, &mut Random::new(3));
+    let all = encoder.tokens(&batch, None).unwrap().as_vec();
+    let wanted: Vec<f32> = keep.iter().flat_map(|&r| all[r as usize * DIM..][..DIM].to_vec()).collect();
+    let request = EncodeRequest { keep: Some(&keep), layers: DEPTH, mode: Mode::Eval };
+    let layers = encoder.encode(&batch, &request).unwrap();
+    assert_eq!(layers.len(), DEPTH);
+    assert_eq!(layers[DEPTH - 1].as_vec(), wanted);
+    assert_ne!(layers[0].as_vec(), wanted);
+    assert_eq!(encoder.tokens(&batch, Some(&keep)).unwrap().as_vec(), wanted);
+}
+
+#[test]
+fn dropped_paths_do_not_depend_on_micro_batches() {
+    let encoder = built("drop_path: 0.6");
+    let sequences: Vec<Vec<u32>> = sequences().into_iter().cycle().take(12).collect();
+    let batch = batch(&sequences, &mut Random::new(4));
+    let draw = keys(2, 12);
+    let tokens = |batch: &PatchBatch<Cpu>, draw: &TrainDraw| {
+        encoder.encode_taped(batch, Mode::Train(draw)).unwrap().as_vec()
+    };
+    let whole = tokens(&batch, &draw);
+    let halves: Vec<f32> = [0..5, 5..12]
+        .into_iter()
+        .flat_map(|range| {
+            let keys = TrainDraw { sequences: draw.sequences[range.clone()].to_vec(), ..draw.clone() };
+            tokens(&part(&batch, &sequences, range), &keys)
+        })
+        .collect();
+    assert_close("halves", &halves, &whole, 1e-6);
+    let other = tokens(&batch, &keys(3, 12));
+    assert_ne!(other, whole, "the next epoch drops the same paths");
+    assert!(encoder.encode_taped(&batch, Mode::Train(&keys(2, 11))).is_err(), "a key is missing");
+}
+
+#[test]
+fn each_branch_of_each_sequence_is_dropped_by_itself() {
+    let encoder = built("depth: 2, drop_path: 0.5");
+    // 64 times the same patches: the last of two blocks keeps attention, MLP, both, or none.
+    let mut batch = batch(&vec![vec![3, 7]; 64], &mut Random::new(6));
+    let one = batch.pixels.as_vec()[..96].to_vec();
+    batch.pixels = from_host(&Cpu::default(), one.repeat(64), 128, 48).unwrap();
+    let tokens = encoder.encode_taped(&batch, Mode::Train(&keys(0, 64))).unwrap().as_vec();
+    let bits = |s: &[f32]| s.iter().map(|v| (v * 1e3).round() as i64).collect::<Vec<_>>();
+    let distinct: BTreeSet<_> = tokens.chunks(2 * DIM).map(bits).collect();
+    assert_eq!(distinct.len(), 4);
+}
+
+#[test]
+fn parameters_are_counted_named_and_standard_ones_not_written() {
+    for variant in EACH.into_iter().chain([ALL, "mlp_ratio: 3"]) {
+        let counted = settings(variant).parameters(IMAGE).unwrap();
+        let encoder = built(variant);
+        let held: usize = encoder.params().iter().map(|p| p.len()).sum();
+        assert_eq!(counted, held as u64, "{variant}");
+        let resolved = with(variant).resolved();
+        let key = variant.split(':').next().unwrap();
+        assert!(resolved["encoder"].get(key).is_some(), "{resolved}");
+        let again = config::load_stored("again", &with(variant).to_yaml(), &[]);
+        assert_eq!(again.unwrap().resolved(), resolved);
+    }
+    let resolved =
+        experiment(&["encoder={ kind: vit, norm: layer_norm, mlp: gelu, drop_path: 0 }"]).resolved();
+    for key in ["norm", "mlp", "qk_norm", "layer_scale", "drop_path"] {
+        assert!(resolved["encoder"].get(key).is_none(), "{key} is written: {resolved}");
+    }
+    let names: BTreeSet<String> = built(ALL).params().iter().map(|p| p.name.clone()).collect();
+    for name in ["attn.q_norm.weight", "attn.k_norm.weight", "ls1.gamma", "ls2.gamma", "mlp.fc1_x.bias"] {
+        assert!(names.contains(&format!("blocks.1.{name}")), "no {name} in {names:?}");
+    }
+    assert!(!names.contains("norm.bias") && names.contains("norm.weight"));
+}
+
+#[test]
+fn a_drop_path_that_does_nothing_is_refused() {
+    let settings = settings("depth: 2, drop_path: 0.1");
+    assert!(settings.check(IMAGE).is_empty());
+    let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
+    let one = ["encoder={ kind: vit, depth: 1, drop_path: 0.1 }".to_string()];
+    let refused = config::load("base-shapes", text, &one, &|_| Err("extends nothing".into()));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("drop_path: it does nothing in a single block"), "{message}");
+}
