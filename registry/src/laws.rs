@@ -238,6 +238,6 @@ mod tests {
 
     #[test]
     fn every_kind_is_counted() {
-        assert_eq!(check_all().checked.len(), 9);
+        assert_eq!(check_all().checked.len(), 11);
     }
 }

@@ -104,13 +104,13 @@ pub fn check_prediction_stats<D: Device<f32>>(
     Ok(d)
 }
 
-/// Refuses moments and followers of other sizes than their parameter.
+/// Refuses moments and shadows of other sizes than their parameter.
 pub fn check_updates<D: Device<f32>>(updates: &[AdamWUpdate<'_, D>]) -> Result<()> {
     updates.iter().try_for_each(|u| {
         let [n, m, v] = [&*u.param, &*u.m, &*u.v].map(|t| t.shape().0);
         let shadow = u.shadow.as_ref().map_or(n, |f| f.shape().0);
         ensure([m, v, shadow] == [n; 3], || {
-            format!("moments of {m} and {v} values and a follower of {shadow} for {n}")
+            format!("moments of {m} and {v} values and a shadow of {shadow} for {n}")
         })
     })
 }

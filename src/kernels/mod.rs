@@ -164,7 +164,7 @@ pub trait Backend: Compose + Storage<f64> + TensorFromVec<f64> {
     fn clear(params: &[&Flat<Self>], gradients: &mut Gradients<f32, Self>) -> Result<()>;
 
     /// One AdamW step on every parameter and its moments; a missing gradient counts as zero. Then each
-    /// follower moves as [`Backend::ema`] moves a teacher.
+    /// shadow moves as [`Backend::ema`] moves a teacher.
     fn adamw(
         updates: &mut [AdamWUpdate<'_, Self>],
         gradients: &mut Gradients<f32, Self>,

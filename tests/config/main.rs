@@ -3,6 +3,7 @@
 mod components;
 mod mistakes;
 mod schema;
+mod sections;
 
 use ijepa_run::{
     config::{self, DataFacts, Device, Experiment},

@@ -93,7 +93,7 @@ impl KindLaws for dyn OptimizerSettings {
     }
 }
 
-/// A step with followers of weight and bias leaves the parameters where a step without does; a follower is
+/// A step with shadows of weight and bias leaves the parameters where a step without does; a shadow is
 /// then the average, or was left alone and in the list.
 fn check_average(settings: &dyn OptimizerSettings, broken: &mut Broken) {
     const MOMENTUM: f64 = 0.9;
@@ -104,16 +104,16 @@ fn check_average(settings: &dyn OptimizerSettings, broken: &mut Broken) {
     let done = step_with(&mut *settings.cpu(), &mut all, (0, 0.01), &mut average);
     let left: Vec<bool> = average.shadows.iter().map(Option::is_some).collect();
     let alone = stepped(settings, 1, 0.01);
-    let both = broken.value("a step with followers fails", done.and(alone));
+    let both = broken.value("a step with shadows fails", done.and(alone));
     broken.unless(both.is_none_or(|alone| values(&alone) == values(&all)), || {
-        "followers change where parameters go".into()
+        "shadows change where parameters go".into()
     });
     for (i, (was, is)) in before.iter().zip(values(&following)).enumerate() {
         let taken = following[i].trainable && left.get(i) != Some(&true);
         let share = if taken { MOMENTUM } else { 1.0 };
         let wanted = was.iter().zip(all[i].data.as_vec()).map(|(f, p)| mix(share, *f, p));
         let fits = wanted.zip(&is).all(|(w, f)| (w - f64::from(*f)).abs() <= 1e-6);
-        broken.unless(fits, || format!("the follower of {} is not its average", all[i].name));
+        broken.unless(fits, || format!("the shadow of {} is not its average", all[i].name));
     }
 }
 

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::simd::vectorised;
 use crate::kernels::AdamWStep;
 
-/// Values per task: those of a parameter, its gradient, moments and follower stay in a core's cache.
+/// Values per task: those of a parameter, its gradient, moments and shadow stay in a core's cache.
 const TASK: usize = 1 << 14;
 
 /// The step's constants as the update uses them, computed in f64 and rounded once.
@@ -37,7 +37,7 @@ impl Constants {
     }
 }
 
-/// One AdamW step on a parameter `p`, `grad_scale` times its gradient, and its moments; then a follower
+/// One AdamW step on a parameter `p`, `grad_scale` times its gradient, and its moments; then a shadow
 /// moves with its momentum.
 pub fn adamw(
     step: &AdamWStep,

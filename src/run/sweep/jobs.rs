@@ -1,6 +1,6 @@
 //! From runs that have something left to do to jobs for a launcher.
 
-use super::{SweepOptions, run_folder, stages::Stage, table::Table};
+use super::{SweepOptions, run_folder, table::Table};
 use crate::{
     run::{
         RunError,
@@ -8,6 +8,15 @@ use crate::{
     },
     sweep::{Gpus, Plan, PlannedRun},
 };
+
+/// How far the runs of a stage go.
+#[derive(Clone, Copy)]
+pub(super) struct Stage {
+    /// Epoch to stop at; none: to the end.
+    pub until: Option<u64>,
+    /// Whether every run starts over.
+    pub fresh: bool,
+}
 
 /// The launcher for this machine: one slot per run at a time, on the GPUs that options or plan name.
 pub fn local_launcher(plan: &Plan, options: &SweepOptions) -> Result<LocalLauncher, RunError> {

@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SweepOptions, jobs::jobs, table::Table};
+use super::{
+    SweepOptions,
+    jobs::{Stage, jobs},
+    table::Table,
+};
 use crate::{
     events::{RunState, SweepEvent},
     results::{RunOverview, Status},
@@ -30,15 +34,6 @@ pub(super) struct Sweep<'a> {
     pub stop: &'a AtomicBool,
     pub emit: &'a mut dyn FnMut(&SweepEvent),
     pub table: Table<'a>,
-}
-
-/// How far the runs of a stage go.
-#[derive(Clone, Copy)]
-pub(super) struct Stage {
-    /// Epoch to stop at; none: to the end.
-    pub until: Option<u64>,
-    /// Whether every run starts over.
-    pub fresh: bool,
 }
 
 /// What is known of the jobs that were handed to the launcher and have not ended.
