@@ -167,7 +167,21 @@ const KNOTS: [(&str, &[&str]); 7] = [
     ("kernels/cpu", &["bf16", "block", "factor", "gemm", "mlp"]),
     ("kernels/cuda", &["address", "gpu"]),
     ("model", &["jepa", "terms"]),
-    ("sweep", &["axes", "budget", "builder", "early", "exclude", "metric", "plan", "points", "sweep_file"]),
+    (
+        "sweep",
+        &[
+            "axes",
+            "budget",
+            "builder",
+            "early",
+            "early_section",
+            "exclude",
+            "metric",
+            "plan",
+            "points",
+            "sweep_file",
+        ],
+    ),
 ];
 
 /// Files that `from` imports, directly or through others; itself only if it is part of a circle.
