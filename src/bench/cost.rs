@@ -152,7 +152,7 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let predictor = experiment.predictor.object.cpu(&context)?;
     let mut of_terms = 0;
     for term in &experiment.regularizers {
-        let dim = if term.on == Regularized::Prediction { target_dim } else { encoder_dim };
+        let dim = term.on.dim(encoder_dim, target_dim);
         let built = term.component.object.cpu(&RegularizerContext { device: &device, seed: 0, dim })?;
         of_terms += count(&built.params());
     }

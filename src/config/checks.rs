@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{Dataset, EncoderSettings, Regularized, Schedule, Survey, Teacher},
+    kinds::{Dataset, EncoderSettings, Schedule, Survey, Teacher},
     mask::Grid,
     problem::Problem,
 };
@@ -133,11 +133,8 @@ fn regularizers(parts: &Parts, report: &mut Report) {
     let mut names = BTreeSet::from(["prediction"]);
     for (i, term) in parts.regularizers.iter().enumerate() {
         let path = join("regularizers", &i.to_string());
-        let dim = match term.on {
-            Regularized::Prediction => targets.object.dim(encoder.object.as_ref(), image),
-            Regularized::Context | Regularized::PooledContext => dim,
-        };
-        report.clean(&path, term.component.object.check(dim));
+        let target_dim = targets.object.dim(encoder.object.as_ref(), image);
+        report.clean(&path, term.component.object.check(term.on.dim(dim, target_dim)));
         if !names.insert(&term.name) {
             let message = format!("a term is named `{}` already", term.name);
             report.add(&path, Problem::new("name", message).help("give each term a `name` of its own"));

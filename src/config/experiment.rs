@@ -226,7 +226,6 @@ impl ProbeSpec {
         json!({ "name": self.name, "every": self.every, "probe": self.component.decisive() })
     }
 
-    /// Puts the keys of the spec behind `kind`, before the settings of `section`.
     fn with_options(&self, section: Value) -> Value {
         let options = json!({
             "name": self.name,
@@ -235,12 +234,17 @@ impl ProbeSpec {
             "controls": self.controls,
             "labels": self.labels,
         });
-        let mut all = Map::from_iter([("kind".to_owned(), json!(self.component.kind))]);
-        for map in [options, section] {
-            all.extend(map.as_object().cloned().unwrap_or_default());
-        }
-        Value::Object(all)
+        with_options(&self.component.kind, options, section)
     }
+}
+
+/// A component in a list: the keys of its entry behind `kind`, before its settings.
+fn with_options(kind: &str, options: Value, settings: Value) -> Value {
+    let mut all = Map::from_iter([("kind".to_owned(), json!(kind))]);
+    for map in [options, settings] {
+        all.extend(map.as_object().cloned().unwrap_or_default());
+    }
+    Value::Object(all)
 }
 
 /// What the rows of one measurement at the end of a run share.
@@ -291,11 +295,7 @@ pub fn metric_name(parts: [&str; 4]) -> String {
 impl RegularizerSpec {
     fn with_options(&self, settings: Value, weight: Value) -> Value {
         let options = json!({ "name": self.name, "on": self.on, "weight": weight });
-        let mut all = Map::from_iter([("kind".to_owned(), json!(self.component.kind))]);
-        for map in [options, settings] {
-            all.extend(map.as_object().cloned().unwrap_or_default());
-        }
-        Value::Object(all)
+        with_options(&self.component.kind, options, settings)
     }
 }
 

@@ -1,8 +1,7 @@
 //! What earlier versions called otherwise or did not have: names in run folders are translated, so that their
-//! runs stay readable and are not trained again. In a user's file an old name is refused with the new one: it
-//! stands there among the aliases of the component.
+//! runs stay readable and are not trained again. In a user's file an old name is refused with the new one.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use ijepa_registry::problem::Problem;
 use serde_json::{Map, Value, json};
@@ -21,6 +20,14 @@ const RENAMED: &[Renamed] = &[
     Renamed { section: "masking", setting: "kind", old: "multiblock_seed", new: "multiblock_batch" },
     Renamed { section: "encoder", setting: "preset", old: "seed", new: "cifar_small" },
 ];
+
+/// What stands for each section that may be absent, in its decisive form; built once, because `compare` asks
+/// for every run.
+static DEFAULTS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
+    let parts = COMPONENTS.iter().filter_map(|part| Some((part, part.default?)));
+    let components = parts.map(|(part, name)| (part.section, default_component(part.kind, name)));
+    components.chain([("regularizers", json!([]))]).collect()
+});
 
 /// The problem of an old spelling in a user's section.
 pub(super) fn outdated(name: &str, section: &Value) -> Option<Problem> {
@@ -48,13 +55,10 @@ pub(crate) fn modernize(configuration: &mut Value) {
         translate(top, (section, setting), old, new);
     }
     let dated = top.contains_key("encoder");
-    for part in COMPONENTS.iter().filter(|_| dated) {
-        if let Some(default) = part.default.filter(|_| !top.contains_key(part.section)) {
-            top.insert(part.section.into(), default_component(part.kind, default));
+    for (section, default) in DEFAULTS.iter().filter(|_| dated) {
+        if !top.contains_key(*section) {
+            top.insert((*section).into(), default.clone());
         }
-    }
-    if dated && !top.contains_key("regularizers") {
-        top.insert("regularizers".into(), json!([]));
     }
 }
 
@@ -76,14 +80,9 @@ pub(super) fn forget_defaults(top: &mut Map<String, Value>) {
     for Renamed { section, setting, old, new } in RENAMED {
         translate(top, (section, setting), new, old);
     }
-    for part in COMPONENTS {
-        let is_default =
-            |section: &Value| part.default.is_some_and(|name| *section == default_component(part.kind, name));
-        if top.get(part.section).is_some_and(is_default) {
-            top.shift_remove(part.section);
+    for (section, default) in DEFAULTS.iter() {
+        if top.get(*section) == Some(default) {
+            top.shift_remove(*section);
         }
-    }
-    if top.get("regularizers").is_some_and(|list| *list == json!([])) {
-        top.shift_remove("regularizers");
     }
 }

@@ -127,10 +127,7 @@ impl Builder {
         (name, on, settings): &(String, Regularized, Box<dyn RegularizerSettings>),
         device: &D,
     ) -> Result<Term<D>, ModelError> {
-        let dim = match on {
-            Regularized::Prediction => self.geometry.target_dim,
-            Regularized::Context | Regularized::PooledContext => self.geometry.dim,
-        };
+        let dim = on.dim(self.geometry.dim, self.geometry.target_dim);
         let context = RegularizerContext { device, seed: self.seed, dim };
         let mut regularizer = D::build_regularizer(settings.as_ref(), &context)?;
         self.round(regularizer.params_mut());

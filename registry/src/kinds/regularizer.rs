@@ -19,6 +19,16 @@ pub enum Regularized {
     Prediction,
 }
 
+impl Regularized {
+    /// Width of these tokens, given those of the encoder and of the targets.
+    pub fn dim(self, encoder_dim: usize, target_dim: usize) -> usize {
+        match self {
+            Self::Context | Self::PooledContext => encoder_dim,
+            Self::Prediction => target_dim,
+        }
+    }
+}
+
 /// What a regularizer is built for.
 pub struct RegularizerContext<'a, D: Device<f32>> {
     /// Where its parameters live, if it has any (a projector).

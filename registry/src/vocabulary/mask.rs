@@ -1,5 +1,7 @@
 //! The patch grid and what a masking strategy returns.
 
+use std::borrow::Cow;
+
 use crate::rng::Stream;
 
 /// Patches of an image: `rows x cols`, numbered row-major from the top left.
@@ -97,7 +99,7 @@ impl BatchDraw {
         Stream::new(self.seed, &self.purpose("mask/image"), self.epoch, self.images[i])
     }
     /// The first draw has the streams of an experiment with one draw.
-    fn purpose(&self, name: &str) -> String {
-        if self.repeat == 0 { name.into() } else { format!("{name}/{}", self.repeat) }
+    fn purpose(&self, name: &'static str) -> Cow<'static, str> {
+        if self.repeat == 0 { name.into() } else { format!("{name}/{}", self.repeat).into() }
     }
 }
