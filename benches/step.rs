@@ -50,7 +50,8 @@ fn main() {
 
 /// The baseline on generated images of the same size.
 fn session(batch: usize, settings: impl Iterator<Item = String>) -> Session<Cpu> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/baseline.yaml");
+    // From the working directory, which cargo makes the package's own.
+    let file = "experiments/baseline.yaml";
     let text = std::fs::read_to_string(file).unwrap();
     let mut overrides = vec!["dataset=shapes".to_string(), format!("train.batch_size={batch}")];
     overrides.extend(settings);

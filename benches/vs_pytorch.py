@@ -45,7 +45,7 @@ class Block(nn.Module):
     def forward(self, x):
         b, n, d = x.shape
         qkv = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        y = F.scaled_dot_product_attention(*qkv.unbind(0))
         x = x + self.proj(y.transpose(1, 2).reshape(b, n, d))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
@@ -61,7 +61,7 @@ class Encoder(nn.Module):
     def forward(self, images, visible=None):
         x = self.embed(images).flatten(2).transpose(1, 2) + self.positions
         if visible is not None:
-            x = x[:, visible]
+            x = x.index_select(1, visible)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -77,8 +77,8 @@ class Predictor(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, context, visible, target):
-        x = self.embed(context) + self.positions[:, visible]
-        masks = (self.mask + self.positions[:, target]).expand(len(x), -1, -1)
+        x = self.embed(context) + self.positions.index_select(1, visible)
+        masks = (self.mask + self.positions.index_select(1, target)).expand(len(x), -1, -1)
         x = torch.cat([x, masks], 1)
         for block in self.blocks:
             x = block(x)
@@ -109,7 +109,7 @@ class Trainer:
         with torch.no_grad():
             teacher = self.teacher(images)
         encoded = self.student(images, visible)
-        total = sum(((self.predictor(encoded, visible, b) - teacher[:, b]) ** 2).sum() for b in blocks)
+        total = sum(((self.predictor(encoded, visible, b) - teacher.index_select(1, b)) ** 2).sum() for b in blocks)
         return total / (self.batch * sum(len(b) for b in blocks))
 
     def step(self, context, targets):
@@ -151,8 +151,11 @@ class TrainingStep:
         self.trainer.step(ours["context"], ours["targets"])
 
 
-def bench_command(name, *arguments):
-    return ["cargo", "bench", "-q", "--bench", name, "--", *map(str, arguments)]
+def bench_command(name, *arguments, features=()):
+    """One of benches/*.rs: built by cargo, or in the folder named by IJEPA_BENCHES."""
+    ready = os.environ.get("IJEPA_BENCHES")
+    cargo = ["cargo", "bench", "-q", *features, "--bench", name, "--"]
+    return [*([f"{ready}/{name}"] if ready else cargo), *map(str, arguments)]
 
 
 class Ours:

@@ -1,12 +1,12 @@
 """The training step of experiments/baseline.yaml on one device, beside PyTorch's on the same device.
 
 For every batch size and every rounding of matrix products, in turns: `ijepa-run bench` (a process of its
-own), eager PyTorch, and PyTorch with `torch.compile`. All three run the same number of steps in a row with
-the same masks, wait for the device at the end alone, and count the time by the number of steps. Prints one
-line per comparison, and one with the times:
+own), eager PyTorch, and, where products are rounded, PyTorch with `torch.compile`. All carry out steps with
+the same masks once before the clock starts, then the same steps in a row, wait for the device at the end
+alone, and count the time by the number of steps. Prints one line per comparison, and one with the times:
 
-    ratio step_b256_f32_eager 1.07      (median PyTorch time / median our time; above 1 we are faster)
-    milliseconds step_b256_f32 ours 3.21 eager 3.43 compiled 2.98
+    ratio step_b256_tf32_eager 1.07     (median PyTorch time / median our time; above 1 we are faster)
+    milliseconds step_b256_tf32 ours 3.21 eager 3.43 compiled 2.98
 
 PyTorch is given what is fast there: data and masks on the device before the clock starts, the fused AdamW,
 one call for the moving average, fused attention, no number that is read from the device. `f32` multiplies in
@@ -86,9 +86,8 @@ class DeviceTrainer(Trainer):
 
 def masks_of(settings, batch, steps, device):
     """Those of the steps that `ijepa-run bench` times."""
-    command = bench_command("step", "--part", "masks", "--batch", batch, *settings)
     # Built with the program: without its features cargo would build both again.
-    command.insert(command.index("--bench"), "--features=cuda")
+    command = bench_command("step", "--part", "masks", "--batch", batch, *settings, features=["--features=cuda"])
     lines = "\n" * (WARM_UP + steps)
     drawn = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
 
@@ -113,9 +112,9 @@ def compare(batch, rounding, options):
     depths = (1, 1) if options.small else (6, 4)
     settings = [DATA, f"encoder.depth={depths[0]}", f"predictor.depth={depths[1]}"]
     masks, name = masks_of(settings, batch, options.steps, options.device), f"step_b{batch}_{rounding}"
+    labels = ["eager"] if rounding == "f32" else ["eager", "compiled"]
     theirs = {
-        label: DeviceTrainer(options.device, batch, rounding, label == "compiled", depths)
-        for label in ("eager", "compiled")
+        label: DeviceTrainer(options.device, batch, rounding, label == "compiled", depths) for label in labels
     }
     for trainer in theirs.values():
         # Every length of masks once: whatever is compiled is compiled now.

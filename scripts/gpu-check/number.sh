@@ -4,7 +4,8 @@
 
 output=results
 settings=(dataset.download=true)
-[ -n "${IJEPA_CIFAR10:-}" ] && settings=("dataset.path=$IJEPA_CIFAR10")
+folder=$(images) || failed=1
+[ -n "$folder" ] && settings=("dataset.path=$folder")
 seeds=(0 1 2)
 if [ "$device" = cpu ]; then
     output=$work/number

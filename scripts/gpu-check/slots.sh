@@ -37,11 +37,20 @@ slots_with_mps() {
         row "nvidia-cuda-mps-control is not on the PATH: not measured"
         return
     fi
-    export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps
-    mkdir -p "$work/mps" && nvidia-cuda-mps-control -d || return 1
-    local status=0
+    # A short absolute path: the daemon and its clients have other working directories, and the name of a socket
+    # ends at 107 bytes. A client that finds no daemon runs without it and says nothing.
+    local pipes status=0
+    pipes=$(mktemp -d /tmp/mps.XXXX) || return 1
+    export CUDA_MPS_PIPE_DIRECTORY=$pipes CUDA_MPS_LOG_DIRECTORY=$pipes
+    nvidia-cuda-mps-control -d || return 1
     slots "$1" || status=1
+    # The server lives as long as it has had a client.
+    if [ -z "$(echo get_server_list | nvidia-cuda-mps-control)" ]; then
+        echo "no run found the daemon"
+        status=1
+    fi
     echo quit | nvidia-cuda-mps-control
+    rm -rf "$pipes"
     unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
     return $status
 }

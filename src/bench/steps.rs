@@ -29,18 +29,27 @@ pub struct Steps {
     pub flop: Option<StepFlop>,
 }
 
-/// Times `count` steps as training runs them: a GPU is waited for at the end alone. Its phases are those of
+/// Times `count` steps as training runs them: a GPU is waited for at the end alone, and has carried out steps
+/// with the same masks before. Its phases are those of
 /// as many other steps, which wait for it at the end of each.
 pub fn steps<D: BuildDevice>(session: &mut Session<D>, count: usize) -> Result<Steps, TrainError> {
     // However short the experiment is, the loader goes on.
     let plan = session.loader_plan(u64::from(u32::MAX));
+    let count = count.max(1);
     let mut batches = Loader::start(&session.plan.source, &plan);
     run(session, &mut batches, WARM_UP, false)?;
-    let steps = run(session, &mut batches, count.max(1), false)?;
+    if D::READING_WAITS {
+        // A GPU chooses and loads a product at the first use of its sizes, and grows its pool of memory: every
+        // length of masks once, then the same masks on the clock.
+        run(session, &mut batches, count, false)?;
+        batches = Loader::start(&session.plan.source, &plan);
+        run(session, &mut batches, WARM_UP, false)?;
+    }
+    let steps = run(session, &mut batches, count, false)?;
     if !D::READING_WAITS {
         return Ok(steps);
     }
-    let Steps { phases, step: marked, .. } = run(session, &mut batches, count.max(1), true)?;
+    let Steps { phases, step: marked, .. } = run(session, &mut batches, count, true)?;
     Ok(Steps { phases, marked, ..steps })
 }
 

@@ -125,9 +125,11 @@ fn rounded_products_stay_near() {
         StepNumbers::read(&numbers).unwrap().iter().map(|n| n.loss).collect::<Vec<_>>()
     };
     let [exact, tf32, bf16] = ["f32", "tf32", "bf16"].map(loss);
-    // 11 and 8 significant bits: relative errors of 2^-11 and 2^-8 per product, and a few of them.
-    for (found, tolerance) in [(tf32, 1e-3), (bf16, 1e-2)] {
-        assert!(found != exact);
+    // 11 and 8 significant bits. The null driver rounds, a GPU may cut off: relative errors of 2^-10 and 2^-7 per
+    // product, and a few of them. On a GPU the setting is a permission: cuBLAS may multiply matrices as small as
+    // these exactly.
+    for (found, tolerance) in [(tf32, 2e-3), (bf16, 2e-2)] {
+        assert!(turn.gpu || found != exact);
         let near = |(f, e): (&f64, &f64)| (f - e).abs() <= tolerance * e.abs();
         assert!(found.iter().zip(&exact).all(near), "{found:?}, not {exact:?}");
     }

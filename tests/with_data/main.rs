@@ -6,10 +6,7 @@
 mod checks;
 mod real_images;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -29,8 +26,7 @@ impl Data {
         has: &'static str,
         tests: &'static [checks::Check],
     ) -> Self {
-        let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
-        let folder = std::env::var_os(variable).map_or_else(default, PathBuf::from);
+        let folder = std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from);
         Data { variable, folder, has, tests }
     }
 
