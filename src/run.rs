@@ -29,7 +29,7 @@ use crate::{
     results::{
         EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status,
         card::{DataCard, RunCard},
-        write_atomic,
+        seal, write_atomic,
     },
     sinks::{CheckpointError, Files, Progress, Sink, Verbosity, write_artifact},
     train::{RunPlan, Session, TrainError, Until, run},
@@ -80,10 +80,7 @@ pub enum RunError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// A file of the run folder cannot be read, or is not what the run left there.
-    #[error(
-        "{0}\n  help: put the file back; or take what is there with `ijepa-run verify --accept {path}`; or start over with --force (earlier files are kept)",
-        path = .1.display()
-    )]
+    #[error("{0}\n  help: {help}", help = seal::remedy(.1))]
     Damaged(FileError, PathBuf),
     /// The checkpoint cannot be used.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use super::{
     direction::{Judged, direction},
     error::AnalysisError,
     metric::{Absence, At, default_metric, held_out_choice, unknown_metric, unknown_step, value},
-    notes::{accuracy_error, damaged, general_notes, sampling_error},
+    notes::{accuracy_error, damaged, general_notes, known_damage, sampling_error},
     protocols::refuse_mixed,
     runs::{ColumnMap, Found, Hints, Run, Series, hints, read_all},
     settings::{SettingDifference, differences},
@@ -70,6 +70,8 @@ pub struct Report {
     pub contrasts: Vec<Contrast>,
     /// What a reader must know.
     pub notes: Vec<String>,
+    /// Those of them that name a run whose files are damaged.
+    pub left_out: Vec<String>,
 }
 
 impl Report {
@@ -119,11 +121,13 @@ impl Study {
         let hints = hints(&request.inputs)?;
         let wanted = request.metric.as_deref().or(hints.metric.as_deref());
         let Found { runs, mut notes } = read_all(&request.inputs, wanted, &request.map)?;
-        let metric = metric(request, &hints, &runs)?;
+        // What is asked for may be in a file that cannot be read.
+        let aside: Vec<String> = notes.iter().cloned().chain(known_damage(&runs)).collect();
+        let metric = metric(request, &hints, &runs).map_err(|error| error.also(&aside))?;
         let own = hints.metric.as_ref() == Some(&metric);
         let at = request.at.or(hints.at.filter(|_| own)).unwrap_or(At::Last);
         let hinted = Hints { goal: hints.goal.filter(|_| own), ..hints.clone() };
-        let judged = direction(&metric, &runs, request.goal, &hinted)?;
+        let judged = direction(&metric, &runs, request.goal, &hinted).map_err(|error| error.also(&aside))?;
         refuse_best_without_direction(at, &judged)?;
         let planned = hints.metric.clone().or_else(|| default_metric(&runs).ok()).filter(|p| *p != metric);
         let (metric, chooser) = held_out_choice(metric, at, &runs)?;
@@ -151,7 +155,7 @@ impl Study {
             let help = if why_not.is_empty() { "" } else { SAY_GOAL };
             notes.push(format!("no verdicts: {unjudged}; {help}").trim_end_matches([' ', ';']).into());
         }
-        notes.extend(damages);
+        notes.extend(damages.iter().cloned());
         notes.extend(self.notes.iter().cloned());
         notes.extend(summaries.iter().filter_map(survivors));
         notes.extend(contrasts.iter().flat_map(|c| caveats(&summaries, baseline, c)));
@@ -171,6 +175,7 @@ impl Study {
             baseline,
             contrasts,
             notes,
+            left_out: damages,
         })
     }
 
@@ -250,9 +255,10 @@ impl Study {
         Err(AnalysisError::new(message).help("name the sweep folder, with its run folders in place"))
     }
 
-    /// The measurements of a metric: one per arm and run, none where a run lacks it.
+    /// The measurements of a metric: one per arm and run, none where a run lacks it or its files are damaged.
     pub fn series(&self, metric: &str) -> Result<Vec<Vec<Option<Series>>>, AnalysisError> {
-        let of_arm = |arm: &Arm| arm.runs.par_iter().map(|run| run.series(metric)).collect();
+        let one = |run: &Run| if run.damage.is_some() { Ok(None) } else { run.series(metric) };
+        let of_arm = |arm: &Arm| arm.runs.par_iter().map(one).collect();
         self.arms.iter().map(of_arm).collect()
     }
 

@@ -6,7 +6,7 @@ use super::{
     error::AnalysisError,
     metric::At,
     render::short,
-    runs::{Run, Series},
+    runs::{Run, Series, left_out},
     summary::Summary,
 };
 use crate::results::RunState;
@@ -35,9 +35,14 @@ pub(super) fn general_notes(study: &Study) -> Vec<String> {
 pub(super) fn damaged(runs: &[&Run], series: &[Result<Option<Series>, AnalysisError>]) -> Vec<String> {
     let damage = |(run, series): (&&Run, &Result<Option<Series>, AnalysisError>)| {
         let damage = run.damage.clone().or(series.as_ref().err().map(|e| e.to_string()))?;
-        Some(format!("left out: {damage}"))
+        Some(left_out(&damage, &run.source))
     };
     runs.iter().zip(series).filter_map(damage).collect()
+}
+
+/// Runs that are known to be damaged before any metric is read.
+pub(super) fn known_damage(runs: &[Run]) -> impl Iterator<Item = String> {
+    runs.iter().filter_map(|run| Some(left_out(run.damage.as_ref()?, &run.source)))
 }
 
 /// How far an accuracy on these images is from one on all images like them.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::{Exit, print, results_table::LastProbes};
 use crate::{
     analysis::settings::{ABSENT, Settings, differences},
-    results::{EXPERIMENT, RunOverview, RunState, STATUS, run_name_parts},
+    results::{Care, EXPERIMENT, RunOverview, RunState, STATUS, run_name_parts},
 };
 
 #[derive(Args, Debug)]
@@ -64,8 +64,9 @@ struct Listed {
 /// run.
 pub(crate) fn ls(args: &LsArgs) -> Exit {
     let folder = args.folder.as_ref().unwrap_or(&args.results);
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
+    let all = std::fs::read_dir(folder).and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect());
+    let folders: Vec<PathBuf> = match all {
+        Ok(folders) => folders,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && args.folder.is_none() => {
             let first =
                 "the first command that runs one makes it, such as ijepa-run experiments/quickstart.yaml";
@@ -77,7 +78,6 @@ pub(crate) fn ls(args: &LsArgs) -> Exit {
             return Exit::Config;
         }
     };
-    let folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     let wanted = |run: &Listed| {
         let named = args.name.as_ref().is_none_or(|text| run.name.contains(text.as_str()));
         named && (args.state.is_empty() || args.state.contains(&run.state))
@@ -158,7 +158,7 @@ fn shortened(text: &str) -> String {
 fn listed(folder: &Path, dated: bool) -> Option<Listed> {
     let own = folder.file_name()?.to_str()?;
     let (name, seed, identity) = run_name_parts(own)?;
-    let standing = RunOverview::without_metrics(folder);
+    let standing = RunOverview::without_metrics(folder, Care::Lengths);
     let state = standing.state();
     if state == RunState::Pending {
         return None;

@@ -72,6 +72,7 @@ pub(crate) fn report(args: &ReportArgs) -> Exit {
 }
 
 fn written(page: &Path, report: &SweepReport) -> Exit {
+    report.left_out.iter().for_each(|line| print::stderr(line));
     match write(page, report) {
         Ok(()) => print::stdout(&format!("{}\n", page.display())),
         Err(error) => {

@@ -12,11 +12,11 @@ use crate::{
     analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
     results::{
-        EXPERIMENT, RunOverview, RunState,
+        Care, EXPERIMENT, RunOverview, RunState,
         card::RunCard,
         columns::{METRICS, TIMING, Table},
         escape::one_line,
-        read, run_name_parts,
+        is_run_folder, read, run_name_parts,
     },
 };
 
@@ -43,14 +43,14 @@ pub(crate) fn show(args: &ShowArgs) -> Exit {
 
 /// The run folder that was meant.
 pub(super) fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
-    if is_run(wanted) {
+    if is_run_folder(wanted) {
         return Ok(wanted.into());
     }
     if wanted.is_dir() {
         return Err(format!("{}: is no run folder, it holds no {EXPERIMENT}", wanted.display()));
     }
     let word = wanted.to_string_lossy();
-    let known = resolve::folders(results, is_run);
+    let known = resolve::folders(results, is_run_folder);
     let of = |name: &str, part: usize| run_name_parts(name).map(|(n, _, i)| [n, i][part].to_owned());
     let means = |name: &str| name.starts_with(&*word) || of(name, 1).is_some_and(|i| i.starts_with(&*word));
     let stem = |name: &str| -> usize { of(name, 0).map_or(name.len(), |n| n.len()) };
@@ -58,12 +58,8 @@ pub(super) fn find(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
     Ok(results.join(found))
 }
 
-fn is_run(path: &Path) -> bool {
-    path.join(EXPERIMENT).is_file()
-}
-
 fn text(folder: &Path) -> String {
-    let standing = RunOverview::without_metrics(folder);
+    let standing = RunOverview::without_metrics(folder, Care::Words);
     let mut facts = vec![("state", state(&standing))];
     facts.extend(arms(folder).into_iter().map(|arm| ("arm", arm)));
     facts.extend(processes(folder));

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Exit, print, resolve, summary};
 use crate::{
     analysis::{SweepRun, SweepTable},
-    results::{RunOverview, columns::Action, decisions},
+    results::{RunOverview, columns::Action, decisions, seal},
     run::early_stopping::ended_early,
 };
 
@@ -54,7 +54,14 @@ fn read(args: &StatusArgs) -> Result<String, String> {
         let of_arm = lines.iter_mut().filter(|l| l.run.arm == decision.arm && !l.standing.is_over());
         of_arm.for_each(|l| l.standing.ended_early = Some(reason.clone()));
     }
+    lines.iter().filter_map(|line| damage(&table, line)).for_each(|line| print::stderr(&line));
     Ok(text(&folder, &lines, args.runs))
+}
+
+/// What is wrong with the files of a run, and the line to type.
+fn damage(table: &SweepTable, line: &Line) -> Option<String> {
+    let problem = line.standing.problem.as_ref()?;
+    Some(format!("unreadable: {problem}\n  help: {}", seal::remedy(&table.run_folder(&line.run))))
 }
 
 fn text(folder: &Path, lines: &[Line], each: bool) -> String {

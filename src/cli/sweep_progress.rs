@@ -163,7 +163,12 @@ impl<'a> SweepDisplay<'a> {
             bars.total.set_position(self.stage.ended as u64);
         }
         let Stage { ended, jobs, .. } = self.stage;
-        self.say(format!("[{ended}/{jobs}] {word}{why}: {}", self.name(end.index)));
+        let line = format!("[{ended}/{jobs}] {word}{why}: {}", self.name(end.index));
+        // Errors are told whatever else is not.
+        if self.quiet && matches!(end.state, RunState::Failed | RunState::Unreadable) {
+            print::stderr(&line);
+        }
+        self.say(line);
     }
 
     fn name(&self, index: usize) -> String {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Exit, print, resolve, show};
 use crate::{
-    results::EXPERIMENT,
+    results::{is_run_folder, seal},
     sinks::{Findings, accept, verify as look},
 };
 
@@ -46,9 +46,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Exit {
 
 /// The run folders that a word means.
 fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
-    let is_run = |path: &Path| path.join(EXPERIMENT).symlink_metadata().is_ok();
-    if wanted.is_dir() && !is_run(wanted) {
-        let names = resolve::folders(wanted, is_run);
+    if wanted.is_dir() && !is_run_folder(wanted) {
+        let names = resolve::folders(wanted, is_run_folder);
         if names.is_empty() {
             return Err(format!("{}: holds no run folders", wanted.display()));
         }
@@ -66,7 +65,11 @@ fn told(folder: &Path) -> Exit {
     };
     let lines: String = problems.iter().map(|problem| format!("  {problem}\n")).collect();
     let told = print::stdout(&format!("{word}: {}\n{lines}", folder.display()));
-    if problems.is_empty() { told } else { Exit::Failed }
+    if problems.is_empty() {
+        return told;
+    }
+    print::stderr(&format!("  help: {}", seal::remedy(folder)));
+    Exit::Failed
 }
 
 fn accepted(folder: &Path) -> Exit {

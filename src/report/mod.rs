@@ -47,6 +47,8 @@ pub struct SweepReport {
     pub html: String,
     /// The figures on their own: name without ending, SVG text.
     pub figures: Vec<(String, String)>,
+    /// Runs that could not be read, each with what is wrong with its files.
+    pub left_out: Vec<String>,
 }
 
 /// Reads a sweep folder and writes down what came out. The same files give the same bytes.
@@ -54,7 +56,8 @@ pub fn report(request: &ReportRequest) -> Result<SweepReport, AnalysisError> {
     let material = Material::read(request)?;
     let figures = Figures::of(&material);
     let all = figures.all().map(|figure| (figure.name.clone(), figure.file(&request.page))).collect();
-    Ok(SweepReport { html: page::page(&material, &figures), figures: all })
+    let left_out = material.report.left_out.clone();
+    Ok(SweepReport { html: page::page(&material, &figures), figures: all, left_out })
 }
 
 /// The figures of a page in order; none where there is nothing to draw.

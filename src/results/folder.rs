@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, LOCK, STATUS, Status, columns,
+    CHECKPOINT, CHECKPOINTS, FileError, LOCK, STATUS, Status, columns,
     durable::{sweep_away, sync_folder},
-    read,
+    read, run_files,
 };
 
 /// Why a run folder cannot be used.
@@ -73,20 +73,25 @@ impl RunFolder {
 
     /// Without a checkpoint, a run starts from nothing: an error if its files say that there was one.
     pub fn refuse_lost_checkpoint(&self) -> Result<(), FileError> {
+        RunFolder::lost_checkpoint_in(&self.path)
+    }
+
+    /// The same of a folder that is not locked and holds none.
+    pub fn lost_checkpoint_in(folder: &Path) -> Result<(), FileError> {
         let lost = |path: PathBuf, what: String| {
             Err(FileError::at(&path, None, format!("{what}, but {CHECKPOINT} is gone")))
         };
-        if let Some(status) = self.status()? {
+        if let Some(status) = Status::read(folder)? {
             let Status { state, step, steps, .. } = status;
             if step > 0 || state.is_over() {
-                return lost(self.path.join(STATUS), format!("says step {step} of {steps}, {state}"));
+                return lost(folder.join(STATUS), format!("says step {step} of {steps}, {state}"));
             }
             return Ok(());
         }
         for table in columns::TABLES {
-            let rows = read::table(&self.path, &table)?.map_or(0, |table| table.rows.len());
+            let rows = read::table(folder, &table)?.map_or(0, |table| table.rows.len());
             if rows > 0 {
-                return lost(self.path.join(table.file), format!("holds {rows} rows"));
+                return lost(folder.join(table.file), format!("holds {rows} rows"));
             }
         }
         Ok(())
@@ -94,9 +99,7 @@ impl RunFolder {
 
     /// Whether an earlier attempt left something to keep.
     pub fn is_used(&self) -> bool {
-        let there = |name: &str| self.path.join(name).symlink_metadata().is_ok();
-        let tables = columns::TABLES.map(|table| table.file);
-        [STATUS, EXPERIMENT, CHECKPOINT].into_iter().chain(tables).any(there)
+        run_files::names().any(|name| run_files::is_there(&self.path, name))
     }
 
     /// The last status written, if there is one.

@@ -10,6 +10,7 @@ pub mod meanings;
 mod overview;
 pub mod protocols;
 pub mod read;
+mod run_files;
 mod run_name;
 pub mod seal;
 mod status;
@@ -23,8 +24,9 @@ pub use folder::{FolderError, RunFolder};
 pub use meanings::{MetricMeaning, MetricMeanings};
 pub use overview::{Measured, RunOverview};
 pub use read::FileError;
+pub use run_files::is_run_folder;
 pub use run_name::run_name_parts;
-pub use seal::{Seal, Seals};
+pub use seal::{Care, Seal, Seals};
 pub use status::Status;
 pub use sweep_folder::{RunRow, Sizes, SweepFolder, decisions, table, wide_table};
 
@@ -42,5 +44,7 @@ pub const CHECKPOINTS: &str = "checkpoints";
 pub const CHECKPOINT: &str = "checkpoints/latest.safetensors";
 /// The parameters at the end of a run.
 pub const WEIGHTS: &str = "weights.safetensors";
+/// Folder of the files that probes leave.
+pub const ARTIFACTS: &str = "probes";
 /// The file of a sweep folder that says what was asked for.
 pub const SWEEP: &str = "sweep.yaml";

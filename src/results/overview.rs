@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    FileError, RunState, Status,
+    Care, FileError, RunState, Status,
     columns::{PROBES, ProbeRow},
     folder::is_held,
     read,
@@ -38,10 +38,19 @@ pub struct Measured {
 }
 
 impl RunOverview {
-    /// How the run in `folder` stands, from its files.
+    /// How the run in `folder` stands, from its files; every file that says something must hold what it held.
     pub fn read(folder: &Path) -> Self {
-        let standing = RunOverview::without_metrics(folder);
-        if standing.status.is_none() {
+        RunOverview::measured(folder, Care::Words)
+    }
+
+    /// The same before what is there counts as done: the weights must be what they were too.
+    pub fn before_reuse(folder: &Path) -> Self {
+        RunOverview::measured(folder, Care::Weights)
+    }
+
+    fn measured(folder: &Path, care: Care) -> Self {
+        let standing = RunOverview::without_metrics(folder, care);
+        if standing.status.is_none() || standing.problem.is_some() {
             return standing;
         }
         let table = read::known_table(folder, &PROBES, standing.status.as_ref());
@@ -51,13 +60,14 @@ impl RunOverview {
         }
     }
 
-    /// The same from `status.json` and the lock alone.
-    pub fn without_metrics(folder: &Path) -> Self {
-        let status = match Status::read(folder) {
+    /// How it stands by `status.json`, the lock, and its files as far as they are looked at.
+    pub fn without_metrics(folder: &Path, care: Care) -> Self {
+        let status = match Status::expected(folder) {
             Ok(status) => status,
             Err(error) => return unreadable(&error),
         };
-        if let Some(Err(error)) = status.as_ref().map(|status| status.look(folder)) {
+        let damage = status.as_ref().and_then(|status| status.damages(folder, care).into_iter().next());
+        if let Some(error) = damage {
             return RunOverview { status, ..unreadable(&error) };
         }
         let found = match status.as_ref().map_or(RunState::Pending, |s| s.state) {

@@ -145,8 +145,8 @@ impl TableFile {
     }
 }
 
-/// A table of a folder; none if there is no such file. That of a run which is over must be what the run
-/// left.
+/// A table of a folder; none if there is no such file. That of a run which is over or was stopped must be what
+/// the run left.
 pub fn table(folder: &Path, table: &Table) -> Result<Option<TableFile>, FileError> {
     known_table(folder, table, Status::read(folder)?.as_ref())
 }
@@ -159,7 +159,7 @@ pub fn rows<R: Row>(folder: &Path, file: &Table) -> Result<Vec<R>, FileError> {
 /// The bytes of a file of a run folder; those of a run which is over must be what the run left.
 pub fn file(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FileError> {
     let status = Status::read(folder)?;
-    let seal = status.as_ref().filter(|s| s.state.is_over()).and_then(|s| s.files.get(name));
+    let seal = status.as_ref().and_then(|s| s.seal_of(name));
     let (path, found) = (folder.join(name), bytes(&folder.join(name))?);
     seal.map_or(Ok(()), |seal| seal.check(&path, found.as_deref()))?;
     Ok(found)
@@ -173,7 +173,7 @@ pub(super) fn known_table(
 ) -> Result<Option<TableFile>, FileError> {
     let path = folder.join(table.file);
     let bytes = bytes(&path)?;
-    if let Some(seal) = status.filter(|s| s.state.is_over()).and_then(|s| s.files.get(table.file)) {
+    if let Some(seal) = status.and_then(|s| s.seal_of(table.file)) {
         seal.check(&path, bytes.as_deref())?;
     }
     bytes.map(|bytes| TableFile::parse(&path, bytes)).transpose()

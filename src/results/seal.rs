@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EXPERIMENT, FileError, WEIGHTS,
-    columns::{EPOCHS, METRICS, PROBES, TIMING},
-    meanings,
+    ARTIFACTS, CHECKPOINT, EXPERIMENT, FileError, STATUS, WEIGHTS, columns::TABLES, meanings,
     read::regular_file,
 };
 
@@ -23,9 +21,51 @@ pub struct Seal {
 /// Seals of files by their names in the run folder.
 pub type Seals = BTreeMap<String, Seal>;
 
-/// Files whose content is fixed once a run is over. `run.json` grows with every process that looks in.
-const FINAL: [&str; 7] =
-    [EXPERIMENT, meanings::FILE, METRICS.file, EPOCHS.file, PROBES.file, TIMING.file, WEIGHTS];
+/// How closely sealed files are looked at: each step costs more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Care {
+    /// Every file is there and as long as it was: a list of thousands of runs.
+    Lengths,
+    /// And every file that says something holds what it held.
+    Words,
+    /// And so do the weights: before a run counts as done.
+    Weights,
+    /// And so does the checkpoint, which vouches for itself whenever it is read.
+    Everything,
+}
+
+impl Care {
+    /// With how much care the content of a file is read.
+    fn for_content(name: &str) -> Self {
+        match name {
+            CHECKPOINT => Care::Everything,
+            WEIGHTS => Care::Weights,
+            _ => Care::Words,
+        }
+    }
+}
+
+/// Files whose content is fixed once a run is over: all but `status.json`, which holds their seals, and
+/// `run.json`, which grows with every process that looks in.
+fn names_in(folder: &Path) -> Result<Vec<String>, FileError> {
+    let mut names: Vec<String> = [EXPERIMENT, meanings::FILE, WEIGHTS, CHECKPOINT].map(str::to_owned).into();
+    names.extend(TABLES.map(|table| table.file.to_owned()));
+    let path = folder.join(ARTIFACTS);
+    let at = |e| FileError::at(&path, None, e);
+    match fs::read_dir(&path) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(at)?.file_name().to_string_lossy().into_owned();
+                // What a killed write left is nobody's.
+                let counts = !name.starts_with('.') && path.join(&name).is_file();
+                names.extend(counts.then(|| format!("{ARTIFACTS}/{name}")));
+            }
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(at(e)),
+    }
+    Ok(names)
+}
 
 impl Seal {
     /// The seal of `bytes`.
@@ -84,27 +124,54 @@ impl Seal {
     }
 }
 
-fn missing(path: &Path) -> FileError {
+pub(super) fn missing(path: &Path) -> FileError {
     FileError::at(path, None, "is gone; the run left it here")
 }
 
 /// Seals of the files that a run leaves at its end, as they are.
 pub fn of_folder(folder: &Path) -> Result<Seals, FileError> {
     let mut seals = Seals::new();
-    for name in FINAL {
-        seals.extend(Seal::of_file(&folder.join(name))?.map(|seal| (name.to_owned(), seal)));
+    for name in names_in(folder)? {
+        seals.extend(Seal::of_file(&folder.join(&name))?.map(|seal| (name, seal)));
     }
     Ok(seals)
 }
 
-/// What of the sealed files is gone or has another length: the first such file.
-pub fn look(folder: &Path, seals: &Seals) -> Result<(), FileError> {
-    seals.iter().try_for_each(|(name, seal)| seal.check_length(&folder.join(name)))
+/// Everything that is wrong with the sealed files. Where the experiment and its results differ alike, it may be
+/// the status that is of another run; that is said first.
+pub fn damages(folder: &Path, seals: &Seals, care: Care) -> Vec<FileError> {
+    let check = |(name, seal): (&String, &Seal)| {
+        let path = folder.join(name);
+        let content = care >= Care::for_content(name);
+        // What a probe leaves beside its numbers comes again with the probe.
+        let is_artifact = Path::new(name).starts_with(ARTIFACTS);
+        if is_artifact && care < Care::Everything && path.symlink_metadata().is_err() {
+            return None;
+        }
+        if content { seal.check_file(&path) } else { seal.check_length(&path) }.err()
+    };
+    let found: Vec<FileError> = seals.iter().filter_map(check).collect();
+    another(folder, &found).into_iter().chain(found).collect()
 }
 
-/// Everything that is wrong with the sealed files, each read to its end.
-pub fn damages(folder: &Path, seals: &Seals) -> Vec<FileError> {
-    seals.iter().filter_map(|(name, seal)| seal.check_file(&folder.join(name)).err()).collect()
+/// What to do about a run whose files are not what it left.
+pub fn remedy(folder: &Path) -> String {
+    format!(
+        "put the file back; or take what is there with `ijepa-run verify --accept {}`; or start over with --force \
+         (earlier files are kept)",
+        folder.display()
+    )
+}
+
+/// A status that vouches for another experiment, and for other tables.
+fn another(folder: &Path, found: &[FileError]) -> Option<FileError> {
+    let experiment = folder.join(EXPERIMENT);
+    let is_other =
+        found.len() > 1 && found.iter().any(|error| error.path == experiment) && experiment.is_file();
+    let names = || found.iter().filter_map(|e| Some(e.path.strip_prefix(folder).ok()?.display().to_string()));
+    let message =
+        || format!("is of another run, or these files are: {}", names().collect::<Vec<_>>().join(", "));
+    is_other.then(|| FileError::at(&folder.join(STATUS), None, message()))
 }
 
 #[cfg(test)]
@@ -114,21 +181,59 @@ mod tests {
     #[test]
     fn every_damage_is_found_and_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(METRICS.file);
+        let path = folder.path().join("metrics.csv");
         fs::write(&path, "step\n1\n").unwrap();
         let seals = of_folder(folder.path()).unwrap();
-        assert_eq!(seals.keys().collect::<Vec<_>>(), [METRICS.file]);
-        assert!(damages(folder.path(), &seals).is_empty() && look(folder.path(), &seals).is_ok());
+        assert_eq!(seals.keys().collect::<Vec<_>>(), ["metrics.csv"]);
+        let found = |care| -> String {
+            damages(folder.path(), &seals, care).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(found(Care::Everything), "");
         fs::write(&path, "step\n2\n").unwrap();
-        assert!(look(folder.path(), &seals).is_ok(), "a look compares lengths");
-        let found = damages(folder.path(), &seals)[0].to_string();
-        assert!(found.ends_with("metrics.csv: was changed after the run wrote it"), "{found}");
+        assert_eq!(found(Care::Lengths), "");
+        assert!(found(Care::Words).ends_with("metrics.csv: was changed after the run wrote it"));
         fs::write(&path, "").unwrap();
-        let found = look(folder.path(), &seals).unwrap_err().to_string();
-        assert!(found.ends_with("holds 0 bytes, but 7 when the run vouched for it"), "{found}");
+        assert!(found(Care::Lengths).ends_with("holds 0 bytes, but 7 when the run vouched for it"));
         fs::remove_file(&path).unwrap();
-        assert!(
-            look(folder.path(), &seals).unwrap_err().to_string().ends_with("is gone; the run left it here")
-        );
+        assert!(found(Care::Lengths).ends_with("is gone; the run left it here"));
+    }
+
+    /// A new table of a run is in `TABLES`, and whatever a probe leaves in its folder.
+    #[test]
+    fn every_file_of_a_run_is_sealed_and_read_with_its_care() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [EXPERIMENT, meanings::FILE, WEIGHTS, CHECKPOINT, "probes/similarity.png"];
+        let all = || names.into_iter().chain(TABLES.map(|table| table.file));
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        all().for_each(|name| write(name, "one"));
+        let seals = of_folder(folder.path()).unwrap();
+        assert_eq!(seals.len(), all().count());
+        for name in all() {
+            write(name, "two");
+            let noticed = |care| damages(folder.path(), &seals, care).len();
+            let care = Care::for_content(name);
+            let counts = (noticed(Care::Lengths), noticed(care), noticed(Care::Everything));
+            assert_eq!(counts, (0, 1, 1), "{name}");
+            write(name, "one");
+        }
+    }
+
+    #[test]
+    fn a_status_of_another_run_is_told_from_damaged_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let both = |text: &str| [EXPERIMENT, "epochs.csv"].iter().for_each(|name| write(name, text));
+        both("one");
+        let seals = of_folder(folder.path()).unwrap();
+        both("two");
+        let found = damages(folder.path(), &seals, Care::Words);
+        assert_eq!(found.len(), 3);
+        let first = found[0].to_string();
+        let expected = "status.json: is of another run, or these files are: epochs.csv, experiment.yaml";
+        assert!(first.ends_with(expected), "{first}");
     }
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     FileError, RunState, STATUS, read,
-    seal::{self, Seals},
+    run_files::has_begun,
+    seal::{self, Care, Seal, Seals},
     write_atomic,
 };
 
@@ -41,7 +42,7 @@ pub struct Status {
     /// Fingerprint of the test images alone: numbers are comparable if these are equal.
     #[serde(default)]
     pub data_test: String,
-    /// Seals of the files that a run leaves at its end; empty before that.
+    /// Seals of the files that a run leaves at its end, and of the tables of a stopped one; empty while it runs.
     #[serde(default, skip_serializing_if = "Seals::is_empty")]
     pub files: Seals,
 }
@@ -75,6 +76,15 @@ impl Status {
         Err(FileError::at(&path, None, "was changed after the run wrote it"))
     }
 
+    /// The same for whoever reads a run without continuing it: a run that has begun has a status, and without
+    /// it nobody knows how it stands.
+    pub fn expected(folder: &Path) -> Result<Option<Self>, FileError> {
+        match Status::read(folder)? {
+            None if has_begun(folder) => Err(seal::missing(&folder.join(STATUS))),
+            status => Ok(status),
+        }
+    }
+
     /// The same in the form of this version, with the seals of its files.
     pub fn sealing(self, files: Seals) -> Self {
         Status { format: FORMAT, files, ..self }
@@ -93,9 +103,14 @@ impl Status {
         self.state.is_over() && self.files.is_empty()
     }
 
-    /// Whether the files of a run that is over are there and as long as they were.
-    pub fn look(&self, folder: &Path) -> Result<(), FileError> {
-        if self.state.is_over() { seal::look(folder, &self.files) } else { Ok(()) }
+    /// The seal of a file, if this vouches for it.
+    pub fn seal_of(&self, name: &str) -> Option<&Seal> {
+        self.files.get(name)
+    }
+
+    /// What is wrong with the files that this vouches for, looked at with so much care.
+    pub fn damages(&self, folder: &Path, care: Care) -> Vec<FileError> {
+        seal::damages(folder, &self.files, care)
     }
 }
 

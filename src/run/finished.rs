@@ -6,7 +6,7 @@ use super::{Finished, RunError, RunOptions, ended::Ended};
 use crate::{
     config::Experiment,
     events::Outcome,
-    results::{CHECKPOINT, RunState, Status, WEIGHTS, seal},
+    results::{CHECKPOINT, Care, RunState, Status, WEIGHTS},
 };
 
 /// What a look at a run folder finds.
@@ -48,7 +48,7 @@ fn already_finished(folder: &Path, options: &RunOptions) -> Result<Option<Finish
     if !status.state.is_over() || weights_to_make {
         return Ok(None);
     }
-    if let Some(error) = seal::damages(folder, &status.files).into_iter().next() {
+    if let Some(error) = status.damages(folder, Care::Weights).into_iter().next() {
         return Err(damaged(error));
     }
     let outcome = match status.state {

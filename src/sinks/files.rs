@@ -10,15 +10,12 @@ use crate::{
     data::Fingerprint,
     events::{Artifact, EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
     results::{
-        CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
+        ARTIFACTS, CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
         card::peak_memory,
         columns::{EPOCHS, METRICS, PROBES, Row, TIMING, Table, TimingRow},
         seal, write_atomic,
     },
 };
-
-/// Folder for the files of probes in a run folder.
-const ARTIFACTS: &str = "probes";
 
 /// Writes everything that a run leaves behind.
 pub struct Files {
@@ -81,7 +78,12 @@ impl Files {
 
     fn status(&mut self, state: RunState, reason: &str, step: u64) -> io::Result<()> {
         self.step = step;
-        let files = if state.is_over() { self.seals()? } else { Seals::new() };
+        let files = match state {
+            state if state.is_over() => self.seals()?,
+            // Nothing is written until it goes on.
+            RunState::Stopped => self.tables()?,
+            _ => Seals::new(),
+        };
         let status = Status::new(state, reason, [step, self.steps], &self.data.all);
         status.of_splits(self.data.splits()).sealing(files).write(self.folder.path())
     }

@@ -8,9 +8,12 @@ use super::{CheckpointMeta, check_weights, read_checkpoint, write_checkpoint};
 use crate::{
     events::Snapshot,
     results::{
-        EXPERIMENT, FileError, FolderError, RunFolder, RunState, STATUS, Seal, Seals, Status, WEIGHTS,
+        CHECKPOINT, Care, EXPERIMENT, FileError, FolderError, RunFolder, RunState, STATUS, Seal, Seals,
+        Status, WEIGHTS,
         card::{self, DataCard, RunCard},
-        columns::{EPOCHS, EpochRow, METRICS, MetricsRow, PROBES, ProbeRow, Row, TIMING, Table, TimingRow},
+        columns::{
+            EPOCHS, EpochRow, METRICS, MetricsRow, PROBES, ProbeRow, Row, TABLES, TIMING, Table, TimingRow,
+        },
         read::{self, TableFile},
         seal, wide_table, write_atomic,
     },
@@ -30,10 +33,7 @@ pub fn verify(folder: &Path) -> Findings {
     let mut found = Findings::default();
     let problem =
         |problems: &mut Vec<String>, error: &dyn std::fmt::Display| problems.push(error.to_string());
-    if !folder.join(EXPERIMENT).is_file() {
-        problem(&mut found.problems, &format!("{}: is gone", folder.join(EXPERIMENT).display()));
-    }
-    let status = Status::read(folder).unwrap_or_else(|error| {
+    let status = Status::expected(folder).unwrap_or_else(|error| {
         problem(&mut found.problems, &error);
         None
     });
@@ -41,7 +41,11 @@ pub fn verify(folder: &Path) -> Findings {
         problem(&mut found.problems, &error);
     }
     match RunFolder::checkpoint_in(folder) {
-        Ok(None) => {}
+        // Of a run that is over the seals tell.
+        Ok(None) if status.as_ref().is_some_and(|s| s.state.is_over()) => {}
+        Ok(None) => {
+            found.problems.extend(RunFolder::lost_checkpoint_in(folder).err().map(|e| e.to_string()));
+        }
         Ok(Some(path)) => match read_checkpoint(&path) {
             Ok((meta, _)) => checkpoint(folder, &meta, status.as_ref(), &mut found),
             Err(error) => problem(&mut found.problems, &error),
@@ -50,7 +54,13 @@ pub fn verify(folder: &Path) -> Findings {
     }
     if let Some(status) = status.filter(|s| s.state.is_over()) {
         found.unsealed |= status.is_unsealed();
-        found.problems.extend(seal::damages(folder, &status.files).iter().map(ToString::to_string));
+        let damages =
+            status.damages(folder, Care::Everything).into_iter().chain(gone_unsealed(folder, &status));
+        found.problems.extend(damages.map(|damage| damage.to_string()));
+    }
+    let experiment = folder.join(EXPERIMENT).display().to_string();
+    if !folder.join(EXPERIMENT).is_file() && !found.problems.iter().any(|p| p.starts_with(&experiment)) {
+        found.problems.push(format!("{experiment}: is gone"));
     }
     let weights = folder.join(WEIGHTS);
     if weights.is_file() && found.problems.is_empty() {
@@ -59,13 +69,21 @@ pub fn verify(folder: &Path) -> Findings {
     found
 }
 
+/// What is gone of a finished run of version 0.1.0, which has no seals that would miss it.
+fn gone_unsealed(folder: &Path, status: &Status) -> Vec<FileError> {
+    let unsealed = status.is_unsealed() && status.state == RunState::Done;
+    let left = [WEIGHTS, CHECKPOINT].into_iter().chain(TABLES.map(|table| table.file));
+    let gone = left.map(|name| folder.join(name)).filter(|path| unsealed && path.symlink_metadata().is_err());
+    gone.map(|path| FileError::at(&path, None, "is gone; every finished run leaves one")).collect()
+}
+
 /// The tables of a run that goes on are what its checkpoint vouches for.
 fn checkpoint(folder: &Path, meta: &CheckpointMeta, status: Option<&Status>, found: &mut Findings) {
     if status.is_some_and(|s| s.state.is_over()) {
         return;
     }
     found.unsealed |= meta.is_unsealed();
-    for table in [METRICS, EPOCHS, PROBES, TIMING] {
+    for table in TABLES {
         let vouched = meta.vouches(table.file).map(|vouched| vouched.check(&folder.join(table.file)));
         found.problems.extend(vouched.and_then(Result::err).map(|e| e.to_string()));
     }
@@ -94,9 +112,9 @@ pub enum AcceptError {
 pub fn accept(folder: &Path) -> Result<Vec<String>, AcceptError> {
     let locked = RunFolder::open(folder)?;
     let status = known_status(&locked)?;
-    let changed = match status.filter(|s| s.state.is_over()) {
-        Some(status) => accept_end(folder, status)?,
-        None => accept_checkpoint(&locked)?,
+    let changed = match status {
+        Some(status) if status.state.is_over() => accept_end(folder, status)?,
+        status => accept_checkpoint(&locked, status)?,
     };
     let at = RunCard::of_this_process("none", 0, &DataCard::default(), 0);
     let entry = json!({
@@ -107,16 +125,19 @@ pub fn accept(folder: &Path) -> Result<Vec<String>, AcceptError> {
     Ok(changed)
 }
 
-/// The status; one that cannot be read is kept aside and made again from the checkpoint.
+/// The status; one that cannot be read is kept aside, and made again from the checkpoint like one that is gone.
 fn known_status(folder: &RunFolder) -> Result<Option<Status>, AcceptError> {
-    let unreadable = match folder.status() {
-        Ok(status) => return Ok(status),
-        Err(error) => error,
+    let there = match folder.status() {
+        Ok(Some(status)) => return Ok(Some(status)),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
     };
-    let Some(path) = folder.existing_checkpoint()? else { return Err(unreadable.into()) };
+    let Some(path) = folder.existing_checkpoint()? else { return Ok(there.map(|()| None)?) };
     let (meta, _) = read_checkpoint(&path).map_err(|e| AcceptError::Lost(e.to_string()))?;
-    card::keep_aside(&folder.path().join(STATUS))?;
-    let reason = "its status could not be read";
+    if folder.path().join(STATUS).symlink_metadata().is_ok() {
+        card::keep_aside(&folder.path().join(STATUS))?;
+    }
+    let reason = if there.is_ok() { "its status was gone" } else { "its status could not be read" };
     let status = Status::new(RunState::Stopped, reason, [meta.progress.step, meta.steps], &meta.data);
     let status = status.of_splits(meta.data_splits.clone());
     status.write(folder.path())?;
@@ -140,7 +161,7 @@ fn check<R: Row>(folder: &Path, table: &Table) -> Result<(), FileError> {
     TableFile::parse(&path, bytes)?.typed::<R>().map(|_| ())
 }
 
-fn accept_checkpoint(folder: &RunFolder) -> Result<Vec<String>, AcceptError> {
+fn accept_checkpoint(folder: &RunFolder, status: Option<Status>) -> Result<Vec<String>, AcceptError> {
     let Some(path) = folder.existing_checkpoint()? else {
         let message = format!("{}: there is no checkpoint to go on from", folder.path().display());
         return Err(AcceptError::Lost(format!(
@@ -158,9 +179,12 @@ fn accept_checkpoint(folder: &RunFolder) -> Result<Vec<String>, AcceptError> {
         tables.insert(file, seal);
     }
     let changed = differences(&meta.tables, &tables);
-    let meta = CheckpointMeta::new(&meta.identity, &meta.data, meta.steps, tables, &snapshot)
+    let meta = CheckpointMeta::new(&meta.identity, &meta.data, meta.steps, tables.clone(), &snapshot)
         .of_splits(meta.data_splits);
     write_checkpoint(&path, &meta, &snapshot)?;
+    if let Some(status) = status.filter(|status| status.state == RunState::Stopped) {
+        status.sealing(tables).write(folder.path())?;
+    }
     Ok(changed)
 }
 

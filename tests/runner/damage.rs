@@ -4,23 +4,23 @@ use std::fs;
 
 use crate::program::{Folder, Output};
 
-fn stopped() -> Folder {
+pub fn stopped() -> Folder {
     let folder = Folder::new();
     assert_eq!(folder.run(&["tiny.yaml", "--until-epoch", "2"]).code, 75);
     folder
 }
 
-fn done() -> Folder {
+pub fn done() -> Folder {
     let folder = Folder::new();
     assert_eq!(folder.run(&["tiny.yaml"]).code, 0);
     folder
 }
 
-fn tables(folder: &Folder) -> [String; 3] {
+pub fn tables(folder: &Folder) -> [String; 3] {
     ["metrics.csv", "epochs.csv", "probes.csv"].map(|f| folder.read(f))
 }
 
-fn refused(run: &Output, words: &[&str]) {
+pub fn refused(run: &Output, words: &[&str]) {
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(words.iter().all(|word| run.stderr.contains(word)), "{words:?} in {}", run.stderr);
 }
@@ -122,6 +122,8 @@ fn a_lost_checkpoint_is_not_a_new_run() {
         let run = folder.run(&["tiny.yaml"]);
         refused(&run, &["latest.safetensors", "--force"]);
         assert_eq!(tables(&folder), before, "{reason}");
+        let verified = folder.run(&["verify", "results"]);
+        assert!(verified.code == 1 && verified.stdout.contains("latest.safetensors"), "{}", verified.stdout);
         assert_eq!(folder.run(&["tiny.yaml", "--force"]).code, 0);
         assert_eq!(folder.read("attempt-1/metrics.csv"), before[0]);
     }

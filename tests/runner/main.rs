@@ -2,6 +2,7 @@
 
 mod damage;
 mod data;
+mod lost;
 mod middle;
 mod old;
 mod probes;

@@ -15,7 +15,7 @@ use super::{
     sweep::{self, is_sweep},
 };
 use crate::analysis::error::AnalysisError;
-use crate::results::EXPERIMENT;
+use crate::results::{EXPERIMENT, is_run_folder};
 
 /// What the inputs hold.
 pub struct Found {
@@ -40,8 +40,11 @@ pub fn read_all(inputs: &[PathBuf], metric: Option<&str>, map: &ColumnMap) -> Re
             let mut folders = Vec::new();
             collect(path, &mut seen, &mut folders)?;
             let read: Vec<_> = folders.par_iter().map(|f| folder::read(f, *input)).collect();
-            for run in read {
-                run.map_or_else(|damage| notes.push(format!("left out: {damage}")), |run| runs.push(run));
+            for (folder, run) in folders.iter().zip(read) {
+                run.map_or_else(
+                    |damage| notes.push(left_out(&damage.to_string(), folder)),
+                    |run| runs.push(run),
+                );
             }
         } else if path.exists() {
             check_kind(path)?;
@@ -58,6 +61,11 @@ pub fn read_all(inputs: &[PathBuf], metric: Option<&str>, map: &ColumnMap) -> Re
     runs.extend(read);
     notes.extend(said);
     if runs.is_empty() { Err(nothing(&inputs, &notes)) } else { Ok(Found { runs, notes }) }
+}
+
+/// What is said of a run whose numbers do not count.
+pub(in crate::analysis) fn left_out(damage: &str, folder: &Path) -> String {
+    format!("left out: {damage} (ijepa-run verify {})", folder.display())
 }
 
 /// The inputs with their places; one that is named again is one all the same.
@@ -81,7 +89,7 @@ fn collect(path: &Path, seen: &mut HashSet<PathBuf>, found: &mut Vec<PathBuf>) -
     if !seen.insert(path.canonicalize().map_err(at)?) {
         return Ok(());
     }
-    if path.join(EXPERIMENT).is_file() {
+    if is_run_folder(path) {
         // Earlier attempts inside a run folder are history, not runs.
         found.push(path.into());
         return Ok(());

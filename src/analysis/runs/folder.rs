@@ -8,7 +8,7 @@ use super::{super::error::AnalysisError, End, Measured, ProbeSeries, Run, Series
 use crate::{
     analysis::{images::Images, settings::Settings},
     results::{
-        CARDS, EXPERIMENT, MetricMeanings, ProbedSplit, RunOverview, RunState, Status,
+        CARDS, Care, EXPERIMENT, MetricMeanings, ProbedSplit, RunOverview, RunState, Status,
         columns::{EPOCHS, METRICS, PROBES, ProbeRow, Table},
         meanings::PROGRESS,
         protocols, read,
@@ -23,7 +23,7 @@ const WIDE: [Table; 2] = [EPOCHS, METRICS];
 /// whatever else is damaged is said in the run.
 pub(super) fn read(path: &Path, input: usize) -> Result<Run, AnalysisError> {
     let file = path.join(EXPERIMENT);
-    let missing = || AnalysisError::at(&file, None, "there is no such file");
+    let missing = || AnalysisError::at(&file, None, "is gone, and nobody else knows which run this is");
     let text = read::text(&file)?.ok_or_else(missing)?;
     let configuration = configuration(&file, &yaml(&file, &text)?)?;
     let word = |key: &str| configuration[key].as_str().map_or(configuration[key].to_string(), Into::into);
@@ -127,7 +127,7 @@ pub(super) fn yaml(file: &Path, text: &str) -> Result<Value, AnalysisError> {
 
 /// How the run stands; an error if its files cannot be read.
 fn standing(path: &Path) -> Result<RunOverview, AnalysisError> {
-    let standing = RunOverview::without_metrics(path);
+    let standing = RunOverview::without_metrics(path, Care::Words);
     standing.problem.clone().map_or(Ok(standing), |problem| Err(AnalysisError::new(problem)))
 }
 

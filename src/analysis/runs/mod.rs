@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use super::{error::AnalysisError, images::Images, settings::Settings};
 use crate::results::{MetricMeaning, MetricMeanings, RunState, Status, meanings::VALIDATION};
 
+pub(super) use discover::left_out;
 pub use discover::{Found, read_all};
 pub use external_csv::ColumnMap;
 pub use sweep::{Hints, SweepRun, SweepTable, hints, is_sweep};

@@ -13,7 +13,7 @@ use crate::{
     results::{
         EXPERIMENT, MetricMeanings, RunState, SWEEP,
         columns::{PLAN, RUNS},
-        read,
+        is_run_folder, read,
     },
     sweep::baseline_of,
 };
@@ -165,8 +165,8 @@ impl Columns {
     }
 }
 
-/// Reads the runs of the sweep folder `path`: their own folders where they exist, else what the
-/// table says.
+/// Reads the runs of the sweep folder `path`: their own folders where there are such, else what the table
+/// says.
 pub(super) fn read(path: &Path, input: usize) -> Result<Vec<Run>, AnalysisError> {
     let table = SweepTable::read(path)?;
     table.runs.par_iter().map(|row| of_row(&table, row, input)).collect()
@@ -174,15 +174,17 @@ pub(super) fn read(path: &Path, input: usize) -> Result<Vec<Run>, AnalysisError>
 
 fn of_row(table: &SweepTable, row: &SweepRun, input: usize) -> Result<Run, AnalysisError> {
     let own = table.run_folder(row);
-    if !own.join(EXPERIMENT).is_file() {
+    if !is_run_folder(&own) {
         return Ok(Run { source: own, settings: configured(table, row)?, ..listed(table, row, input) });
     }
     let run = match folder::read(&own, input) {
         Ok(run) => run,
-        // The table knows which run it is.
+        // The table knows which run it is; its numbers count no more than those of the folder.
         Err(damage) => {
-            let damage = Some(damage.to_string());
-            return Ok(Run { source: own, damage, ..listed(table, row, input) });
+            let (state, damage) = (RunState::Unreadable, Some(damage.to_string()));
+            let measured = Measured::Last { step: 0, values: Vec::new() };
+            let settings = configured(table, row)?;
+            return Ok(Run { source: own, state, settings, damage, measured, ..listed(table, row, input) });
         }
     };
     // A process that died leaves `running` behind; the sweep has seen it end.

@@ -142,14 +142,17 @@ impl Ended {
     }
 }
 
-/// Why a process failed, in its own words: its error, its panic, or what it said last.
+/// Why a process failed, in its own words: its error with what helps, its panic, or what it said last.
 fn last_words(log: &Path) -> Option<String> {
     let text = fs::read_to_string(log).ok()?;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let error = lines.iter().find_map(|l| l.strip_prefix("error: "));
-    let panic =
-        || lines.iter().position(|l| l.contains("panicked at")).and_then(|i| lines.get(i + 1).copied());
-    error.or_else(panic).or(lines.last().copied()).map(str::to_owned)
+    let after = |at: Option<usize>| at.and_then(|at| lines.get(at + 1).copied());
+    let error = lines.iter().position(|l| l.starts_with("error: "));
+    let help = after(error).and_then(|line| line.strip_prefix("help: "));
+    let help = help.map_or(String::new(), |help| format!("; {help}"));
+    let error = error.map(|at| lines[at].trim_start_matches("error: ").to_owned() + &help);
+    let panic = || after(lines.iter().position(|l| l.contains("panicked at"))).map(str::to_owned);
+    error.or_else(panic).or(lines.last().map(|line| (*line).to_owned()))
 }
 
 /// Threads of this machine.

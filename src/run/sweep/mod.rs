@@ -16,6 +16,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use rayon::prelude::*;
+
 use super::{RunError, data, early_stopping::EarlyStopping, launcher::Launcher};
 use crate::{
     events::{Ahead, RunAhead, RunState, SweepEnd, SweepEvent},
@@ -96,7 +98,12 @@ pub fn run_folder(run: &PlannedRun, output: &Path) -> PathBuf {
 
 /// How every run of a plan stands, from its files, in the order of the plan.
 pub fn overviews(plan: &Plan, output: &Path) -> Vec<RunOverview> {
-    plan.runs.iter().map(|run| RunOverview::read(&run_folder(run, output))).collect()
+    plan.runs.par_iter().map(|run| RunOverview::read(&run_folder(run, output))).collect()
+}
+
+/// The same before finished runs are reused: what a run alone would refuse is no finished run here.
+fn reusable(plan: &Plan, output: &Path) -> Vec<RunOverview> {
+    plan.runs.par_iter().map(|run| RunOverview::before_reuse(&run_folder(run, output))).collect()
 }
 
 /// The same, with the arms marked that have ended early at the rungs which all runs have reached.

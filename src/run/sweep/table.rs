@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, path::Path};
 
-use super::{SweepOptions, overviews, run_folder};
+use super::{SweepOptions, overviews, reusable, run_folder};
 use crate::{
     events::RunEnd,
     results::{FolderError, Measured, RunOverview, RunRow, SWEEP, Sizes, SweepFolder, write_atomic},
@@ -24,7 +24,8 @@ impl<'a> Table<'a> {
     pub fn open(plan: &'a Plan, options: &SweepOptions, path: &Path) -> Result<Self, FolderError> {
         let folder = SweepFolder::open(path)?;
         let rows = plan.runs.iter().map(|run| row(plan, run, options));
-        let runs = rows.zip(overviews(plan, &options.output)).collect();
+        let look = if options.force { overviews } else { reusable };
+        let runs = rows.zip(look(plan, &options.output)).collect();
         Ok(Table { plan, folder, runs, handed_on: BTreeSet::new() })
     }
 

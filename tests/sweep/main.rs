@@ -1,7 +1,8 @@
 //! Sweeps: what is planned, what is refused and where, what a finished sweep leaves.
 
+mod damage;
 #[allow(dead_code)]
-#[path = "runner/program.rs"]
+#[path = "../runner/program.rs"]
 mod program;
 
 use std::{fs, path::PathBuf};
