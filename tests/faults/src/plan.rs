@@ -68,10 +68,19 @@ pub fn cases(lab: &Lab, size: &Size, seed: u64) -> Vec<Case> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut cases = kills(lab, size.kills, &mut random);
     cases.extend(some(calls(lab), size.calls, &mut random));
-    cases.extend(some(readers(lab), size.readers, &mut random));
+    let lists = |case: &Case| {
+        let Case::Reader { reader, at, .. } = case else { return false };
+        let call = lab.readings.get(reader.as_str()).and_then(|usual| usual.trace.get(*at as usize));
+        call.is_some_and(|call| call.kind == Kind::List)
+    };
+    cases.extend(sample(readers(lab), lists, size.readers, &mut random));
     cases.extend(signals(lab, size.signals, &mut random));
-    cases.extend(some(damages(lab, size.places), size.damages, &mut random));
-    cases.extend(some(sweep_damages(lab), Some(size.sweep_damages), &mut random));
+    cases.extend(sample(damages(lab, size.places), is_vital_damage, size.damages, &mut random));
+    let first =
+        lab.sweep.keys().find_map(|file| file.split_once("-s0-")?.1.split_once('/')).map(|(id, _)| id);
+    let of_first =
+        |case: &Case| is_vital_damage(case) && first.is_some_and(|id| case.to_string().contains(id));
+    cases.extend(sample(sweep_damages(lab), of_first, Some(size.sweep_damages), &mut random));
     cases.extend(sweeps(size.sweeps, &mut random));
     let streams = [Stage::Fresh, Stage::Stopped, Stage::Done];
     cases.extend(
@@ -88,6 +97,39 @@ fn some(mut cases: Vec<Case>, most: Option<usize>, random: &mut ChaCha8Rng) -> V
         cases.truncate(most);
     }
     cases
+}
+
+/// The cases that every form tries, and a sample of the others.
+fn sample(
+    cases: Vec<Case>,
+    vital: impl Fn(&Case) -> bool,
+    most: Option<usize>,
+    random: &mut ChaCha8Rng,
+) -> Vec<Case> {
+    let (mut all, rest): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(vital);
+    all.extend(some(rest, most, random));
+    all
+}
+
+/// Damages of a finished run that a program passes over which looks at its status alone, or not even at that.
+fn is_vital_damage(case: &Case) -> bool {
+    use Damage::{Byte, DanglingLink, Deleted, Digit, Swapped};
+    let (file, damage) = match case {
+        Case::Damage { stage: Stage::Done, file, damage, seed: 0 } => (file.as_str(), *damage),
+        Case::SweepDamage { file, damage, .. } => match file.split_once("-s0-") {
+            Some((_, rest)) => (rest.split_once('/').map_or("", |(_, name)| name), *damage),
+            None => return false,
+        },
+        _ => return false,
+    };
+    match damage {
+        Digit => file.ends_with(".csv") || file == "metrics.json",
+        Byte => file == "weights.safetensors",
+        Deleted => true,
+        DanglingLink => ["status.json", "experiment.yaml"].contains(&file),
+        Swapped => ["status.json", "checkpoints/latest.safetensors"].contains(&file),
+        _ => false,
+    }
 }
 
 /// Files at which every operation is a place to be killed, in the short form too.
