@@ -1,18 +1,58 @@
-//! Memory functions that never pass an empty request on.
+//! Functions that every step of a program calls, with what NVIDIA's driver and cudarc disagree about put right.
 //!
-//! dfdx and cudarc allocate, fill, copy and free zero bytes (a workspace, the husk of a tensor), which
-//! the driver refuses on some devices (dfdx issue 870). An empty block is the null address here. Fills of
-//! memory that is written next anyway can be left out.
+//! - dfdx and cudarc allocate, fill, copy and free zero bytes (a workspace, the husk of a tensor), which the
+//!   driver refuses on some devices (dfdx issue 870). An empty block is the null address here.
+//! - cudarc panics when memory cannot be freed, which is so after every fault that ends a context, and a panic
+//!   while an error is on its way ends the program without a word. Freeing always succeeds here.
+//! - cudarc takes result codes as an enum of CUDA 11; newer drivers have more. They become `CUDA_ERROR_UNKNOWN`.
+//! - A driver that is out of memory may hold much that was freed: it is asked to return that, and once more.
+//! - Fills of memory that is written next anyway can be left out.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_void};
+
+use crate::pool;
 
 /// A device address.
 type Address = u64;
 
-/// A function that returns 0 without a call if `$empty` holds.
+const SUCCESS: c_int = 0;
+const OUT_OF_MEMORY: c_int = 2;
+const UNKNOWN: c_int = 999;
+
+/// The codes of `CUresult` in cudarc 0.9.
+const CODES: [std::ops::RangeInclusive<c_int>; 15] = [
+    0..=8,
+    34..=34,
+    46..=46,
+    100..=102,
+    200..=202,
+    205..=224,
+    300..=304,
+    400..=401,
+    500..=500,
+    600..=600,
+    700..=705,
+    708..=720,
+    800..=810,
+    900..=912,
+    UNKNOWN..=UNKNOWN,
+];
+
+/// The code, as far as cudarc's enum has it.
+fn known(code: c_int) -> c_int {
+    if CODES.iter().any(|codes| codes.contains(&code)) { code } else { UNKNOWN }
+}
+
+/// Success, whatever the code.
+fn forgiven(_code: c_int) -> c_int {
+    SUCCESS
+}
+
+/// A function that returns 0 without a call if `$empty` holds, and its code by way of `$code` otherwise; with
+/// `$through`, which gets the call, in its place.
 macro_rules! guard {
-    ($($name:ident($($arg:ident: $type:ty),*) unless $empty:expr;)*) => {
+    ($($name:ident($($arg:ident: $type:ty),*) unless $empty:expr => $code:ident $(by $through:expr)?;)*) => {
         $(
             #[allow(non_snake_case)]
             pub(crate) mod $name {
@@ -28,16 +68,23 @@ macro_rules! guard {
                     // `not_loaded`, which ignores its arguments; the caller keeps the contract.
                     unsafe {
                         if $empty {
-                            return 0;
+                            return SUCCESS;
                         }
                         let call: unsafe extern "C" fn($($type),*) -> c_int =
                             std::mem::transmute(SLOT.load(std::sync::atomic::Ordering::Acquire));
-                        call($($arg),*)
+                        let call = |$($arg: $type),*| {
+                            let code = call($($arg),*);
+                            let again = code == OUT_OF_MEMORY && pool::trim();
+                            if again { call($($arg),*) } else { code }
+                        };
+                        $code(guard!(@call call, ($($arg),*) $(, $through)?))
                     }
                 }
             }
         )*
     };
+    (@call $call:ident, ($($arg:ident),*)) => { $call($($arg),*) };
+    (@call $call:ident, ($($arg:ident),*), $through:expr) => { $through($($arg),*, $call) };
 }
 
 thread_local! {
@@ -72,17 +119,65 @@ unsafe fn nothing(to: *mut Address, bytes: usize) -> bool {
     bytes == 0
 }
 
+/// A request for memory by way of [`pool`].
+unsafe fn keeping(
+    to: *mut Address,
+    bytes: usize,
+    stream: *mut c_void,
+    ask: impl Fn(*mut Address, usize, *mut c_void) -> c_int,
+) -> c_int {
+    // SAFETY: the caller can have `to` written.
+    unsafe { pool::allocate(to, bytes, stream, |bytes| ask(to, bytes, stream)) }
+}
+
+/// Memory that is freed by way of [`pool`].
+unsafe fn kept(
+    block: Address,
+    stream: *mut c_void,
+    give_back: impl Fn(Address, *mut c_void) -> c_int,
+) -> c_int {
+    pool::free(block, || give_back(block, stream))
+}
+
 guard! {
-    cuMemAllocAsync(to: *mut Address, bytes: usize, stream: *mut c_void) unless nothing(to, bytes);
-    cuMemAlloc_v2(to: *mut Address, bytes: usize) unless nothing(to, bytes);
-    cuMemFreeAsync(block: Address, stream: *mut c_void) unless block == 0;
-    cuMemFree_v2(block: Address) unless block == 0;
-    cuMemcpyDtoDAsync_v2(to: Address, from: Address, bytes: usize, stream: *mut c_void) unless bytes == 0;
-    cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize) unless bytes == 0;
-    cuMemcpyDtoHAsync_v2(to: *mut c_void, from: Address, bytes: usize, stream: *mut c_void) unless bytes == 0;
-    cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize) unless bytes == 0;
-    cuMemcpyHtoDAsync_v2(to: Address, from: *const c_void, bytes: usize, stream: *mut c_void) unless bytes == 0;
-    cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize) unless bytes == 0;
-    cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: *mut c_void) unless bytes == 0 || UNFILLED.get();
-    cuMemsetD8_v2(to: Address, value: u8, bytes: usize) unless bytes == 0 || UNFILLED.get();
+    cuMemAllocAsync(to: *mut Address, bytes: usize, stream: *mut c_void) unless nothing(to, bytes) => known by keeping;
+    cuMemAlloc_v2(to: *mut Address, bytes: usize) unless nothing(to, bytes) => known;
+    cuMemFreeAsync(block: Address, stream: *mut c_void) unless block == 0 => forgiven by kept;
+    cuMemFree_v2(block: Address) unless block == 0 => forgiven;
+    cuMemcpyDtoDAsync_v2(to: Address, from: Address, bytes: usize, stream: *mut c_void) unless bytes == 0 => known;
+    cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize) unless bytes == 0 => known;
+    cuMemcpyDtoHAsync_v2(to: *mut c_void, from: Address, bytes: usize, stream: *mut c_void) unless bytes == 0 => known;
+    cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize) unless bytes == 0 => known;
+    cuMemcpyHtoDAsync_v2(to: Address, from: *const c_void, bytes: usize, stream: *mut c_void) unless bytes == 0 => known;
+    cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize) unless bytes == 0 => known;
+    cuMemsetD8Async(to: Address, value: u8, bytes: usize, stream: *mut c_void) unless bytes == 0 || UNFILLED.get() => known;
+    cuMemsetD8_v2(to: Address, value: u8, bytes: usize) unless bytes == 0 || UNFILLED.get() => known;
+    cuCtxSetCurrent(context: *mut c_void) unless false => known;
+    cuEventQuery(event: *mut c_void) unless false => known;
+    cuEventRecord(event: *mut c_void, stream: *mut c_void) unless false => known;
+    cuInit(flags: c_uint) unless false => known;
+    cuLaunchKernel(
+        function: *mut c_void, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint,
+        block_z: c_uint, shared: c_uint, stream: *mut c_void, arguments: *mut *mut c_void, extra: *mut *mut c_void
+    ) unless false => known;
+    cuMemAllocHost_v2(to: *mut *mut c_void, bytes: usize) unless false => known;
+    cuModuleLoadData(module: *mut *mut c_void, image: *const c_void) unless false => known;
+    cuStreamDestroy_v2(stream: *mut c_void) unless false => forgiven;
+    cuStreamSynchronize(stream: *mut c_void) unless false => known;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_cudarc_lacks_are_unknown() {
+        for code in [0, 2, 3, 214, 700, 719, 912, 999] {
+            assert_eq!(known(code), code);
+        }
+        // Of CUDA 12 and 13.
+        for code in [225, 226, 402, 721, 913, 917, 4321] {
+            assert_eq!(known(code), UNKNOWN);
+        }
+    }
 }

@@ -21,6 +21,12 @@ pub const fn empty_slot() -> AtomicPtr<c_void> {
     AtomicPtr::new(not_loaded as *mut c_void)
 }
 
+/// The function of the driver that a slot leads to.
+pub fn driver_function(name: &str) -> *mut c_void {
+    let entry = DRIVER.iter().find(|entry| entry.name == name).expect("a name of the table");
+    entry.slot.load(Ordering::Acquire)
+}
+
 /// Fills the slots of a table with a library's functions, all or none.
 pub fn bind(library: &Library, table: &[Entry]) -> Result<(), String> {
     let find = |e: &Entry| library.symbol(e.name).ok_or_else(|| format!("it lacks {}", e.name));
@@ -65,18 +71,20 @@ macro_rules! forward {
 }
 
 forward!(DRIVER:
-    cuCtxGetCurrent cuCtxSetCurrent cuDestroyExternalMemory cuDeviceGet cuDeviceGetAttribute
+    cuCtxGetCurrent cuCtxGetDevice cuCtxSynchronize cuDestroyExternalMemory cuDeviceGet cuDeviceGetAttribute
     cuDeviceGetCount cuDeviceGetDefaultMemPool cuDeviceGetName cuDevicePrimaryCtxRelease_v2
     cuDevicePrimaryCtxRetain cuDeviceTotalMem_v2 cuDriverGetVersion cuEventCreate cuEventDestroy_v2
-    cuEventElapsedTime cuEventQuery cuEventRecord cuExternalMemoryGetMappedBuffer cuGetErrorName
-    cuGetErrorString cuImportExternalMemory cuInit cuLaunchKernel cuMemAllocHost_v2 cuMemGetInfo_v2
-    cuMemPoolSetAttribute cuModuleGetFunction cuModuleLoad cuModuleLoadData cuModuleUnload
+    cuEventElapsedTime cuExternalMemoryGetMappedBuffer cuGetErrorName cuGetErrorString
+    cuImportExternalMemory cuMemGetInfo_v2 cuMemPoolSetAttribute cuMemPoolTrimTo cuModuleGetFunction
+    cuModuleLoad cuModuleUnload
     cuOccupancyAvailableDynamicSMemPerBlock cuOccupancyMaxActiveBlocksPerMultiprocessor
     cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags cuOccupancyMaxActiveClusters
     cuOccupancyMaxPotentialBlockSize cuOccupancyMaxPotentialBlockSizeWithFlags
     cuOccupancyMaxPotentialClusterSize cuProfilerStart cuProfilerStop cuStreamCreate
-    cuStreamDestroy_v2 cuStreamSynchronize cuStreamWaitEvent
+    cuStreamWaitEvent
     ; guarded:
+    cuCtxSetCurrent cuEventQuery cuEventRecord cuInit cuLaunchKernel cuMemAllocHost_v2 cuModuleLoadData
+    cuStreamDestroy_v2 cuStreamSynchronize
     cuMemAllocAsync cuMemAlloc_v2 cuMemFreeAsync cuMemFree_v2 cuMemcpyDtoDAsync_v2 cuMemcpyDtoD_v2
     cuMemcpyDtoHAsync_v2 cuMemcpyDtoH_v2 cuMemcpyHtoDAsync_v2 cuMemcpyHtoD_v2 cuMemsetD8Async
     cuMemsetD8_v2
