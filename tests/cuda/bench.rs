@@ -41,7 +41,7 @@ fn on_an_idle_device() {
 
 fn assert_complete(m: &Measured) {
     assert_eq!((m.batch_size, m.steps, m.peak_of_one), (8, 52, None));
-    let times = [m.peak, m.step, m.marked_step, m.features_per_second];
+    let times = [m.peak, m.step, m.marked_step, m.features_per_second, m.asking.unwrap()];
     assert!(times.iter().chain(&m.phases).all(|time| *time > 0.0 && time.is_finite()), "{m:?}");
     assert!(m.phases.iter().sum::<f64>() <= m.marked_step, "{m:?}");
     assert!(m.step_speed().is_some() && m.features_speed().is_some() && m.gpu_memory.is_some(), "{m:?}");

@@ -18,9 +18,16 @@
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(threads)
+#define __align__(bytes) alignas(bytes)
 
 struct float4 {
     float x, y, z, w;
+};
+struct float2 {
+    float x, y;
+};
+struct uint2 {
+    unsigned x, y;
 };
 
 struct Dim {
@@ -47,7 +54,8 @@ jmp_buf scheduler;
 int current;
 bool backwards;
 float exchanged[2][MOST];
-float left_operands[2][MOST][4], right_operands[2][MOST][2];
+// Of products: f32 or pairs of bfloat16 numbers.
+unsigned left_operands[2][MOST][4], right_operands[2][MOST][2];
 void (*body)(void *);
 void *body_data;
 
@@ -144,17 +152,35 @@ static float __shfl_xor_sync(unsigned, float v, int other) {
     return exchanged[turn][mine ^ other];
 }
 
-// The nearest number of 11 significant bits; halves away from zero.
-static float tf32(float v) {
+// All lanes of a warp have come here.
+static void __syncwarp() { wait(AT_SHUFFLE); }
+
+static unsigned __float_as_uint(float v) {
     unsigned bits;
     memcpy(&bits, &v, sizeof bits);
-    bits = (bits + 0x1000) & ~0x1fffu;
-    memcpy(&v, &bits, sizeof bits);
+    return bits;
+}
+
+static float __uint_as_float(unsigned bits) {
+    float v;
+    memcpy(&v, &bits, sizeof v);
     return v;
 }
 
-// As in `mma.cuh`: who holds which element is that of the PTX ISA.
-static void mma(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+static float __fdividef(float a, float b) { return a / b; }
+
+// Bits of the nearest bfloat16 number, in the high half; numbers alone.
+static unsigned bfloat16(float v) {
+    unsigned bits = __float_as_uint(v);
+    return (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+}
+
+static unsigned pair(float low, float high) { return bfloat16(low) >> 16 | bfloat16(high); }
+
+// A product of a warp: who holds which element is that of the PTX ISA. `left(registers, k)` and `right(registers, k)`
+// read one of a lane's elements along the inner dimension of `inner`, of which each lane holds `run` in a row.
+template <class A, class B, class Left, class Right>
+static void product(float (&c)[4], const A &a, const B &b, int inner, int run, Left left, Right right) {
     int mine = current, warp = mine / LANES * LANES, g = mine % LANES / 4, t = mine % 4;
     unsigned turn = fibers[mine].shuffles++ % 2;
     memcpy(left_operands[turn][mine], a, sizeof a);
@@ -162,12 +188,25 @@ static void mma(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
     wait(AT_SHUFFLE);
     for (int i = 0; i < 4; i++) {
         int row = g + i / 2 * 8, column = 2 * t + i % 2;
-        for (int k = 0; k < 8; k++) {
-            float left = left_operands[turn][warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2];
-            c[i] += left * right_operands[turn][warp + column * 4 + k % 4][k / 4];
+        for (int k = 0; k < inner; k++) {
+            int lane = k % (4 * run) / run, half = k / (4 * run);
+            c[i] += left(left_operands[turn][warp + row % 8 * 4 + lane][row / 8 + half * 2], k) *
+                    right(right_operands[turn][warp + column * 4 + lane][half], k);
         }
     }
 }
+
+// As in `mma.cuh`: the last 13 bits of an f32 are dropped.
+static void mma(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+    auto number = [](unsigned bits, int) { return __uint_as_float(bits & ~0x1fffu); };
+    product(c, a, b, 8, 1, number, number);
+}
+
+static void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    auto number = [](unsigned pair, int k) { return __uint_as_float(k % 2 ? pair & 0xffff0000 : pair << 16); };
+    product(c, a, b, 16, 2, number, number);
+}
+
 // Operations that round once each; the compiler is told not to join them either (see `build`).
 static float __fadd_rn(float a, float b) { return a + b; }
 static float __fsub_rn(float a, float b) { return a - b; }
@@ -180,7 +219,8 @@ static double __ddiv_rn(double a, double b) { return a / b; }
 
 #include "all.cu"
 
-#define SIZES(NAME) KERNEL(NAME##_16) KERNEL(NAME##_32) KERNEL(NAME##_64) KERNEL(NAME##_96)
+#define ROUNDED(NAME) KERNEL(NAME) KERNEL(NAME##_tf32) KERNEL(NAME##_bf16)
+#define SIZES(NAME) ROUNDED(NAME##_16) ROUNDED(NAME##_32) ROUNDED(NAME##_64) ROUNDED(NAME##_96)
 #define KERNEL(NAME) \
     if (!strcmp(name, #NAME)) return run(NAME, params);
 
@@ -199,6 +239,7 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward) KERNEL(scale)
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
+    KERNEL(pick_rows) KERNEL(round_rows) KERNEL(round_values)
     KERNEL(spread_parts) KERNEL(spread)
     KERNEL(map_forward) KERNEL(map_backward) KERNEL(add_elements) KERNEL(multiply_elements) KERNEL(add_number)
     KERNEL(scale_matrix) KERNEL(rms_forward) KERNEL(rms_backward) KERNEL(move_columns)

@@ -11,6 +11,7 @@ mod emulator;
 mod gradients;
 mod images;
 mod launches;
+mod middle;
 mod operators;
 mod parts;
 mod reading;

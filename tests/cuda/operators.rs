@@ -37,9 +37,18 @@ impl<D: Backend> Inputs<D> {
         self.device.tensor_from_vec(values, (n,))
     }
     pub fn block(&mut self, d: usize, heads: usize, hidden: usize) -> BlockParams<D> {
+        self.rounding_block(d, heads, hidden, MatmulPrecision::F32)
+    }
+    pub fn rounding_block(
+        &mut self,
+        d: usize,
+        heads: usize,
+        hidden: usize,
+        precision: MatmulPrecision,
+    ) -> BlockParams<D> {
         let block = self.random.block(d, heads, hidden);
         let here = |t: &Flat<Cpu>| self.device.tensor_from_vec(t.as_vec(), (t.shape().0,));
-        BlockParams::from_tensors(heads, 1e-6, MatmulPrecision::F32, block.tensors().map(here))
+        BlockParams::from_tensors(heads, 1e-6, precision, block.tensors().map(here))
     }
     /// Output values and, of a squared distance to some target, the gradients of the tensors.
     fn outcome(&mut self, y: TapedRows<D>, x: &Rows<D>, params: &[&Flat<D>]) -> Values {
@@ -112,11 +121,20 @@ fn layer_norm_is_that_of_the_cpu() {
     }
 }
 
-fn blocks<D: Backend>(device: &D, (lengths, d, heads, hidden, keep): &BlockCase, depth: usize) -> Values {
+fn blocks<D: Backend>(device: &D, case: &BlockCase, depth: usize) -> Values {
+    rounding_blocks(device, case, depth, MatmulPrecision::F32)
+}
+
+fn rounding_blocks<D: Backend>(
+    device: &D,
+    (lengths, d, heads, hidden, keep): &BlockCase,
+    depth: usize,
+    precision: MatmulPrecision,
+) -> Values {
     let mut r = Inputs::new(device, 3);
     let segments = segments(lengths);
     let x = r.rows(segments.rows(), *d);
-    let blocks: Vec<_> = (0..depth).map(|_| r.block(*d, *heads, *hidden)).collect();
+    let blocks: Vec<_> = (0..depth).map(|_| r.rounding_block(*d, *heads, *hidden, precision)).collect();
     let untaped = D::blocks(x.clone(), &blocks, &segments, keep.as_deref()).unwrap();
     let y = D::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
     let params: Vec<_> = blocks.iter().flat_map(|b| b.tensors()).collect();
@@ -141,6 +159,28 @@ fn blocks_are_those_of_the_cpu() {
     }
 }
 
+/// Operands of products are kept in bfloat16 on the device, attention's among them, which the CPU multiplies in f32;
+/// TF32 is f32 there. Each number is rounded to 8 or 11 bits, and sums of them fall into step: a few times 2^-8 or
+/// 2^-10 of the largest value.
+#[test]
+fn rounded_blocks_are_near_those_of_the_cpu() {
+    let turn = computing_device();
+    let mut cases = block_cases();
+    cases.push((vec![40, 3], 128, 2, 64, Some(vec![1, 2, 39, 42])));
+    cases.push((vec![65], 80, 1, 32, None));
+    for case in &cases {
+        for (precision, tolerance) in [(MatmulPrecision::Tf32, 5e-3), (MatmulPrecision::Bf16, 3e-2)] {
+            let exact = blocks(&Cpu::default(), case, 2);
+            let found = rounding_blocks(&turn.cuda, case, 2, precision);
+            let expected = rounding_blocks(&Cpu::default(), case, 2, precision);
+            for ((name, f), (_, e)) in found.iter().zip(&expected) {
+                assert_close(&format!("{precision:?} {case:?}: {name}"), f, e, tolerance);
+            }
+            assert!(turn.gpu || found != exact, "{precision:?} rounds");
+        }
+    }
+}
+
 #[test]
 fn heads_that_are_too_large_are_refused() {
     let turn = crate::emulator::device();
@@ -154,12 +194,15 @@ fn heads_that_are_too_large_are_refused() {
 fn no_rows_at_all() {
     let turn = crate::emulator::device();
     let mut r = Inputs::new(&turn.cuda, 5);
-    let (x, block) = (r.rows(9, 16), r.block(16, 2, 32));
-    let none = Cuda::block(x.leaky_trace(), &block, &segments(&[4, 5]), Some(&[])).unwrap();
-    assert_eq!(*none.shape(), (0, 16));
-    let y = Cuda::gather_sum(none, &[NONE], &[]).unwrap();
-    let values = r.outcome(y, &x, &block.tensors());
-    assert!(values[1..].iter().all(|(_, g)| g.iter().all(|v| *v == 0.0)));
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+        let (x, block) = (r.rows(9, 16), r.rounding_block(16, 2, 32, precision));
+        let none = Cuda::block(x.leaky_trace(), &block, &segments(&[4, 5]), Some(&[])).unwrap();
+        assert_eq!(*none.shape(), (0, 16));
+        let y = Cuda::gather_sum(none, &[NONE], &[]).unwrap();
+        let values = r.outcome(y, &x, &block.tensors());
+        assert!(values[1..].iter().all(|(_, g)| g.iter().all(|v| *v == 0.0)));
+    }
+    let block = r.block(16, 2, 32);
     let empty = r.rows(0, 16);
     let y = Cuda::block(empty, &block, &segments(&[]), None).unwrap();
     assert_eq!(*y.shape(), (0, 16));

@@ -94,7 +94,7 @@ fn whole(device: &Cuda) -> &'static Run {
     RUN.get_or_init(|| train(device, None))
 }
 
-fn assert_follows(what: &str, found: &[f64], expected: &[f64]) {
+pub fn assert_follows(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (step, (f, e)) in found.iter().zip(expected).enumerate() {
         assert!((f - e).abs() <= TOLERANCE * e.abs(), "{what}, step {}: loss {f}, not {e}", step + 1);
@@ -112,18 +112,21 @@ fn fifty_steps_follow_the_cpu() {
     println!("largest relative difference of a loss in 52 steps: {worst:.1e}");
 }
 
+/// Losses of the first epoch of [`TINY`] with changes.
+pub fn losses_of_an_epoch<D: BuildDevice>(changes: &[&str], device: &D) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    let mut session = session_of(TINY, changes, device);
+    let plan = LoaderPlan::new(session.plan.batch_size, 1);
+    for batch in Loader::start(&session.plan.source, &plan) {
+        numbers.push(session.step(&batch, false).unwrap().numbers);
+    }
+    StepNumbers::read(&numbers).unwrap().iter().map(|n| n.loss).collect()
+}
+
 #[test]
 fn rounded_products_stay_near() {
     let turn = computing_device();
-    let loss = |matmul| {
-        let mut numbers = Vec::new();
-        let mut session = session_of(TINY, &[&format!("train.matmul={matmul}")], &turn.cuda);
-        let plan = LoaderPlan::new(session.plan.batch_size, 1);
-        for batch in Loader::start(&session.plan.source, &plan) {
-            numbers.push(session.step(&batch, false).unwrap().numbers);
-        }
-        StepNumbers::read(&numbers).unwrap().iter().map(|n| n.loss).collect::<Vec<_>>()
-    };
+    let loss = |matmul| losses_of_an_epoch(&[&format!("train.matmul={matmul}")], &turn.cuda);
     let [exact, tf32, bf16] = ["f32", "tf32", "bf16"].map(loss);
     // 11 and 8 significant bits. The null driver rounds, a GPU may cut off: relative errors of 2^-10 and 2^-7 per
     // product, and a few of them. On a GPU the setting is a permission: cuBLAS may multiply matrices as small as
@@ -142,6 +145,18 @@ fn a_run_moves_from_device_to_device() {
     let rest = &cpu.losses[28..];
     assert_follows("GPU to CPU", &train(&Cpu::default(), Some(&here.snapshots[6])).losses, rest);
     assert_follows("CPU to GPU", &train(&turn.cuda, Some(&cpu.snapshots[6])).losses, rest);
+}
+
+/// On a GPU it always is; the null driver hands out memory that is full of NaN unless it is told otherwise.
+#[test]
+fn memory_that_is_used_again_changes_no_bit() {
+    let turn = computing_device();
+    let whole = whole(&turn.cuda);
+    cuda_shim::pool::keep(true);
+    let again = train(&turn.cuda, None);
+    cuda_shim::pool::keep(turn.gpu);
+    assert_eq!((&again.losses, &again.probes), (&whole.losses, &whole.probes));
+    assert!(again.snapshots.last().unwrap().tensors == whole.snapshots.last().unwrap().tensors);
 }
 
 #[test]

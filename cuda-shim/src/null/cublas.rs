@@ -31,15 +31,18 @@ unsafe extern "C" fn create(handle: *mut *mut c_void) -> c_int {
     0
 }
 
-/// `CUDA_R_32F`, and the compute types `CUBLAS_COMPUTE_32F`, `..._FAST_16BF` and `..._FAST_TF32`.
+/// `CUDA_R_32F` and `CUDA_R_16BF`, and the compute types `CUBLAS_COMPUTE_32F`, `..._FAST_16BF` and `..._FAST_TF32`.
 const FLOAT: c_int = 0;
+const BF16: c_int = 14;
 const COMPUTE_F32: c_int = 68;
 const COMPUTE_BF16: c_int = 75;
 const COMPUTE_TF32: c_int = 77;
 
 /// A column-major operand, transposed or not.
 struct Operand {
-    values: *const f32,
+    /// Values of f32, or their high halves.
+    values: *const c_void,
+    kind: c_int,
     transposed: bool,
     leading: usize,
     /// Bits of the fraction that are rounded away.
@@ -51,8 +54,14 @@ impl Operand {
     /// The entry lies inside the matrix.
     unsafe fn at(&self, row: usize, col: usize) -> f32 {
         let (row, col) = if self.transposed { (col, row) } else { (row, col) };
+        let at = row + col * self.leading;
         // SAFETY: the caller says so.
-        rounded(unsafe { *self.values.add(row + col * self.leading) }, self.dropped)
+        unsafe {
+            if self.kind == BF16 {
+                return f32::from_bits(u32::from(*self.values.cast::<u16>().add(at)) << 16);
+            }
+            rounded(*self.values.cast::<f32>().add(at), self.dropped)
+        }
     }
 }
 
@@ -65,7 +74,13 @@ fn rounded(value: f32, dropped: u32) -> f32 {
     f32::from_bits(value.to_bits().wrapping_add(half) >> dropped << dropped)
 }
 
-/// `c = alpha op(a) op(b) + beta c`, column-major, f32 in memory.
+/// The nearest bfloat16 number, the even one of two.
+fn bfloat16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if value.is_nan() { 0x7fff } else { ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16 }
+}
+
+/// `c = alpha op(a) op(b) + beta c`, column-major; `a` and `b` both f32 in memory, and so is `c`, or both bfloat16.
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C" fn gemm(
     _handle: *mut c_void,
@@ -75,14 +90,14 @@ unsafe extern "C" fn gemm(
     n: c_int,
     k: c_int,
     alpha: *const f32,
-    a: *const f32,
+    a: *const c_void,
     a_type: c_int,
     lda: c_int,
-    b: *const f32,
+    b: *const c_void,
     b_type: c_int,
     ldb: c_int,
     beta: *const f32,
-    c: *mut f32,
+    c: *mut c_void,
     c_type: c_int,
     ldc: c_int,
     compute: c_int,
@@ -95,7 +110,9 @@ unsafe extern "C" fn gemm(
         COMPUTE_BF16 => 16,
         _ => return INVALID_VALUE,
     };
-    if [a_type, b_type, c_type] != [FLOAT; 3] {
+    // Of bfloat16 numbers every product is exact.
+    let known = a_type == FLOAT || a_type == BF16 && compute == COMPUTE_F32;
+    if !known || b_type != a_type || ![FLOAT, a_type].contains(&c_type) {
         return INVALID_VALUE;
     }
     let (a_rows, b_rows) = (if a_transposed == 0 { m } else { k }, if b_transposed == 0 { k } else { n });
@@ -105,15 +122,24 @@ unsafe extern "C" fn gemm(
     if EXECUTE.get().is_none() {
         return 0;
     }
-    let a = Operand { values: a, transposed: a_transposed != 0, leading: lda as usize, dropped };
-    let b = Operand { values: b, transposed: b_transposed != 0, leading: ldb as usize, dropped };
+    let a =
+        Operand { values: a, kind: a_type, transposed: a_transposed != 0, leading: lda as usize, dropped };
+    let b =
+        Operand { values: b, kind: b_type, transposed: b_transposed != 0, leading: ldb as usize, dropped };
     for col in 0..n as usize {
         for row in 0..m as usize {
             // SAFETY: cuBLAS's contract, whose sizes were checked above.
             unsafe {
                 let term = |i: usize| f64::from(a.at(row, i)) * f64::from(b.at(i, col));
                 let sum = (0..k as usize).map(term).sum::<f64>() as f32;
-                let to = c.add(row + col * ldc as usize);
+                let at = row + col * ldc as usize;
+                if c_type == BF16 {
+                    // Nothing that is added to is kept in bfloat16.
+                    assert!(*beta == 0.0);
+                    c.cast::<u16>().add(at).write(bfloat16(*alpha * sum));
+                    continue;
+                }
+                let to = c.cast::<f32>().add(at);
                 let before = if *beta == 0.0 { 0.0 } else { *beta * *to };
                 *to = *alpha * sum + before;
             }

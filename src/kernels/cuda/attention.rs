@@ -5,9 +5,11 @@ use std::ops::Range;
 use cudarc::driver::{CudaSlice, DriverError, sys::CUresult};
 use ijepa_registry::tensor::Segments;
 
+use super::super::MatmulPrecision;
 use super::address::At;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
+use super::values::Values;
 
 /// Rows that a block owns, and its threads.
 const ROWS: usize = 64;
@@ -26,12 +28,21 @@ pub struct Heads {
     pub count: usize,
     /// Columns of each.
     pub size: usize,
+    /// How inputs of the products of attention are rounded.
+    pub precision: MatmulPrecision,
 }
 
 impl Heads {
-    fn padded(self) -> Done<usize> {
-        let found = SIZES.into_iter().find(|s| self.size <= *s);
-        found.ok_or_else(|| DriverError(CUresult::CUDA_ERROR_INVALID_VALUE).into())
+    /// The kernel of this name for these heads.
+    fn kernel(self, name: &str) -> Done<String> {
+        let padded = SIZES.into_iter().find(|s| self.size <= *s);
+        let padded = padded.ok_or(DriverError(CUresult::CUDA_ERROR_INVALID_VALUE))?;
+        let rounding = match self.precision {
+            MatmulPrecision::F32 => "",
+            MatmulPrecision::Tf32 => "_tf32",
+            MatmulPrecision::Bf16 => "_bf16",
+        };
+        Ok(format!("attention_{name}_{padded}{rounding}"))
     }
     fn scale(self) -> f32 {
         1.0 / (self.size as f32).sqrt()
@@ -90,16 +101,16 @@ pub struct Operands {
 /// What forward leaves for backward: the output (rows, d) and the logarithms (heads, rows).
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
-    pub o: At,
+    pub o: Values,
     pub lse: At,
 }
 
 /// Where gradients go; strides as in [`Operands`]. They are overwritten.
 #[derive(Clone, Copy, Debug)]
 pub struct Slopes {
-    pub q: At,
-    pub k: At,
-    pub v: At,
+    pub q: Values,
+    pub k: Values,
+    pub v: Values,
 }
 
 impl Gpu {
@@ -109,7 +120,7 @@ impl Gpu {
         let [qb, kb, vb] = x.biases;
         let [q_stride, kv_stride] = x.strides;
         self.launch(
-            &format!("attention_forward_{}", heads.padded()?),
+            &heads.kernel("forward")?,
             Grid::blocks(s.count * tiles, heads.count, THREADS),
             &args![
                 x.q,
@@ -142,14 +153,14 @@ impl Gpu {
         to: Slopes,
     ) -> Done<()> {
         let delta = self.floats(heads.count * s.rows)?;
-        let (size, padded) = (heads.size, heads.padded()?);
+        let size = heads.size;
         let grid = Grid::warps(s.rows).times(heads.count);
         self.launch("attention_delta", grid, &args![d_o, from.o, &delta, s.rows, heads.count, size])?;
         let [qb, kb, vb] = x.biases;
         let [q_stride, kv_stride] = x.strides;
         let [q_tiles, k_tiles] = s.tiles;
         self.launch(
-            &format!("attention_queries_{padded}"),
+            &heads.kernel("queries")?,
             Grid::blocks(s.count * q_tiles, heads.count, THREADS),
             &args![
                 x.q,
@@ -173,7 +184,7 @@ impl Gpu {
             ],
         )?;
         self.launch(
-            &format!("attention_keys_{padded}"),
+            &heads.kernel("keys")?,
             Grid::blocks(s.count * k_tiles, heads.count, THREADS),
             &args![
                 x.q,

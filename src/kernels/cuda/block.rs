@@ -14,6 +14,7 @@ use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::product::Map;
 use super::scatter::Scatter;
+use super::values::{Operand, Values};
 
 /// Memory on the device.
 pub type Floats = CudaSlice<f32>;
@@ -55,6 +56,15 @@ impl Tensors {
     }
 }
 
+/// A block's weights, as its products read them.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    pub qkv: Values,
+    pub proj: Values,
+    pub fc1: Values,
+    pub fc2: Values,
+}
+
 /// A block's sizes and the addresses of its values.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
@@ -64,21 +74,31 @@ pub struct Layer {
     pub eps: f32,
     pub precision: MatmulPrecision,
     pub values: Tensors,
+    pub weights: Weights,
 }
 
 impl Layer {
     /// The block with these parameters.
     pub fn new(params: &BlockParams<Cuda>) -> Done<Layer> {
-        let d = params.dim();
+        let (d, values, precision) = (params.dim(), Tensors::new(params, address::of)?, params.precision);
+        let [qkv, proj, fc1, fc2] = [values.qkv, values.proj, values.fc1, values.fc2].map(|v| v[0].into());
         Ok(Layer {
             d,
             hidden: params.hidden(),
-            heads: Heads { count: params.heads, size: d / params.heads },
+            heads: Heads { count: params.heads, size: d / params.heads, precision },
             eps: params.eps,
-            precision: params.precision,
-            values: Tensors::new(params, address::of)?,
+            precision,
+            values,
+            weights: Weights { qkv, proj, fc1, fc2 },
         })
     }
+
+    /// The weights with the number of values that each has.
+    pub fn weights(&mut self) -> [(&mut Values, usize); 4] {
+        let (d, f, Weights { qkv, proj, fc1, fc2 }) = (self.d, self.hidden, &mut self.weights);
+        [(qkv, 3 * d * d), (proj, d * d), (fc1, f * d), (fc2, f * d)]
+    }
+
     /// The map with this many rows between columns of these numbers.
     pub fn map(&self, rows: usize, inputs: usize, outputs: usize) -> Map {
         Map { rows, inputs, outputs, precision: self.precision }
@@ -117,14 +137,14 @@ impl Batch {
 
 /// Normalised rows and, per row, mean and one over the standard deviation.
 pub struct Normed {
-    pub y: Floats,
+    pub y: Operand,
     pub stats: Floats,
 }
 
 /// Queries, keys and values of all tokens in one matrix, or, where only some rows are queries, apart.
 pub enum Projected {
     Together { qkv: Floats },
-    Apart { y: Floats, q: Floats, kv: Floats },
+    Apart { y: Operand, q: Floats, kv: Floats },
 }
 
 impl Projected {
@@ -152,19 +172,19 @@ pub struct Saved {
     pub rows: usize,
     pub norm1: Normed,
     pub projected: Projected,
-    pub o: Floats,
+    pub o: Operand,
     pub lse: Floats,
     pub x2: Floats,
     pub norm2: Normed,
     /// Between the layers of the MLP, before its bias and after the GELU.
-    pub h: Floats,
-    pub a: Floats,
+    pub h: Operand,
+    pub a: Operand,
 }
 
 impl Saved {
     /// The output of attention.
     pub fn attended(&self) -> Output {
-        Output { o: at(&self.o), lse: at(&self.lse) }
+        Output { o: self.o.values(), lse: at(&self.lse) }
     }
 }
 
@@ -178,7 +198,7 @@ pub struct RowNorm {
     pub x: At,
     pub gain: At,
     pub bias: At,
-    pub y: At,
+    pub y: Values,
     pub stats: At,
 }
 
@@ -189,16 +209,16 @@ impl Gpu {
         self.launch("residual_norm", Grid::warps(rows), &args)
     }
 
-    /// Memory for normalised rows.
-    pub fn normed(&self, rows: usize, d: usize) -> Done<Normed> {
-        Ok(Normed { y: self.floats(rows * d)?, stats: self.floats(2 * rows)? })
+    /// Memory for normalised rows, which the products of a layer read.
+    fn normed(&self, layer: &Layer, rows: usize) -> Done<Normed> {
+        Ok(Normed { y: self.operand(layer.precision, rows * layer.d)?, stats: self.floats(2 * rows)? })
     }
 
     /// The first norm of the first block.
     pub fn first_norm(&self, layer: &Layer, x: At, rows: usize) -> Done<Normed> {
-        let normed = self.normed(rows, layer.d)?;
+        let normed = self.normed(layer, rows)?;
         let [gain, bias] = layer.values.norm1;
-        let (y, stats) = (at(&normed.y), at(&normed.stats));
+        let (y, stats) = (normed.y.values(), at(&normed.stats));
         let norm = RowNorm { residual: x, gain, bias, y, stats, ..RowNorm::default() };
         self.row_norm(norm, rows, layer.d, layer.eps)?;
         Ok(normed)
@@ -213,24 +233,25 @@ impl Gpu {
         out: At,
         next: Option<&Layer>,
     ) -> Done<(Saved, Option<Normed>)> {
-        let (d, f, rows, v) = (layer.d, layer.hidden, batch.rows(), layer.values);
+        let (d, f, rows, v, w) = (layer.d, layer.hidden, batch.rows(), layer.values, layer.weights);
         let projected = self.project(layer, batch, &norm1.y)?;
-        let (o, lse) = (self.floats(rows * d)?, self.floats(layer.heads.count * rows)?);
-        let attended = Output { o: at(&o), lse: at(&lse) };
+        let (o, lse) = (self.operand(layer.precision, rows * d)?, self.floats(layer.heads.count * rows)?);
+        let attended = Output { o: o.values(), lse: at(&lse) };
         self.attention(layer.heads, &batch.sequences, projected.operands(d, v.qkv[1]), attended)?;
         let t = self.floats(rows * d)?;
-        self.map(layer.map(rows, d, d), at(&o), v.proj[0], at(&t))?;
-        let (x2, norm2) = (self.floats(rows * d)?, self.normed(rows, d)?);
+        self.map(layer.map(rows, d, d), o.values(), w.proj, at(&t))?;
+        let (x2, norm2) = (self.floats(rows * d)?, self.normed(layer, rows)?);
         let index = batch.kept.as_ref().map_or(0, |kept| at(&kept.index));
         let sum =
             RowNorm { residual: x, index, t: at(&t), t_bias: v.proj[1], x: at(&x2), ..RowNorm::default() };
         self.row_norm(sum.then(v.norm2, &norm2), rows, d, layer.eps)?;
-        let (h, a) = (self.floats(rows * f)?, self.floats(rows * f)?);
-        self.map(layer.map(rows, d, f), at(&norm2.y), v.fc1[0], at(&h))?;
+        let [h, a] = [(); 2].map(|()| self.operand(layer.precision, rows * f));
+        let (h, a) = (h?, a?);
+        self.map(layer.map(rows, d, f), norm2.y.values(), w.fc1, h.values())?;
         self.launch("gelu_forward", Grid::warps(rows), &args![&h, v.fc1[1], &a, rows, f])?;
-        self.map(layer.map(rows, f, d), at(&a), v.fc2[0], at(&t))?;
+        self.map(layer.map(rows, f, d), a.values(), w.fc2, at(&t))?;
         let sum = RowNorm { residual: at(&x2), t: at(&t), t_bias: v.fc2[1], x: out, ..RowNorm::default() };
-        let next_norm = next.map(|_| self.normed(rows, d)).transpose()?;
+        let next_norm = next.map(|next| self.normed(next, rows)).transpose()?;
         let both = next.zip(next_norm.as_ref());
         let sum = both.map_or(sum, |(next, norm)| sum.then(next.values.norm1, norm));
         self.row_norm(sum, rows, d, next.map_or(0.0, |n| n.eps))?;
@@ -238,24 +259,36 @@ impl Gpu {
     }
 
     /// Queries, keys and values without their biases.
-    fn project(&self, layer: &Layer, batch: &Batch, y: &Floats) -> Done<Projected> {
-        let (d, n, rows, w) = (layer.d, batch.tokens, batch.rows(), layer.values.qkv[0]);
+    fn project(&self, layer: &Layer, batch: &Batch, y: &Operand) -> Done<Projected> {
+        let (d, n, rows, w) = (layer.d, batch.tokens, batch.rows(), layer.weights.qkv);
         let Some(kept) = &batch.kept else {
             let qkv = self.floats(n * 3 * d)?;
-            self.map(layer.map(n, d, 3 * d), at(y), w, at(&qkv))?;
+            self.map(layer.map(n, d, 3 * d), y.values(), w, at(&qkv))?;
             return Ok(Projected::Together { qkv });
         };
-        let (picked, q, kv) = (self.floats(rows * d)?, self.floats(rows * d)?, self.floats(n * 2 * d)?);
-        self.gather(&[Term { rows: at(y), index: at(&kept.index) }], at(&picked), (rows, d))?;
-        self.map(layer.map(rows, d, d), at(&picked), w, at(&q))?;
-        self.map(layer.map(n, d, 2 * d), at(y), w + floats(d * d), at(&kv))?;
+        let picked = self.pick(layer, y, at(&kept.index), rows)?;
+        let (q, kv) = (self.floats(rows * d)?, self.floats(n * 2 * d)?);
+        self.map(layer.map(rows, d, d), picked.values(), w, at(&q))?;
+        self.map(layer.map(n, d, 2 * d), y.values(), w.skip(d * d), at(&kv))?;
         Ok(Projected::Apart { y: picked, q, kv })
+    }
+
+    /// Rows of `y` by their indices.
+    fn pick(&self, layer: &Layer, y: &Operand, index: At, rows: usize) -> Done<Operand> {
+        let (d, picked) = (layer.d, self.operand(layer.precision, rows * layer.d)?);
+        match (y, &picked) {
+            (Operand::Half(from), Operand::Half(to)) => {
+                self.launch("pick_rows", Grid::warps(rows), &args![from, index, to, rows, d])?;
+            }
+            _ => self.gather(&[Term { rows: y.values().at(), index }], picked.values().at(), (rows, d))?,
+        }
+        Ok(picked)
     }
 }
 
 impl RowNorm {
     /// Also normalises, with this gain and bias, into `to`.
     fn then(self, [gain, bias]: [At; 2], to: &Normed) -> RowNorm {
-        RowNorm { gain, bias, y: at(&to.y), stats: at(&to.stats), ..self }
+        RowNorm { gain, bias, y: to.y.values(), stats: at(&to.stats), ..self }
     }
 }

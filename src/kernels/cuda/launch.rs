@@ -6,12 +6,13 @@ use cudarc::driver::{CudaSlice, DevicePtr, result};
 
 use super::address::At;
 use super::gpu::{Done, Gpu};
+use super::values::{Operand, Values};
 
 /// Threads of a block where a kernel does not ask for its own number.
 pub const THREADS: usize = 256;
 
 /// Threads of a warp.
-const WARP: usize = 32;
+pub const WARP: usize = 32;
 
 /// An argument of a kernel.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +27,25 @@ pub enum Arg {
     Float(f32),
     /// A `double`.
     Double(f64),
+    /// A `Values`.
+    Values(Values),
 }
 
 impl<E> From<&CudaSlice<E>> for Arg {
     fn from(slice: &CudaSlice<E>) -> Arg {
         Arg::At(*slice.device_ptr())
+    }
+}
+
+impl From<&Operand> for Arg {
+    fn from(operand: &Operand) -> Arg {
+        Arg::Values(operand.values())
+    }
+}
+
+impl From<Values> for Arg {
+    fn from(values: Values) -> Arg {
+        Arg::Values(values)
     }
 }
 
@@ -142,5 +157,6 @@ fn pointer(arg: &Arg) -> *mut c_void {
         Arg::Long(v) => (v as *const i64).cast_mut().cast(),
         Arg::Float(v) => (v as *const f32).cast_mut().cast(),
         Arg::Double(v) => (v as *const f64).cast_mut().cast(),
+        Arg::Values(v) => (v as *const Values).cast_mut().cast(),
     }
 }

@@ -27,6 +27,7 @@ mod stack;
 mod staging;
 mod sums;
 mod update;
+mod values;
 
 use dfdx::prelude::Cuda;
 use ijepa_registry::{

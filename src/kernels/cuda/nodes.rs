@@ -98,7 +98,7 @@ fn layer_norm_node<T: Tape<f32, Cuda>>(
         residual: px,
         gain: pgain,
         bias: of(bias)?,
-        y: of(&y)?,
+        y: of(&y)?.into(),
         stats: at(&stats),
         ..RowNorm::default()
     };
@@ -107,7 +107,7 @@ fn layer_norm_node<T: Tape<f32, Cuda>>(
         let (ghost, gain, bias) = (y.ghost(), gain.clone(), bias.clone());
         tape.add_backward_op(move |g| {
             let (dy, dx) = (slope!(g, &ghost), slope!(g, &x));
-            let args = args![px, &stats, pgain, dy, 0u64, dx, rows, d, true];
+            let args = args![px, &stats, pgain, dy, 0u64, dx, 0u64, rows, d, true];
             gpu.launch("norm_backward", Grid::warps(rows), &args)?;
             let mut sums = Sums::default();
             sums.norm(&gpu, (px, at(&stats)), dy, (rows, d), [slope!(g, &gain), slope!(g, &bias)])?;
@@ -125,7 +125,7 @@ pub fn standardize(x: &Rows<Cuda>, eps: f32) -> Result<Rows<Cuda>> {
     let node = || {
         let gpu = Gpu::of(x.device())?;
         let y: Rows<Cuda> = unfilled(x.device(), (rows, d))?;
-        let norm = RowNorm { residual: of(&x)?, y: of(&y)?, ..RowNorm::default() };
+        let norm = RowNorm { residual: of(&x)?, y: of(&y)?.into(), ..RowNorm::default() };
         gpu.row_norm(norm, rows, d, eps)?;
         Done::Ok(y)
     };

@@ -53,6 +53,16 @@ impl std::fmt::Display for Unusable {
 /// The lowest compute capability that the kernels run on.
 const LOWEST: (i32, i32) = (8, 0);
 
+/// The version of CUDA that a driver must support to read the kernels.
+const OLDEST: (i32, i32) = (11, 8);
+
+/// A driver that is too old would call the kernels an unsupported version of PTX.
+fn new_enough(cuda: (i32, i32)) -> std::result::Result<(), Unusable> {
+    let ((major, minor), (wanted, of)) = (cuda, OLDEST);
+    let old = || format!("the driver supports CUDA {major}.{minor}; {wanted}.{of} is needed (driver 520)");
+    if cuda < OLDEST { Err(Unusable::Broken(old())) } else { Ok(()) }
+}
+
 impl Drivers {
     /// The GPU of this ordinal, or a sentence that says why it cannot be used.
     pub fn usable(&self, ordinal: usize) -> std::result::Result<&GpuInfo, Unusable> {
@@ -74,6 +84,7 @@ pub fn drivers() -> std::result::Result<Drivers, Unusable> {
         sys::CUresult::CUDA_ERROR_NO_DEVICE => Unusable::NoGpu("there is a driver but no GPU".into()),
         other => Unusable::Broken(format!("the driver answers {other:?}")),
     })?;
+    new_enough(cuda)?;
     Ok(Drivers { cuda, driver: loaded.driver, cublas: loaded.cublas, gpus })
 }
 
@@ -107,4 +118,17 @@ pub fn open(ordinal: usize) -> Result<Cuda> {
     address::check(&device)?;
     Gpu::of(&device).map_err(ModelError::from_debug)?;
     Ok(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_is_too_old_is_told_so() {
+        let error = new_enough((11, 4)).unwrap_err().to_string();
+        assert!(error.contains("CUDA 11.4") && error.contains("11.8"), "{error}");
+        assert_eq!(new_enough((11, 8)), Ok(()));
+        assert_eq!(new_enough((13, 0)), Ok(()));
+    }
 }

@@ -10,6 +10,7 @@ use super::super::MatmulPrecision;
 
 use super::address::At;
 use super::gpu::{Done, Gpu};
+use super::values::Values;
 
 const PLAIN: cublasOperation_t = cublasOperation_t::CUBLAS_OP_N;
 const TRANSPOSED: cublasOperation_t = cublasOperation_t::CUBLAS_OP_T;
@@ -48,6 +49,7 @@ impl Product {
 impl Gpu {
     /// `c = op(a) op(b)`, or `c += op(a) op(b)`.
     pub fn product(&self, p: Product, a: At, b: At, c: At, accumulate: bool) -> Done<()> {
+        let [a, b, c] = [a, b, c].map(Values::from);
         let ([n, k, m], [turn_a, turn_b]) = (p.sizes, p.transposed);
         let beta = if accumulate { 1.0 } else { 0.0 };
         let left = if turn_b { (TRANSPOSED, k) } else { (PLAIN, m) };
@@ -56,20 +58,30 @@ impl Gpu {
     }
 
     /// `y = x w'`: x (rows, inputs), w (outputs, inputs), y (rows, outputs).
-    pub fn map(&self, m: Map, x: At, w: At, y: At) -> Done<()> {
+    pub fn map(&self, m: Map, x: impl Into<Values>, w: impl Into<Values>, y: impl Into<Values>) -> Done<()> {
+        let (x, w, y) = (x.into(), w.into(), y.into());
         let sizes = [m.outputs, m.rows, m.inputs];
         self.gemm(m.precision, [TRANSPOSED, PLAIN], sizes, (w, m.inputs), (x, m.inputs), (0.0, y, m.outputs))
     }
 
     /// `dx = dy w`, or `dx += dy w`.
-    pub fn map_back(&self, m: Map, dy: At, w: At, dx: At, accumulate: bool) -> Done<()> {
+    pub fn map_back(
+        &self,
+        m: Map,
+        dy: impl Into<Values>,
+        w: impl Into<Values>,
+        dx: impl Into<Values>,
+        accumulate: bool,
+    ) -> Done<()> {
+        let (dy, w, dx) = (dy.into(), w.into(), dx.into());
         let sizes = [m.inputs, m.rows, m.outputs];
         let beta = if accumulate { 1.0 } else { 0.0 };
         self.gemm(m.precision, [PLAIN, PLAIN], sizes, (w, m.inputs), (dy, m.outputs), (beta, dx, m.inputs))
     }
 
     /// `dw += dy' x`.
-    pub fn map_weight(&self, m: Map, dy: At, x: At, dw: At) -> Done<()> {
+    pub fn map_weight(&self, m: Map, dy: impl Into<Values>, x: impl Into<Values>, dw: At) -> Done<()> {
+        let (dy, x) = (dy.into(), x.into());
         let sizes = [m.inputs, m.outputs, m.rows];
         self.gemm(
             m.precision,
@@ -77,20 +89,20 @@ impl Gpu {
             sizes,
             (x, m.inputs),
             (dy, m.outputs),
-            (1.0, dw, m.inputs),
+            (1.0, dw.into(), m.inputs),
         )
     }
 
     /// `c = op(a) op(b) + beta c` for column-major matrices with their leading dimensions; `c` is
-    /// m x n, the inner dimension k.
+    /// m x n, the inner dimension k; `a` and `b` are both f32, and so is `c`, or both bfloat16.
     fn gemm(
         &self,
         precision: MatmulPrecision,
         [op_a, op_b]: [cublasOperation_t; 2],
         [m, n, k]: [usize; 3],
-        (a, lda): (At, usize),
-        (b, ldb): (At, usize),
-        (beta, c, ldc): (f32, At, usize),
+        (a, lda): (Values, usize),
+        (b, ldb): (Values, usize),
+        (beta, c, ldc): (f32, Values, usize),
     ) -> Done<()> {
         if m * n * k == 0 {
             return Ok(());
@@ -99,8 +111,11 @@ impl Gpu {
         let at = |address: At| address as *const c_void;
         let number = |value: &f32| (value as *const f32).cast();
         let float = cudaDataType::CUDA_R_32F;
-        // Inputs and outputs are f32 in memory; cuBLAS rounds inputs on their way to tensor cores.
+        debug_assert_eq!(a.is_half(), b.is_half(), "operands of one type");
+        let kind = |values: Values| if values.is_half() { cudaDataType::CUDA_R_16BF } else { float };
+        // cuBLAS rounds f32 inputs on their way to tensor cores.
         let compute = match precision {
+            _ if a.is_half() => cublasComputeType_t::CUBLAS_COMPUTE_32F,
             MatmulPrecision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
             MatmulPrecision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             MatmulPrecision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
@@ -116,15 +131,15 @@ impl Gpu {
                 int(n),
                 int(k),
                 number(&one),
-                at(a),
-                float,
+                at(a.at()),
+                kind(a),
                 int(lda),
-                at(b),
-                float,
+                at(b.at()),
+                kind(b),
                 int(ldb),
                 number(&beta),
-                at(c).cast_mut(),
-                float,
+                at(c.at()).cast_mut(),
+                kind(c),
                 int(ldc),
                 compute,
                 cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,

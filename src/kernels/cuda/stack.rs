@@ -10,9 +10,13 @@ use super::super::{BlockParams, Result};
 use super::address::{self, At, slope};
 use super::attention::{LARGEST_HEAD, Sequences};
 use super::block::{Batch, Floats, Kept, Layer, Saved, Tensors, at};
+use super::block_backward::Slope;
 use super::gpu::{Done, Gpu};
+use super::launch::args;
 use super::nodes::split;
 use super::scatter::Scatter;
+use super::update::{Entry, Table};
+use super::values::Operand;
 
 /// The blocks, their batches, and what forward saved.
 struct Stack {
@@ -23,6 +27,8 @@ struct Stack {
     saved: Vec<Saved>,
     /// Outputs of all blocks but the last: inputs of the next.
     between: Vec<Floats>,
+    /// What `layers` point to, where products read rounded copies of the weights.
+    _weights: Option<Operand>,
 }
 
 impl Stack {
@@ -43,8 +49,9 @@ impl Stack {
                 kept: Some(kept),
             })
         });
-        let layers = blocks.iter().map(Layer::new).collect::<Done<_>>()?;
-        Ok(Stack { layers, inner, last: last.transpose()?, saved: Vec::new(), between: Vec::new() })
+        let mut layers = blocks.iter().map(Layer::new).collect::<Done<Vec<_>>>()?;
+        let _weights = gpu.round_weights(&mut layers)?;
+        Ok(Stack { layers, inner, last: last.transpose()?, saved: Vec::new(), between: Vec::new(), _weights })
     }
 
     fn batch(&self, block: usize) -> &Batch {
@@ -80,18 +87,45 @@ impl Stack {
 
     /// Adds all gradients, from that of the output: of tensors to `to`, of the input to `dx`.
     fn backward(mut self, gpu: &Gpu, dy: At, to: &[Tensors], dx: At) -> Done<()> {
-        let (mut dy, mut owned) = (dy, None);
+        let Some(top) = self.layers.last() else { return Ok(()) };
+        let half = gpu.rounded_copy(top, self.rows() * top.d)?;
+        let operand = half.as_ref().map_or(dy.into(), Operand::values);
+        let mut dy = Slope { full: dy, operand };
+        gpu.round(dy, self.rows() * top.d)?;
+        let mut owned = None;
         while let Some(saved) = self.saved.pop() {
             let block = self.saved.len();
             let layer = self.layers[block];
-            let below = (block > 0).then(|| gpu.floats(self.inner.tokens * layer.d)).transpose()?;
-            let input = below.as_ref().map_or((dx, true), |b| (at(b), false));
+            let below = (block > 0).then(|| gpu.slope(&layer, self.inner.tokens)).transpose()?;
+            let whole = Slope { full: dx, operand: dx.into() };
+            let input = below.as_ref().map_or((whole, true), |b| (b.slope(), false));
             gpu.block_back(&layer, self.batch(block), &saved, dy, &to[block], input)?;
             dy = input.0;
             // Frees the gradient above: the stream has a place for that after the kernels that read it.
             drop(std::mem::replace(&mut owned, below));
         }
         Ok(())
+    }
+}
+
+impl Gpu {
+    /// Has the layers read rounded copies of their weights where their precision has such, and returns the memory.
+    fn round_weights(&self, layers: &mut [Layer]) -> Done<Option<Operand>> {
+        // Copies begin at multiples of 16 bytes.
+        let room = |n: usize| n.next_multiple_of(8);
+        let total = layers.iter_mut().flat_map(|layer| layer.weights()).map(|(_, n)| room(n)).sum();
+        let Some(copies) = layers.first().map(|layer| self.rounded_copy(layer, total)).transpose()?.flatten()
+        else {
+            return Ok(None);
+        };
+        let (mut table, mut next) = (Table::default(), copies.values());
+        for (weight, n) in layers.iter_mut().flat_map(|layer| layer.weights()) {
+            table.push(Entry { param: weight.at(), shadow: next.at(), ..Entry::default() }, n);
+            *weight = next;
+            next = next.skip(room(n));
+        }
+        self.launch("round_values", table.grid(), &args![&*self.list(&table.words)?, table.count])?;
+        Ok(Some(copies))
     }
 }
 

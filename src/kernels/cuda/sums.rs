@@ -1,9 +1,10 @@
 //! Sums over rows: what biases, gains and the loss receive.
 
 use super::address::At;
-use super::block::{Floats, at, floats};
+use super::block::{at, floats};
 use super::gpu::{Done, Gpu};
-use super::launch::{Grid, THREADS, args};
+use super::launch::{Grid, THREADS, WARP, args};
+use super::values::{Operand, Values};
 
 /// Rows that one thread adds up at least, and the most partial sums.
 const CHUNK: usize = 64;
@@ -33,7 +34,7 @@ struct Pending {
 struct RowSums {
     x: At,
     stats: At,
-    dy: At,
+    dy: Values,
     part: At,
     rows: i32,
     d: i32,
@@ -49,15 +50,15 @@ const MOST_PENDING: usize = 12;
 #[derive(Default)]
 pub struct Sums {
     /// Partial sums, and other memory that is read at the end.
-    held: Vec<Floats>,
+    held: Vec<Operand>,
     rows: Vec<RowSums>,
     pending: Vec<Pending>,
 }
 
 impl Sums {
     /// `to += column sums of x`, x (rows, d). It must keep its values until the end.
-    pub fn columns(&mut self, gpu: &Gpu, x: At, rows: usize, d: usize, to: At) -> Done<()> {
-        self.first_stage(gpu, RowSums { dy: x, ..RowSums::default() }, (rows, d), &[to])
+    pub fn columns(&mut self, gpu: &Gpu, x: impl Into<Values>, rows: usize, d: usize, to: At) -> Done<()> {
+        self.first_stage(gpu, RowSums { dy: x.into(), ..RowSums::default() }, (rows, d), &[to])
     }
 
     /// Adds what the gain and the bias of a layer norm of `x` (rows, d) receive from `dy`. All must keep
@@ -70,11 +71,11 @@ impl Sums {
         shape: (usize, usize),
         to: [At; 2],
     ) -> Done<()> {
-        self.first_stage(gpu, RowSums { x, stats, dy, ..RowSums::default() }, shape, &to)
+        self.first_stage(gpu, RowSums { x, stats, dy: dy.into(), ..RowSums::default() }, shape, &to)
     }
 
     /// Keeps memory until the end.
-    pub fn hold(&mut self, memory: Floats) {
+    pub fn hold(&mut self, memory: Operand) {
         self.held.push(memory);
     }
 
@@ -92,7 +93,7 @@ impl Sums {
         let stride = to.len() * d;
         let part = gpu.floats(count * stride)?;
         let start = at(&part);
-        self.held.push(part);
+        self.held.push(Operand::Full(part));
         for (i, to) in to.iter().enumerate().filter(|_| count > 0) {
             let [n, chunks, stride] = [d, count, stride].map(|n| n as i32);
             let part = start + floats(i * d);
@@ -118,7 +119,8 @@ trait Share: Copy + Default {
 
 impl Share for RowSums {
     fn blocks(&self) -> i32 {
-        (self.d as usize).div_ceil(THREADS) as i32 * chunks(self.rows as usize).1 as i32
+        let warps = (self.d as usize).div_ceil(WARP) * chunks(self.rows as usize).1;
+        (warps * WARP).div_ceil(THREADS) as i32
     }
     fn first(&mut self) -> &mut i32 {
         &mut self.first

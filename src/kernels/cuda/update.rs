@@ -18,27 +18,27 @@ const BLOCK: usize = 256;
 
 /// Addresses of a parameter and of what belongs to it; 0 what does not take part.
 #[derive(Clone, Copy, Default)]
-struct Tensors {
-    param: At,
-    gradient: At,
-    moments: [At; 2],
-    shadow: At,
+pub struct Entry {
+    pub param: At,
+    pub gradient: At,
+    pub moments: [At; 2],
+    pub shadow: At,
     /// Whether the launch's weight decay applies.
-    decays: bool,
+    pub decays: bool,
 }
 
 /// The list of tensors that the kernels read, in the layout of their `Entry`.
 #[derive(Default)]
-struct Table {
-    words: Vec<u64>,
-    count: usize,
+pub struct Table {
+    pub words: Vec<u64>,
+    pub count: usize,
     blocks: usize,
 }
 
 impl Table {
     /// Adds tensors of `n` values.
-    fn push(&mut self, tensors: Tensors, n: usize) {
-        let Tensors { param, gradient, moments: [m, v], shadow, decays } = tensors;
+    pub fn push(&mut self, tensors: Entry, n: usize) {
+        let Entry { param, gradient, moments: [m, v], shadow, decays } = tensors;
         self.words.extend([param, gradient, m, v, shadow]);
         self.words.push(n as u64 | (self.blocks as u64) << 32);
         self.words.push(decays.into());
@@ -46,7 +46,7 @@ impl Table {
         self.blocks += n.div_ceil(SPAN);
     }
 
-    fn grid(&self) -> Grid {
+    pub fn grid(&self) -> Grid {
         Grid::blocks(self.blocks, 1, BLOCK)
     }
 
@@ -55,7 +55,7 @@ impl Table {
         let mut table = Table::default();
         for param in params {
             let gradient = slope!(gradients, *param);
-            table.push(Tensors { gradient, ..Tensors::default() }, param.shape().0);
+            table.push(Entry { gradient, ..Entry::default() }, param.shape().0);
         }
         Ok(table)
     }
@@ -112,7 +112,7 @@ impl Group {
     fn all(updates: &[AdamWUpdate<'_, Cuda>], gradients: &mut Gradients<f32, Cuda>) -> Done<Vec<Group>> {
         let mut groups: Vec<Group> = Vec::new();
         for u in updates {
-            let tensors = Tensors {
+            let tensors = Entry {
                 param: of(u.param)?,
                 gradient: slope!(gradients, u.param),
                 moments: [of(u.m)?, of(u.v)?],
@@ -172,7 +172,7 @@ pub fn ema(pairs: &mut [(&mut Flat<Cuda>, &Flat<Cuda>)], momentum: f64) -> Resul
         let mut table = Table::default();
         for (teacher, student) in pairs.iter() {
             let (param, shadow) = (of(student)?, of(teacher)?);
-            table.push(Tensors { param, shadow, ..Tensors::default() }, teacher.shape().0);
+            table.push(Entry { param, shadow, ..Entry::default() }, teacher.shape().0);
         }
         let list = gpu.list(&table.words)?;
         let args = args![&*list, table.count, momentum as f32, (1.0 - momentum) as f32];

@@ -72,7 +72,7 @@ impl Compose for Cuda {
         kv_segments: &Segments,
     ) -> Result<Rows<Self, T>> {
         check_attention(&q, &k, &v, heads, q_segments, kv_segments)?;
-        let heads = Heads { count: heads, size: q.shape().1 / heads };
+        let heads = Heads { count: heads, size: q.shape().1 / heads, precision: MatmulPrecision::F32 };
         ensure(heads.size <= LARGEST_HEAD, || {
             format!("heads of {} columns; the GPU takes up to {LARGEST_HEAD}", heads.size)
         })?;

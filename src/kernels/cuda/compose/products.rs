@@ -51,7 +51,7 @@ pub fn attention<T: Tape<f32, Cuda>>(
     let (gpu, (rows, d), keys) = (Gpu::of(q.device())?, *q.shape(), k.shape().0);
     let sequences = Sequences::paired(&gpu, q_segments, kv_segments)?;
     let (y, lse): (Rows<Cuda>, Floats) = (unfilled(q.device(), (rows, d))?, gpu.floats(heads.count * rows)?);
-    gpu.attention(heads, &sequences, operands(&q, &k, &v, d)?, Output { o: of(&y)?, lse: at(&lse) })?;
+    gpu.attention(heads, &sequences, operands(&q, &k, &v, d)?, Output { o: of(&y)?.into(), lse: at(&lse) })?;
     if T::OWNS_TAPE {
         let (ghost, o) = (y.ghost(), y.clone());
         tape.add_backward_op(move |g| {
@@ -59,12 +59,13 @@ pub fn attention<T: Tape<f32, Cuda>>(
             // The kernels overwrite, and operands may be one tensor.
             let [dq, dk, dv] = [rows, keys, keys].map(|n| gpu.floats(n * d));
             let (dq, dk, dv) = (dq?, dk?, dv?);
-            let to = Slopes { q: at(&dq), k: at(&dk), v: at(&dv) };
-            let from = Output { o: of(&o)?, lse: at(&lse) };
+            let (q_at, k_at, v_at) = (at(&dq), at(&dk), at(&dv));
+            let to = Slopes { q: q_at.into(), k: k_at.into(), v: v_at.into() };
+            let from = Output { o: of(&o)?.into(), lse: at(&lse) };
             gpu.attention_back(heads, &sequences, operands(&q, &k, &v, d)?, from, dy, to)?;
-            gpu.add_to(to.q, slope!(g, &q), rows * d)?;
-            gpu.add_to(to.k, slope!(g, &k), keys * d)?;
-            gpu.add_to(to.v, slope!(g, &v), keys * d)
+            gpu.add_to(q_at, slope!(g, &q), rows * d)?;
+            gpu.add_to(k_at, slope!(g, &k), keys * d)?;
+            gpu.add_to(v_at, slope!(g, &v), keys * d)
         });
     }
     Ok(y.put_tape(tape))

@@ -35,6 +35,22 @@ extern "C" __global__ void gather_sum(Terms terms, int count, float *out, int ro
     }
 }
 
+// A rounded copy of n values.
+extern "C" __global__ void round_rows(const float *values, unsigned short *half, long long n) {
+    long long i = element();
+    if (i < n) half[i] = Values::rounded(values[i]);
+}
+
+// Rows of bfloat16 numbers: to[i] = from[index[i]]; one warp per row.
+extern "C" __global__ void pick_rows(const unsigned short *from, const unsigned *index, unsigned short *to, int rows,
+                                     int d) {
+    int row = warp_row(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    from += (long long)index[row] * d;
+    to += (long long)row * d;
+    for (int i = lane; i < d; i += WARP) to[i] = from[i];
+}
+
 // out[map[l]] (+)= sum of x[list[i]] for i in starts[l] .. starts[l + 1], in order; one block per list.
 extern "C" __global__ void sum_rows(const float *x, const unsigned *starts, const unsigned *list,
                                     const unsigned *map, float *out, int d, int accumulate) {

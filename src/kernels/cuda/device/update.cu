@@ -79,3 +79,11 @@ extern "C" __global__ void ema(const Entry *table, int count, float keep, float 
     Entry e = find(table, count, &from, &to);
     for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) e.follower[i] = keep * e.follower[i] + take * e.p[i];
 }
+
+// Copies of parameters, rounded for products: what follows one here are bfloat16 numbers.
+extern "C" __global__ void round_values(const Entry *table, int count) {
+    unsigned from, to;
+    Entry e = find(table, count, &from, &to);
+    unsigned short *half = (unsigned short *)e.follower;
+    for (unsigned i = from + threadIdx.x; i < to; i += BLOCK) half[i] = Values::rounded(e.p[i]);
+}
