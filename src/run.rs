@@ -176,17 +176,19 @@ fn in_folder(
     let card = DataCard { content, images };
     let data = Arc::new(hold_out(set, experiment.validation));
     let until = Until { stop, epoch: options.until_epoch };
-    let name = place.to_string();
-    match place {
-        #[cfg(feature = "cuda-base")]
-        ComputeDevice::Cuda(ordinal, _) => {
-            let gpu = device::open(ordinal)?;
-            run_on(experiment, data, card, folder, ended, progress, &gpu, &name, until)
-        }
-        ComputeDevice::Cpu => {
-            run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until)
+    #[cfg(feature = "cuda-base")]
+    if let ComputeDevice::Cuda(ordinal, _) = place {
+        match device::open(ordinal) {
+            Ok(gpu) => {
+                let name = place.to_string();
+                return run_on(experiment, data, card, folder, ended, progress, &gpu, &name, until);
+            }
+            Err(cause) if experiment.device == Device::Auto => progress.note(&device::fallback(&cause)),
+            Err(cause) => return Err(cause),
         }
     }
+    let name = ComputeDevice::Cpu.to_string();
+    run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until)
 }
 
 /// Starts the threads that compute; what a person should know of them, of the device and of the memory.

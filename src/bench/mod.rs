@@ -74,6 +74,8 @@ pub struct Measured {
     pub phases: [f64; Phase::ALL.len()],
     /// Mean seconds of the steps whose phases these are.
     pub marked_step: f64,
+    /// Mean seconds until an idle GPU has been asked for all of a step; none on a processor.
+    pub asking: Option<f64>,
     /// Feature extraction, images per second.
     pub features_per_second: f64,
     /// Useful operations of feature extraction per image.
@@ -139,7 +141,7 @@ fn measure_on<D: BuildDevice>(
     let mut session = Session::new(plan, builder, device)?;
     let speeds = || product::speeds(device, precision).map_err(TrainError::from);
     let before = speeds()?;
-    let Steps { step, wait, phases, marked, flop } = steps::steps(&mut session, options.steps)?;
+    let Steps { step, wait, phases, marked, asking, flop } = steps::steps(&mut session, options.steps)?;
     let features = feature_seconds(&session, options.steps)?;
     let gpu_memory = device.memory().map_err(TrainError::from)?;
     // Twice, so that a short disturbance does not make the yardstick too short.
@@ -158,6 +160,7 @@ fn measure_on<D: BuildDevice>(
         flop_per_step: flop,
         phases,
         marked_step: marked,
+        asking,
         features_per_second: 1.0 / features,
         flop_per_feature,
         memory: card::peak_memory(),

@@ -25,6 +25,8 @@ pub struct Steps {
     pub phases: [f64; Phase::ALL.len()],
     /// See [`Steps::phases`].
     pub marked: f64,
+    /// Seconds until an idle GPU has been asked for all of a step; none on a processor.
+    pub asking: Option<f64>,
     /// Useful operations; none for a model of unknown sizes.
     pub flop: Option<StepFlop>,
 }
@@ -50,7 +52,27 @@ pub fn steps<D: BuildDevice>(session: &mut Session<D>, count: usize) -> Result<S
         return Ok(steps);
     }
     let Steps { phases, step: marked, .. } = run(session, &mut batches, count, true)?;
-    Ok(Steps { phases, marked, ..steps })
+    let asking = Some(asking(session, &mut batches, count)?);
+    Ok(Steps { phases, marked, asking, ..steps })
+}
+
+/// Mean seconds that the host is busy with a step whose batch is ready, of steps that a GPU begins idle: where they
+/// come near those of steps in a row, the GPU waits for the host.
+fn asking<D: BuildDevice>(
+    session: &mut Session<D>,
+    batches: &mut Loader,
+    count: usize,
+) -> Result<f64, TrainError> {
+    let (device, mut seconds) = (session.jepa.device.clone(), 0.0);
+    for _ in 0..count {
+        let batch = batches.next().expect("the data hold at least one batch");
+        wait_for(&device)?;
+        let begin = Instant::now();
+        let result = session.step(&batch, false)?;
+        seconds += begin.elapsed().as_secs_f64();
+        StepNumbers::read(&[result.numbers])?;
+    }
+    Ok(seconds / count as f64)
 }
 
 /// Carries out steps; `marks_wait`: for the device, where a phase ends.
@@ -84,5 +106,5 @@ fn run<D: BuildDevice>(
     let step = mean(start.elapsed().as_secs_f64());
     let cost = session.builder.cost();
     let flop = StepFlop::mean(masks.iter().map(|masks| cost.step(&masks.plans)));
-    Ok(Steps { step, wait: mean(wait), phases: phases.map(mean), marked: step, flop })
+    Ok(Steps { step, wait: mean(wait), phases: phases.map(mean), marked: step, asking: None, flop })
 }

@@ -145,6 +145,9 @@ fn table(m: &Measured, steps: u16) -> String {
     let in_a_row = if m.gpu.is_some() { " in a row" } else { "" };
     row("training step", milliseconds(m, m.step), &format!("ms, mean of {steps}{in_a_row}"));
     row("  waiting for data", format!("{:.1}", 100.0 * m.wait / m.step), "%");
+    if let Some(asking) = m.asking {
+        row("  host's part", milliseconds(m, asking), "ms until an idle GPU has all of a step");
+    }
     row("  images", format!("{:.0}", m.batch_size as f64 / m.step), "images/s");
     row("  work", known(m.flop_per_step.map(|f| f.total()), &giga), "GFLOP per step");
     row("  speed", known(m.step_speed(), &giga), "GFLOP/s");

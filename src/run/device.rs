@@ -44,7 +44,17 @@ pub fn choose(wanted: Device) -> Result<ComputeDevice, RunError> {
 /// used.
 pub fn warning(wanted: Device) -> Option<String> {
     let refusal = gpu(0).err().filter(|r| wanted == Device::Auto && r.surprising)?;
-    Some(format!("device: auto takes the processor, because a GPU cannot be used: {}", refusal.cause))
+    Some(takes_the_processor(&refusal.cause))
+}
+
+/// The same of a GPU that looked usable and could not be opened.
+#[cfg(feature = "cuda-base")]
+pub fn fallback(cause: &RunError) -> String {
+    takes_the_processor(&cause.to_string())
+}
+
+fn takes_the_processor(cause: &str) -> String {
+    format!("device: auto takes the processor, because a GPU cannot be used: {cause}")
 }
 
 /// What a person should know about how products are rounded: `tf32` is a format of GPUs.
