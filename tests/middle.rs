@@ -1,10 +1,11 @@
 //! What is exchanged in the middle of the model learns: tiny trainings on drawn shapes.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use ijepa_run::{
-    config,
+    config::{self, ConfigError, Experiment},
     data::{Loader, LoaderPlan},
+    events::ProbeRow,
     registry::{kinds::LoadContext, tensor::Cpu},
     train::{RunPlan, Session},
 };
@@ -20,8 +21,8 @@ struct Training {
     started: f64,
 }
 
-/// Trains on 1,024 images of 24 x 24 for some epochs of 16 steps.
-fn train(changes: &[&str], epochs: u64) -> Training {
+/// An experiment on 1,024 images of 24 x 24, with epochs of 16 steps.
+fn experiment(changes: &[&str], epochs: u64) -> Result<Experiment, ConfigError> {
     let text = include_str!("../experiments/sweeps/base-shapes.yaml");
     let mut all: Vec<String> = [
         "dataset.train=1024",
@@ -36,12 +37,23 @@ fn train(changes: &[&str], epochs: u64) -> Training {
     .into();
     all.push(format!("train.epochs={epochs}"));
     all.extend(changes.iter().map(|c| c.to_string()));
-    let experiment = config::load("base-shapes", text, &all, &|_| Err("extends nothing".into())).unwrap();
+    config::load("base-shapes", text, &all, &|_| Err("extends nothing".into()))
+}
+
+/// Its batches and its untrained model.
+fn prepared(changes: &[&str], epochs: u64) -> (Loader, Session<Cpu>) {
+    let experiment = experiment(changes, epochs).unwrap();
     let data = experiment.dataset.object.load(&LoadContext::silent()).unwrap();
     let (plan, builder) = RunPlan::new(experiment, Arc::new(data));
-    let mut session = Session::new(plan, builder, &Cpu::default()).unwrap();
+    let session = Session::new(plan, builder, &Cpu::default()).unwrap();
+    let batches = Loader::start(&session.plan.source, &LoaderPlan::new(session.plan.batch_size, epochs));
+    (batches, session)
+}
+
+/// Trains to the end.
+fn train(changes: &[&str], epochs: u64) -> Training {
+    let (mut batches, mut session) = prepared(changes, epochs);
     let steps = session.plan.horizon.steps;
-    let mut batches = Loader::start(&session.plan.source, &LoaderPlan::new(session.plan.batch_size, epochs));
     let (mut rows, mut terms) = (Vec::new(), Vec::new());
     for step in 0..steps {
         let result = session.step(&batches.next().unwrap(), step == 0 || step + 1 == steps).unwrap();
@@ -97,4 +109,23 @@ fn the_encoders_own_tokens_are_predicted_while_vicreg_spreads_them() {
         spread.last[2],
         alone.last[2]
     );
+}
+
+/// Rows of two probes on an untrained encoder, one of them on both blocks side by side.
+#[test]
+fn probes_look_at_the_last_blocks_side_by_side() {
+    let probes = |layers: usize| {
+        let two = format!("{{ kind: knn, name: both, layers: {layers}, encoders: [context] }}");
+        format!("probes=[{{ kind: knn, encoders: [context] }}, {two}]")
+    };
+    let (_, session) = prepared(&[&probes(2)], 1);
+    let mut emit = |_| Ok(());
+    let rows = session.probe_end(&mut emit, &AtomicBool::new(false)).unwrap().unwrap();
+    let value = |name: &str| {
+        let of = |row: &&ProbeRow| row.probe == name && row.metric == "top1" && row.labels == "background";
+        rows.iter().find(of).unwrap().value
+    };
+    assert!(value("knn") > 0.0 && value("both") > 0.0 && value("knn") != value("both"));
+    let error = experiment(&[&probes(3)], 1).unwrap_err().to_string();
+    assert!(error.contains("`both` looks at 3 blocks, the encoder has 2"), "{error}");
 }

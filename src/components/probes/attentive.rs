@@ -3,7 +3,7 @@
 use dfdx::prelude::{PutTape, SplitTape};
 use ijepa_registry::{catalogue, prelude::*};
 
-use super::shared::features::{Standardiser, check_counts, check_labelled};
+use super::shared::features::{Standardiser, check_counts, check_labelled, is_one};
 use super::shared::scores::{Score, Tally, accuracy_metrics, majority_rate};
 use crate::{
     kernels::{Backend, Compose, NONE, TableTerm, from_host, to_host},
@@ -41,11 +41,22 @@ struct Attentive {
     /// Attention heads; the largest number up to this one that divides the width of a token is taken.
     #[schemars(range(min = 1, max = 64))]
     heads: usize,
+    /// Last blocks of the encoder that are looked at, their outputs side by side.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "is_one")]
+    layers: usize,
 }
 
 impl Default for Attentive {
     fn default() -> Self {
-        Attentive { epochs: 20, batch_size: 256, learning_rate: 1e-3, weight_decay: 0.01, heads: 6 }
+        Attentive {
+            epochs: 20,
+            batch_size: 256,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            heads: 6,
+            layers: 1,
+        }
     }
 }
 
@@ -68,7 +79,7 @@ impl Probe for Attentive {
         all
     }
     fn needs(&self) -> Needs {
-        Needs { layers: 1, tokens: true }
+        Needs { layers: self.layers, tokens: true }
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;

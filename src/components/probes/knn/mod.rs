@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::shared::features::{check_counts, check_labelled};
+use super::shared::features::{check_counts, check_labelled, is_one};
 use super::shared::scores::{Tally, accuracy_metrics, majority_rate};
 use search::{Bank, Neighbour};
 
@@ -44,11 +44,15 @@ struct Knn {
     /// Temperature of the weights (unit of cosine similarity).
     #[schemars(range(min = 1e-4, max = 100.0))]
     temperature: f64,
+    /// Last blocks of the encoder that are looked at, their outputs side by side.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "is_one")]
+    layers: usize,
 }
 
 impl Default for Knn {
     fn default() -> Self {
-        Knn { k: 20, weights: Weights::Temperature, temperature: 0.07 }
+        Knn { k: 20, weights: Weights::Temperature, temperature: 0.07, layers: 1 }
     }
 }
 
@@ -91,6 +95,10 @@ impl Probe for Knn {
             problems.push(Problem::new("temperature", "must be above 0"));
         }
         problems
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { layers: self.layers, ..Needs::POOLED }
     }
 
     fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {

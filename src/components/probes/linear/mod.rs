@@ -14,7 +14,7 @@ mod softmax;
 
 use ijepa_registry::prelude::*;
 
-use super::shared::features::{NOTHING_TO_HOLD_OUT, check_counts, check_labelled};
+use super::shared::features::{NOTHING_TO_HOLD_OUT, check_counts, check_labelled, is_one};
 use super::shared::scores::{accuracy_metrics, majority_rate};
 use classifier::Measured;
 
@@ -57,6 +57,10 @@ pub(crate) struct Linear {
     /// Part of every class of train that the converged and the tuned protocol choose on (fraction).
     #[schemars(range(min = 0.001, max = 0.9))]
     pub held_out: f64,
+    /// Last blocks of the encoder that are looked at, their outputs side by side.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "is_one")]
+    pub layers: usize,
 }
 
 impl Default for Linear {
@@ -69,6 +73,7 @@ impl Default for Linear {
             learning_rates: vec![0.01, 0.03, 0.1, 0.3, 1.0],
             weight_decays: None,
             held_out: 0.1,
+            layers: 1,
         }
     }
 }
@@ -156,6 +161,10 @@ impl Probe for Linear {
         refuse("epochs", converged && self.epochs.is_some(), "is for SGD; `protocol: converged` needs none");
         refuse("held_out", !(0.0..=0.9).contains(&self.held_out), "must be a fraction up to 0.9");
         problems
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { layers: self.layers, ..Needs::POOLED }
     }
 
     fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {

@@ -154,6 +154,11 @@ pub(crate) fn hold_out(
     (rest, held)
 }
 
+/// What a setting `layers` is if it is left out: it then is no part of what a row says of its probe.
+pub fn is_one(layers: &usize) -> bool {
+    *layers == 1
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
