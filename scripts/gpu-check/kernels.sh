@@ -1,8 +1,8 @@
 # Stage `kernels` of gpu-check.sh: what ncu measures of every kernel of one step of the baseline.
 # shellcheck shell=bash disable=SC2154
 
-# A step has about 350 kernels; three steps go before, for what is done once.
-launches=350
+# A step has about 400 kernels; three steps go before, for what is done once. Those between two updates count.
+launches=400
 step=("$program" experiments/baseline.yaml 'dataset={kind: shapes, train: 2048, test: 64}' train.epochs=1
     learning_rate.warmup_epochs=0 'probes=[]' 'collapse=[]' "device=$device" -q --output "$work/kernels")
 
@@ -15,13 +15,15 @@ kernels() {
     fi
     rm -rf "$work/kernels"
     ncu --clock-control none --metrics gpu__time_duration.sum --csv --launch-skip $((3 * launches)) \
-        --launch-count "$launches" "${step[@]}" "train.matmul=$1" >"$rows.raw" || return 1
+        --launch-count $((2 * launches)) "${step[@]}" "train.matmul=$1" >"$rows.raw" || return 1
     grep '^"' "$rows.raw" >"$rows" && rm "$rows.raw"
     python3 - "$rows" <<'P' | while read -r line; do row "$line"; done
 import collections, csv, sys
 
 time, count = collections.Counter(), collections.Counter()
-for row in csv.DictReader(open(sys.argv[1])):
+rows = list(csv.DictReader(open(sys.argv[1])))
+updates = [i for i, row in enumerate(rows) if row["Kernel Name"].startswith("adamw")]
+for row in rows[updates[0] + 1 : updates[1] + 1]:
     name = row["Kernel Name"].split("(")[0][-60:]
     scale = {"n": 1e-3, "u": 1.0, "m": 1e3}[row["Metric Unit"][0]]
     time[name] += scale * float(row["Metric Value"].replace(",", ""))
