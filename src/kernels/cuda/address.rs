@@ -13,9 +13,7 @@ use ijepa_registry::tensor::{Flat, ModelError};
 use super::super::Result;
 use super::super::check::ensure;
 use super::gpu::Done;
-
-/// An address on the device.
-pub type At = u64;
+use super::values::At;
 
 const KEY: &[u8] = b"cu_device_ptr: ";
 

@@ -6,10 +6,9 @@ use cudarc::driver::{CudaSlice, DriverError, sys::CUresult};
 use ijepa_registry::tensor::Segments;
 
 use super::super::MatmulPrecision;
-use super::address::At;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
-use super::values::Values;
+use super::values::{At, Values};
 
 /// Rows that a block owns, and its threads.
 const ROWS: usize = 64;

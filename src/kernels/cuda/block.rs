@@ -2,32 +2,19 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, DevicePtr};
+use cudarc::driver::CudaSlice;
 use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::Flat;
 
 use super::super::{BlockParams, MatmulPrecision};
-use super::address::{self, At};
+use super::address::{self};
 use super::attention::{Heads, Operands, Output, Sequences};
 use super::gather::Term;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::product::Map;
 use super::scatter::Scatter;
-use super::values::{Operand, Values};
-
-/// Memory on the device.
-pub type Floats = CudaSlice<f32>;
-
-/// The address of owned memory.
-pub fn at<E>(slice: &CudaSlice<E>) -> At {
-    *slice.device_ptr()
-}
-
-/// Bytes of `n` floats or indices.
-pub fn floats(n: usize) -> At {
-    4 * n as At
-}
+use super::values::{At, Floats, Operand, Values, at, floats};
 
 /// Addresses of a block's tensors, or of their gradients.
 #[derive(Clone, Copy, Debug)]

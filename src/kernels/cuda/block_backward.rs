@@ -1,13 +1,12 @@
 //! One transformer block, backward.
 
 use super::super::MatmulPrecision;
-use super::address::At;
 use super::attention::Slopes;
-use super::block::{Batch, Floats, Layer, Projected, Saved, Tensors, at, floats};
+use super::block::{Batch, Layer, Projected, Saved, Tensors};
 use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid, args};
 use super::sums::{Sums, chunks};
-use super::values::{Operand, Values};
+use super::values::{At, Floats, Operand, Values, at, floats};
 
 /// A gradient of rows: in f32, and as products read it, which is the same or a rounded copy.
 #[derive(Clone, Copy, Debug)]

@@ -9,12 +9,12 @@ use ijepa_registry::tensor::{ModelError, Rows};
 
 use super::super::check::{check_prediction_stats, ensure};
 use super::super::{PredictionStats, Result};
-use super::address::{At, of, unfilled};
-use super::block::floats;
+use super::address::{of, unfilled};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::nodes::split;
 use super::scatter::sorted;
+use super::values::{At, floats};
 use crate::kernels::explained_variance::{Parts, Scatter, Within};
 
 /// Rows that one thread adds up.

@@ -1,8 +1,8 @@
 //! Rows picked by indices and added up.
 
-use super::address::At;
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
+use super::values::At;
 
 /// Rows to be picked, and the address of an index for every row that comes out. A `Term` of `device/rows.cu`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,9 +8,9 @@ use cudarc::cublas::CudaBlas;
 use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceRepr, DriverError, result, sys};
 use dfdx::prelude::{Cuda, CudaError, Storage};
 
-use super::super::Memory;
-use super::address::At;
+use super::super::{MatmulPrecision, Memory};
 use super::staging::Staging;
+use super::values::{At, Operand};
 
 /// What the functions below the nodes return: the error of dfdx's device, which the tape carries.
 pub type Done<T> = Result<T, CudaError>;
@@ -79,6 +79,14 @@ impl Gpu {
     pub fn memory<E: DeviceRepr>(&self, len: usize) -> Done<CudaSlice<E>> {
         // SAFETY: every kernel that gets the block first writes all of it, and any bits are a number.
         Ok(unsafe { self.driver.alloc(len) }?)
+    }
+
+    /// Memory for `len` operands of products of this precision, which hold anything.
+    pub fn operand(&self, precision: MatmulPrecision, len: usize) -> Done<Operand> {
+        Ok(match precision {
+            MatmulPrecision::Bf16 => Operand::Half(self.memory(len)?),
+            MatmulPrecision::F32 | MatmulPrecision::Tf32 => Operand::Full(self.floats(len)?),
+        })
     }
 
     /// A copy of host values on the device.

@@ -4,9 +4,8 @@ use std::ffi::c_void;
 
 use cudarc::driver::{CudaSlice, DevicePtr, result};
 
-use super::address::At;
 use super::gpu::{Done, Gpu};
-use super::values::{Operand, Values};
+use super::values::{At, Operand, Values};
 
 /// Threads of a block where a kernel does not ask for its own number.
 pub const THREADS: usize = 256;

@@ -6,13 +6,14 @@ use ijepa_registry::tensor::{Flat, ModelError, NoneTape, Rows, Tape, TapedRows, 
 use super::super::check::{check_gather, check_linear, check_loss, check_mean, ensure};
 use super::super::{MatmulPrecision, Result, RowLoss, TableTerm};
 use super::address::{of, slope, unfilled};
-use super::block::{RowNorm, at, floats};
+use super::block::RowNorm;
 use super::gather::Term;
 use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid, args};
 use super::product::Map;
 use super::scatter::Scatter;
 use super::sums::Sums;
+use super::values::{at, floats};
 
 /// Separates a tensor from its tape. Kernels read memory in order, hence contiguous.
 pub fn split<T: Tape<f32, Cuda>>(x: Rows<Cuda, T>) -> Result<(Rows<Cuda>, T)> {

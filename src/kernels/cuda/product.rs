@@ -8,9 +8,8 @@ use cudarc::cublas::sys::{self, cublasComputeType_t, cublasGemmAlgo_t, cublasOpe
 
 use super::super::MatmulPrecision;
 
-use super::address::At;
 use super::gpu::{Done, Gpu};
-use super::values::Values;
+use super::values::{At, Values};
 
 const PLAIN: cublasOperation_t = cublasOperation_t::CUBLAS_OP_N;
 const TRANSPOSED: cublasOperation_t = cublasOperation_t::CUBLAS_OP_T;

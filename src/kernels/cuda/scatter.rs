@@ -7,9 +7,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::super::NONE;
-use super::address::At;
 use super::gpu::{Done, Gpu};
 use super::launch::{Arg, Grid};
+use super::values::At;
 
 /// Rows that one sum adds.
 const LONGEST: u32 = 64;

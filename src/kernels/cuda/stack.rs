@@ -7,16 +7,16 @@ use ijepa_registry::tensor::{ModelError, Rows, Segments, Tape};
 
 use super::super::check::{check_blocks, ensure};
 use super::super::{BlockParams, Result};
-use super::address::{self, At, slope};
+use super::address::{self, slope};
 use super::attention::{LARGEST_HEAD, Sequences};
-use super::block::{Batch, Floats, Kept, Layer, Saved, Tensors, at};
+use super::block::{Batch, Kept, Layer, Saved, Tensors};
 use super::block_backward::Slope;
 use super::gpu::{Done, Gpu};
 use super::launch::args;
 use super::nodes::split;
 use super::scatter::Scatter;
 use super::update::{Entry, Table};
-use super::values::Operand;
+use super::values::{At, Floats, Operand, at};
 
 /// The blocks, their batches, and what forward saved.
 struct Stack {

@@ -1,10 +1,8 @@
 //! Sums over rows: what biases, gains and the loss receive.
 
-use super::address::At;
-use super::block::{at, floats};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, THREADS, WARP, args};
-use super::values::{Operand, Values};
+use super::values::{At, Operand, Values, at, floats};
 
 /// Rows that one thread adds up at least, and the most partial sums.
 const CHUNK: usize = 64;

@@ -6,9 +6,10 @@ use ijepa_registry::tensor::{Flat, Gradients, ModelError, Scalar};
 
 use super::super::check::{check_pairs, check_updates};
 use super::super::{AdamWStep, AdamWUpdate, Clip, Result};
-use super::address::{At, of, slope, unfilled};
+use super::address::{of, slope, unfilled};
 use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
+use super::values::At;
 
 /// Values per block, as in `device/update.cu`.
 const SPAN: usize = 4096;

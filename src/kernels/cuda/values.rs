@@ -1,11 +1,22 @@
 //! Numbers on the device: f32, or bfloat16 where products alone read them and round to it.
 
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, DevicePtr};
 
-use super::super::MatmulPrecision;
-use super::address::At;
-use super::block::at;
-use super::gpu::{Done, Gpu};
+/// An address on the device.
+pub type At = u64;
+
+/// Memory on the device.
+pub type Floats = CudaSlice<f32>;
+
+/// The address of owned memory.
+pub fn at<E>(slice: &CudaSlice<E>) -> At {
+    *slice.device_ptr()
+}
+
+/// Bytes of `n` floats or indices.
+pub fn floats(n: usize) -> At {
+    4 * n as At
+}
 
 /// Where numbers are: a `Values` of `device/common.cuh`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +62,7 @@ impl Values {
 
 /// Memory for operands of products.
 pub enum Operand {
-    Full(CudaSlice<f32>),
+    Full(Floats),
     Half(CudaSlice<u16>),
 }
 
@@ -61,15 +72,5 @@ impl Operand {
             Operand::Full(memory) => Values::from(at(memory)),
             Operand::Half(memory) => Values::half(at(memory)),
         }
-    }
-}
-
-impl Gpu {
-    /// Memory for `len` operands of products of this precision, which hold anything.
-    pub fn operand(&self, precision: MatmulPrecision, len: usize) -> Done<Operand> {
-        Ok(match precision {
-            MatmulPrecision::Bf16 => Operand::Half(self.memory(len)?),
-            MatmulPrecision::F32 | MatmulPrecision::Tf32 => Operand::Full(self.floats(len)?),
-        })
     }
 }

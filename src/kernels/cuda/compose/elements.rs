@@ -4,11 +4,11 @@ use dfdx::prelude::{Cuda, HasShape, Shape, Tensor};
 use ijepa_registry::tensor::{Flat, Rows, Tape};
 
 use super::super::super::Function;
-use super::super::address::{At, of, unfilled};
-use super::super::block::at;
+use super::super::address::{of, unfilled};
 use super::super::gpu::{Done, Gpu};
 use super::super::launch::{Arg, Grid, args};
 use super::super::sums::Sums;
+use super::super::values::{At, at};
 use super::{binary, elements, unary};
 
 /// The kernels' number of a function, and its constants.

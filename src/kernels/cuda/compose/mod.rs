@@ -16,12 +16,13 @@ use super::super::check::{
     check_matmul, check_moment, check_range, check_same, check_segment_means, check_wide, ensure,
 };
 use super::super::{Compose, Function, MatmulPrecision, Result};
-use super::address::{At, slope};
+use super::address::slope;
 use super::attention::{Heads, LARGEST_HEAD};
 use super::gpu::Done;
 use super::launch::Arg;
 use super::nodes::split;
 use super::product::Product;
+use super::values::At;
 
 /// The result `y` of one operand `x`; `backward(dy, dx)` adds to the gradient of `x`.
 fn unary<S: Shape, U: Shape, T: Tape<f32, Cuda>>(

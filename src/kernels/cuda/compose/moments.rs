@@ -3,11 +3,11 @@
 use dfdx::prelude::{Cuda, HasShape};
 use ijepa_registry::tensor::{Flat, Rows, Segments, Tape};
 
-use super::super::address::{At, of, unfilled};
-use super::super::block::{Floats, at};
+use super::super::address::{of, unfilled};
 use super::super::gpu::{Done, Gpu};
 use super::super::launch::{Grid, args};
 use super::super::sums::{Sums, chunks};
+use super::super::values::{At, Floats, at};
 use super::{binary, unary};
 
 impl Gpu {

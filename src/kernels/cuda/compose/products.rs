@@ -5,9 +5,9 @@ use ijepa_registry::tensor::{Rows, Segments, Tape};
 
 use super::super::address::{of, slope, unfilled};
 use super::super::attention::{Heads, Operands, Output, Sequences, Slopes};
-use super::super::block::{Floats, at};
 use super::super::gpu::{Done, Gpu};
 use super::super::product::Product;
+use super::super::values::{Floats, at};
 use super::binary;
 
 pub fn matmul<T: Tape<f32, Cuda>>(a: Rows<Cuda>, b: Rows<Cuda>, p: Product, tape: T) -> Done<Rows<Cuda, T>> {

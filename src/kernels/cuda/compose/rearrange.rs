@@ -5,12 +5,12 @@ use std::ops::Range;
 use dfdx::prelude::{Cuda, HasShape};
 use ijepa_registry::tensor::{Rows, Tape};
 
-use super::super::address::{At, of, unfilled};
-use super::super::block::{at, floats};
+use super::super::address::{of, unfilled};
 use super::super::gather::Term;
 use super::super::gpu::{Done, Gpu};
 use super::super::launch::{Grid, args};
 use super::super::scatter::Scatter;
+use super::super::values::{At, at, floats};
 use super::{binary, unary};
 
 /// Columns of a matrix: the address of the first in the first row, and the distance between rows.
