@@ -16,7 +16,7 @@
 #
 # A machine with a GPU and a driver, but without Rust and network:
 #
-#   scripts/gpu-check.sh pack [DATA]      # here: writes target/gpu-check.tar.xz (about 20 MiB without data)
+#   scripts/gpu-check.sh pack [DATA]      # here: writes target/gpu-check.tar.xz (about 27 MiB without data)
 #   tar -xf gpu-check.tar.xz && ijepa-gpu-check/scripts/gpu-check.sh          # there: as above
 #
 # DATA is a folder with a program `prepare.sh FOLDER`, which writes the binary version of CIFAR-10 to
