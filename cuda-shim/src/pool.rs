@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    LazyLock, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -26,7 +26,22 @@ struct Blocks {
     classes: HashMap<Address, Class>,
 }
 
-static BLOCKS: Mutex<Option<Blocks>> = Mutex::new(None);
+impl Blocks {
+    /// Whether a block that was freed is kept; one that is not is no longer known.
+    fn take_back(&mut self, block: Address) -> bool {
+        if !ON.load(Ordering::Acquire) {
+            self.classes.remove(&block);
+            return false;
+        }
+        let class = self.classes.get(&block).copied();
+        if let Some(class) = class {
+            self.free.entry(class).or_default().push(block);
+        }
+        class.is_some()
+    }
+}
+
+static BLOCKS: LazyLock<Mutex<Blocks>> = LazyLock::new(Mutex::default);
 
 /// Off until NVIDIA's driver is loaded: the null driver's tests want to see every request.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -36,7 +51,7 @@ pub fn keep(on: bool) {
     ON.store(on, Ordering::Release);
 }
 
-fn blocks() -> MutexGuard<'static, Option<Blocks>> {
+fn blocks() -> MutexGuard<'static, Blocks> {
     BLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -71,7 +86,7 @@ pub unsafe fn allocate(
         return ask(bytes);
     }
     let class = class(bytes, stream);
-    if let Some(block) = blocks().get_or_insert_default().free.get_mut(&class).and_then(Vec::pop) {
+    if let Some(block) = blocks().free.get_mut(&class).and_then(Vec::pop) {
         // SAFETY: the caller says so.
         unsafe { to.write(block) };
         return 0;
@@ -80,37 +95,27 @@ pub unsafe fn allocate(
     if code == 0 {
         // SAFETY: the driver wrote it.
         let block = unsafe { to.read() };
-        blocks().get_or_insert_default().classes.insert(block, class);
+        blocks().classes.insert(block, class);
     }
     code
 }
 
 /// Keeps a block, or has `give_back` return it to the driver.
 pub fn free(block: Address, give_back: impl FnOnce() -> c_int) -> c_int {
-    let mut blocks = blocks();
-    let known = blocks.as_ref().and_then(|b| b.classes.get(&block).copied());
-    match (known, blocks.as_mut()) {
-        (Some(class), Some(blocks)) if ON.load(Ordering::Acquire) => {
-            blocks.free.entry(class).or_default().push(block);
-            0
-        }
-        (_, found) => {
-            if let Some(found) = found {
-                found.classes.remove(&block);
-            }
-            give_back()
-        }
-    }
+    // Without the lock: the driver may have to be asked for room, which looks at the list again.
+    let is_kept = blocks().take_back(block);
+    if is_kept { 0 } else { give_back() }
 }
 
 /// Returns all memory that nobody uses to the system, once the device is done with it: that of this list, and that
 /// of the pool that the driver has for the current context's device. Whether that can help.
 pub fn trim() -> bool {
     let mut kept = Vec::new();
-    if let Some(blocks) = blocks().as_mut() {
-        for ((_, stream, _), free) in blocks.free.drain() {
+    {
+        let Blocks { free, classes } = &mut *blocks();
+        for ((_, stream, _), free) in free.drain() {
             for block in free {
-                blocks.classes.remove(&block);
+                classes.remove(&block);
                 kept.push((block, stream));
             }
         }

@@ -33,6 +33,7 @@ check "patches made on the device, with the bits of the host" tests cuda images:
 check "gradients against finite differences" tests cuda gradients:: --nocapture
 check "numbers of PyTorch" tests parity
 check "numbers of the two references" tests with_data
+check "components of the middle against the CPU" tests cuda middle:: --nocapture
 check "a batch in parts" tests cuda parts:: --nocapture
 check "fifty steps against the CPU, change of device, resume" tests cuda training:: --nocapture
 check "rows of a run that reads late, a loss that is not finite" tests cuda reading:: --nocapture

@@ -7,7 +7,7 @@ use dfdx::prelude::Cuda;
 use ijepa_registry::tensor::Flat;
 
 use super::super::{BlockParams, MatmulPrecision};
-use super::address::{self};
+use super::address;
 use super::attention::{Heads, Operands, Output, Sequences};
 use super::gather::Term;
 use super::gpu::{Done, Gpu};
@@ -232,8 +232,8 @@ impl Gpu {
         let sum =
             RowNorm { residual: x, index, t: at(&t), t_bias: v.proj[1], x: at(&x2), ..RowNorm::default() };
         self.row_norm(sum.then(v.norm2, &norm2), rows, d, layer.eps)?;
-        let [h, a] = [(); 2].map(|()| self.operand(layer.precision, rows * f));
-        let (h, a) = (h?, a?);
+        let between = || self.operand(layer.precision, rows * f);
+        let (h, a) = (between()?, between()?);
         self.map(layer.map(rows, d, f), norm2.y.values(), w.fc1, h.values())?;
         self.launch("gelu_forward", Grid::warps(rows), &args![&h, v.fc1[1], &a, rows, f])?;
         self.map(layer.map(rows, f, d), a.values(), w.fc2, at(&t))?;
