@@ -3,11 +3,14 @@
 use std::io::{IsTerminal, Write};
 
 use super::Exit;
-use crate::results::escape::{lines, one_line};
+use crate::{
+    results::escape::{lines, one_line},
+    sinks::colour,
+};
 
-/// Prints results on standard output, with control characters spelled out.
+/// Prints results on standard output, with control characters spelled out; in colour at a terminal.
 pub(crate) fn stdout(text: &str) -> Exit {
-    bytes(lines(text).as_bytes())
+    bytes(colour::for_stdout(&lines(text)).as_bytes())
 }
 
 /// Prints text that a program reads as it is; a person at a terminal gets it with control characters spelled
@@ -28,7 +31,7 @@ fn bytes(bytes: &[u8]) -> Exit {
 /// Prints one message for the user on standard error.
 pub(crate) fn stderr(text: &str) {
     // Nobody is left to tell if this fails.
-    let _ = writeln!(std::io::stderr().lock(), "{}", lines(text));
+    let _ = writeln!(std::io::stderr().lock(), "{}", colour::for_stderr(&lines(text)));
 }
 
 /// Rows under their heads, columns aligned, two spaces in front of each.

@@ -2,6 +2,7 @@
 
 pub mod bars;
 mod checkpoint;
+pub mod colour;
 mod files;
 mod progress;
 mod verify;

@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use super::{
     Sink,
     bars::{self, BarKind},
+    colour,
 };
 use crate::{
     events::{Event, Phase, Started},
@@ -45,7 +46,7 @@ pub fn shows_bars() -> bool {
 
 /// One line on stderr. Whatever becomes of it (a full disk, a closed terminal), no run ends for it.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", lines(line));
+    let _ = writeln!(io::stderr().lock(), "{}", colour::for_stderr(&lines(line)));
 }
 
 /// Progress of one run on stderr.
@@ -118,7 +119,7 @@ impl Progress {
 
     fn say(&self, text: &str) {
         if self.terminal && !self.bar.is_finished() {
-            self.bar.println(lines(text));
+            self.bar.println(colour::for_stderr(&lines(text)));
         } else {
             tell(text);
         }
