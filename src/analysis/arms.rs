@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use super::{
     error::AnalysisError,
     images::{Images, short},
+    labels,
     runs::Run,
     settings::{SettingDifference, Settings, differences, essential},
 };
@@ -14,6 +15,8 @@ use super::{
 pub struct Arm {
     /// Name of the experiment, with the settings that set it apart from others of that name.
     pub label: String,
+    /// The label with only what differs between the arms.
+    pub short: String,
     /// Name of the experiment.
     pub name: String,
     /// What its runs share.
@@ -80,7 +83,7 @@ fn split(runs: Vec<Run>, inputs: &[PathBuf]) -> Vec<Arm> {
         if apart {
             settings.0.push((INPUT.into(), inputs[runs[0].input].display().to_string()));
         }
-        Arm { label: String::new(), name: runs[0].name.clone(), settings, runs }
+        Arm { label: String::new(), short: String::new(), name: runs[0].name.clone(), settings, runs }
     };
     groups.into_iter().map(arm).collect()
 }
@@ -98,7 +101,11 @@ fn label(arms: &mut [Arm]) {
             if unique(&short) { short } else { suffixes(&all.iter().collect::<Vec<_>>(), namesakes.len()) };
         namesakes.iter().zip(suffixes).for_each(|(&i, s)| labels[i] = format!("{}{s}", arms[i].name));
     }
-    arms.iter_mut().zip(labels).for_each(|(arm, label)| arm.label = label);
+    let short = labels::short(&labels.iter().map(String::as_str).collect::<Vec<_>>());
+    arms.iter_mut().zip(labels.into_iter().zip(short)).for_each(|(arm, (label, short))| {
+        arm.label = label;
+        arm.short = short;
+    });
 }
 
 /// Per arm ` encoder.depth=4 masking=random`, as an override would be typed.

@@ -10,6 +10,7 @@ use super::{
     contrast::{Contrast, Question, caveats, contrasts, survivors},
     direction::{Judged, direction},
     error::AnalysisError,
+    labels,
     metric::{Absence, At, default_metric, held_out_choice, unknown_metric, unknown_step, value},
     notes::{accuracy_error, damaged, general_notes, known_damage, sampling_error},
     protocols::refuse_mixed,
@@ -238,7 +239,8 @@ impl Study {
                 Reading { seed: run.seed.clone(), value }
             };
             let readings = arm.runs.iter().map(reading).collect();
-            Summary { images: arm.images().judging(metric), ..Summary::new(&arm.label, &arm.name, readings) }
+            let (images, short) = (arm.images().judging(metric), arm.short.clone());
+            Summary { images, short, ..Summary::new(&arm.label, &arm.name, readings) }
         };
         let summaries = arms.iter().map(summary).collect();
         if damages.len() == runs.len() {
@@ -290,18 +292,23 @@ fn baseline(arms: &[Arm], wanted: Option<&str>, hints: &Hints) -> Result<usize, 
         let unchanged = arms.iter().position(|arm| Some(&arm.name) == hints.baseline.as_ref());
         return Ok(unchanged.unwrap_or(0));
     };
-    if let Some(exact) = arms.iter().position(|arm| arm.label == wanted) {
+    let exactly = |arm: &Arm| [&arm.label, &arm.short].iter().any(|label| *label == wanted);
+    if let Some(exact) = arms.iter().position(exactly) {
         return Ok(exact);
     }
-    let namesakes: Vec<usize> = (0..arms.len()).filter(|&i| arms[i].name == wanted).collect();
+    let all = |test: &dyn Fn(&Arm) -> bool| (0..arms.len()).filter(|&i| test(&arms[i])).collect::<Vec<_>>();
+    let mut meant = all(&|arm| arm.name == wanted);
+    if meant.is_empty() {
+        meant = all(&|arm| labels::has_words(&arm.label, wanted) || labels::has_words(&arm.short, wanted));
+    }
     let labels: Vec<String> = arms.iter().map(|arm| arm.label.clone()).collect();
-    match namesakes.as_slice() {
+    match meant.as_slice() {
         [one] => Ok(*one),
         [] => Err(AnalysisError::unknown("arm", wanted, &labels)),
         _ => {
-            let list: Vec<&str> = namesakes.iter().map(|&i| labels[i].as_str()).collect();
+            let list: Vec<&str> = meant.iter().map(|&i| labels[i].as_str()).collect();
             let message = format!("--baseline: {} arms are called `{wanted}`", list.len());
-            Err(AnalysisError::new(message).help(format!("write one of: {}", list.join(", "))))
+            Err(AnalysisError::new(message).help(format!("write one of: {}", list.join("; "))))
         }
     }
 }

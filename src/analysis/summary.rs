@@ -6,6 +6,9 @@ use super::{
     stats::{self, Interval},
 };
 
+/// Letters of a label that still fits into a sentence.
+const LONG: usize = 40;
+
 /// The value of one run, or why it has none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -20,6 +23,8 @@ pub struct Reading {
 pub struct Summary {
     /// Label of the arm.
     pub label: String,
+    /// The label with only what differs between the arms.
+    pub short: String,
     /// Name of the experiment.
     pub name: String,
     /// Images that its runs are judged on.
@@ -50,6 +55,7 @@ impl Summary {
         let x: Vec<f64> = readings.iter().filter_map(|r| r.value.ok()).collect();
         Summary {
             label: label.into(),
+            short: label.into(),
             name: name.into(),
             images: Images::default(),
             readings,
@@ -62,6 +68,11 @@ impl Summary {
             max: x.iter().copied().fold(f64::NAN, f64::max),
             values: x,
         }
+    }
+
+    /// The arm in running text: its label, or what differs where that is long.
+    pub fn called(&self) -> &str {
+        if self.label.chars().count() <= LONG { &self.label } else { &self.short }
     }
 
     /// 95 % interval of the mean; none for fewer than two values, and none where runs broke down: the

@@ -61,6 +61,9 @@ pub(crate) struct CompareArgs {
     fail_on: Option<FailOn>,
 }
 
+/// Width of tables that are not written to a terminal.
+const PIPED: usize = 100;
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Table,
@@ -128,7 +131,10 @@ fn meant(input: &Path, results: &Path) -> PathBuf {
 
 fn text(report: &Report, format: Format) -> String {
     match format {
-        Format::Table => render::table(report),
+        Format::Table => {
+            let terminal = print::terminal_width();
+            render::table(report, terminal.unwrap_or(PIPED), terminal.is_some())
+        }
         Format::Csv => format!("{}\n{}", render::arms_csv(report), render::comparisons_csv(report)),
         Format::Json => format!("{:#}\n", render::json(report)),
         Format::Md => render::markdown(report),

@@ -25,3 +25,18 @@ pub(super) struct MetricArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub margin: Option<f64>,
 }
+
+impl MetricArgs {
+    /// The first of these options that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let MetricArgs { metric, baseline, at, goal, margin } = self;
+        let given = [
+            ("--metric", metric.is_some()),
+            ("--baseline", baseline.is_some()),
+            ("--at", at.is_some()),
+            ("--goal", goal.is_some()),
+            ("--margin", margin.is_some()),
+        ];
+        given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name)
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod clean;
 mod compare;
 mod completions;
 mod components;
@@ -27,6 +28,7 @@ mod sweep;
 mod sweep_progress;
 mod text;
 mod verify;
+mod watch;
 mod why;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -81,6 +83,7 @@ Examples:
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run compare results                                 which arm is better, and how sure is that
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
+  ijepa-run watch mask-count                                follow its runs in the terminal
   ijepa-run show 001765f2                                   one run: settings, state, numbers, files
   ijepa-run probe 001765f2 knn 'linear={ labels: [colour] }'
                                                             more probes on a finished run
@@ -116,6 +119,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Check experiment and sweep files: every mistake with its line, nothing is run.
     Check(check::CheckArgs),
+    /// Free the checkpoints that finished runs no longer need: shown first, deleted with --yes.
+    Clean(clean::CleanArgs),
     /// Compare finished runs: statistics per arm, tests against a baseline, verdicts.
     Compare(compare::CompareArgs),
     /// List components, or explain one.
@@ -128,7 +133,7 @@ enum Command {
     Ls(ls::LsArgs),
     /// Measure probes on the last weights of finished runs, without training.
     Probe(probe::ProbeArgs),
-    /// Write the report of a sweep: one HTML file with figures, verdicts, masks and every run.
+    /// Write the report of a sweep or of a run: one HTML file with figures, verdicts, masks.
     Report(report::ReportArgs),
     /// Print the JSON schema of experiment or sweep files, for editors.
     Schema(schema::SchemaArgs),
@@ -138,6 +143,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Check every byte of run folders against what their runs left; accept a deliberate change.
     Verify(verify::VerifyArgs),
+    /// Follow runs in the terminal: progress, loss, results, pace, time left; from their files only.
+    Watch(watch::WatchArgs),
     /// Say why runs are reused or run, setting by setting.
     Why(why::WhyArgs),
 }
@@ -229,6 +236,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Some(Command::Bench(args)) => bench::bench(&args).into(),
         Some(Command::Check(args)) => check::check(&args).into(),
+        Some(Command::Clean(args)) => clean::clean(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Completions(args)) => completions::completions(&args).into(),
@@ -240,6 +248,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Show(args)) => show::show(&args).into(),
         Some(Command::Status(args)) => status::status(&args).into(),
         Some(Command::Verify(args)) => verify::verify(&args).into(),
+        Some(Command::Watch(args)) => watch::watch(&args).into(),
         Some(Command::Why(args)) => why::why(&args).into(),
         None => run::from_file(&cli.run).into(),
     }

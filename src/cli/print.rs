@@ -19,6 +19,12 @@ pub(crate) fn data(text: &str) -> Exit {
     if std::io::stdout().is_terminal() { stdout(text) } else { bytes(text.as_bytes()) }
 }
 
+/// Columns of the terminal behind standard output; none where there is no terminal.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let size = std::io::stdout().is_terminal().then(crossterm::terminal::size)?;
+    size.ok().map(|(columns, _)| usize::from(columns).max(40))
+}
+
 fn bytes(bytes: &[u8]) -> Exit {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

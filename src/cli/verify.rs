@@ -45,7 +45,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Exit {
 }
 
 /// The run folders that a word means.
-fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
     if wanted.is_dir() && !is_run_folder(wanted) {
         let names = resolve::folders(wanted, is_run_folder);
         if names.is_empty() {

@@ -8,7 +8,9 @@ use super::{
     page::{decisions, header::Header},
 };
 use crate::{
-    analysis::{AnalysisError, Arm, ColumnMap, Report, Request, Series, Study, SweepRun, SweepTable},
+    analysis::{
+        AnalysisError, Arm, ColumnMap, Report, Request, Series, Study, SweepRun, SweepTable, short_values,
+    },
     results::{RunState, columns::DecisionRow},
 };
 
@@ -19,7 +21,8 @@ const LOSS: &str = "loss";
 pub(super) struct Parameter {
     /// Its path.
     pub path: String,
-    /// Its value in each arm; empty where an arm has no such setting.
+    /// Its value in each arm, of a component what differs between the arms; empty where an arm has no such
+    /// setting.
     pub values: Vec<String>,
 }
 
@@ -67,7 +70,7 @@ impl Material {
         let study = Study::read(&asked)?;
         refuse_unstarted(request, &study)?;
         let report = study.report(&asked)?;
-        let labels = labels(&table.parameters, &study.arms);
+        let labels: Vec<String> = study.arms.iter().map(|arm| arm.short.clone()).collect();
         let masks = masks(&table, &study.arms, &labels, request.images);
         Ok(Material {
             name: name(&request.sweep),
@@ -119,29 +122,16 @@ fn refuse_unstarted(request: &ReportRequest, study: &Study) -> Result<(), Analys
     Err(AnalysisError::new(message).help("run the sweep file first; the report says how far it is"))
 }
 
-/// Parameters with at least two values, per arm as its first run has them.
+/// Parameters with at least two values, per arm as its first run has them. Of settings that are walked together
+/// the group is the parameter.
 fn parameters(table: &SweepTable, arms: &[Arm]) -> Vec<Parameter> {
     let row = |arm: &Arm| table.runs.iter().find(|run| run.arm == arm.name);
     let value = |arm: &Arm, place: usize| row(arm).map_or(String::new(), |r| r.parameters[place].clone());
-    let all = table.parameters.iter().enumerate().map(|(place, path)| Parameter {
+    let grouped = table.grouped_paths();
+    let alone = |(_, path): &(usize, &String)| !grouped.contains(path);
+    let all = table.parameters.iter().enumerate().filter(alone).map(|(place, path)| Parameter {
         path: path.clone(),
-        values: arms.iter().map(|arm| value(arm, place)).collect(),
+        values: short_values(&arms.iter().map(|arm| value(arm, place)).collect::<Vec<_>>()),
     });
     all.filter(|p| p.values.iter().any(|v| *v != p.values[0])).collect()
-}
-
-/// Labels with the last word of each path, where that is enough to tell the parameters apart:
-/// `peak=0.001, depth=2` for `learning_rate.peak=0.001,predictor.depth=2`.
-fn labels(parameters: &[String], arms: &[Arm]) -> Vec<String> {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
-    let unique = |path: &String| parameters.iter().filter(|p| last(p) == last(path)).count() == 1;
-    let mut short: Vec<(String, String)> =
-        parameters.iter().filter(|p| unique(p)).map(|p| (format!("{p}="), format!("{}=", last(p)))).collect();
-    // A path may end like another one; the longer one is replaced first.
-    short.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-    let label = |arm: &Arm| {
-        let replaced = short.iter().fold(arm.label.clone(), |label, (path, last)| label.replace(path, last));
-        if replaced == arm.label { replaced } else { replaced.replace(',', ", ").replace(",  ", ", ") }
-    };
-    arms.iter().map(label).collect()
 }

@@ -1,4 +1,4 @@
-//! The report of a sweep: one HTML file that needs no network and no script, and its figures as
+//! The report of a sweep or of a run: one HTML file that needs no network and no script, and its figures as
 //! SVG files. Returns text; nothing is printed or written here.
 //!
 //! ```text
@@ -9,6 +9,7 @@ mod data;
 mod figures;
 mod page;
 mod plot;
+mod run_data;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,9 @@ use crate::analysis::{AnalysisError, At};
 
 use data::Material;
 use plot::figure::Figure;
+use run_data::RunMaterial;
+
+pub use run_data::RunReportRequest;
 
 /// What to report on.
 #[derive(Clone, Debug)]
@@ -42,7 +46,7 @@ pub struct ReportRequest {
 
 /// A report as text.
 #[derive(Clone, Debug)]
-pub struct SweepReport {
+pub struct Written {
     /// The page, figures included.
     pub html: String,
     /// The figures on their own: name without ending, SVG text.
@@ -52,12 +56,20 @@ pub struct SweepReport {
 }
 
 /// Reads a sweep folder and writes down what came out. The same files give the same bytes.
-pub fn report(request: &ReportRequest) -> Result<SweepReport, AnalysisError> {
+pub fn report(request: &ReportRequest) -> Result<Written, AnalysisError> {
     let material = Material::read(request)?;
     let figures = Figures::of(&material);
     let all = figures.all().map(|figure| (figure.name.clone(), figure.file(&request.page))).collect();
     let left_out = material.report.left_out.clone();
-    Ok(SweepReport { html: page::page(&material, &figures), figures: all, left_out })
+    Ok(Written { html: page::page(&material, &figures), figures: all, left_out })
+}
+
+/// Reads a run folder and writes down what came out. The same files give the same bytes.
+pub fn report_run(request: &RunReportRequest) -> Result<Written, AnalysisError> {
+    let material = RunMaterial::read(request)?;
+    let figures =
+        material.figures().map(|figure| (figure.name.clone(), figure.file(&request.page))).collect();
+    Ok(Written { html: page::single::page(&material), figures, left_out: Vec::new() })
 }
 
 /// The figures of a page in order; none where there is nothing to draw.

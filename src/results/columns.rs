@@ -223,7 +223,7 @@ const VARIABLE: [Column; 4] = [
     column(
         "param.<path>",
         "",
-        "value of a setting that the sweep varies; empty if the run has no such setting",
+        "value of a setting that the sweep varies, by its name if it has one; empty if the run has no such setting",
     ),
     column(
         "metric.<probe/encoder/labels/metric>.last",

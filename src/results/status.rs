@@ -45,6 +45,9 @@ pub struct Status {
     /// Seals of the files that a run leaves at its end, and of the tables of a stopped one; empty while it runs.
     #[serde(default, skip_serializing_if = "Seals::is_empty")]
     pub files: Seals,
+    /// Seals of the files that were given up to free room, on request; they are missed no more.
+    #[serde(default, skip_serializing_if = "Seals::is_empty")]
+    pub freed: Seals,
 }
 
 impl Status {
@@ -88,6 +91,13 @@ impl Status {
     /// The same in the form of this version, with the seals of its files.
     pub fn sealing(self, files: Seals) -> Self {
         Status { format: FORMAT, files, ..self }
+    }
+
+    /// The same after the file `name` was given up: it is no part of what the run left, and what it was is kept.
+    pub fn without(mut self, name: &str, seal: Seal) -> Self {
+        self.files.remove(name);
+        self.freed.insert(name.into(), seal);
+        self
     }
 
     /// Replaces the status of a run folder.

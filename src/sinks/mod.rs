@@ -2,6 +2,7 @@
 
 pub mod bars;
 mod checkpoint;
+mod clean;
 pub mod colour;
 mod files;
 mod progress;
@@ -10,6 +11,7 @@ mod verify;
 pub use checkpoint::{
     CheckpointError, CheckpointMeta, check_weights, read_checkpoint, write_checkpoint, write_weights,
 };
+pub use clean::{CleanError, free, freeable};
 pub use files::{Files, write_artifact};
 pub use progress::{Progress, Verbosity, human_time, shows_bars};
 pub use verify::{AcceptError, Findings, accept, verify};

@@ -1,137 +1,96 @@
-//! One parameter of a sweep: listed values, or a range.
+//! One parameter of a sweep: listed values, a range, or a group that is walked together.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
+    choices::{Choice, listed, names_of, unlike},
+    ranges::{Range, SCALES, Scale, bounds},
     reader::Reader,
     sweep_file::{Method, may_vary},
 };
-use crate::config::{Change, Span, join, slot};
+use crate::config::{Change, join, slot};
+
+/// Where the axes stand in a sweep file.
+pub(super) const PARAMETERS: &str = "parameters";
 
 /// More values than this cannot be meant.
 const MOST_POINTS: u64 = 10_000;
 
-/// A path of the experiment and the values it takes.
+/// What is varied, and the values it takes.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    pub path: String,
+    /// A path of the experiment, or the name of a group of paths.
+    pub name: String,
     values: Values,
 }
 
 #[derive(Clone, Debug)]
 enum Values {
-    Listed(Vec<Change>),
+    Listed(Vec<Choice>),
     Range(Range),
 }
 
-#[derive(Clone, Debug)]
-struct Range {
-    min: f64,
-    max: f64,
-    /// Both ends are whole numbers, so every value is one.
-    whole: bool,
-    scale: Scale,
-    span: Span,
-}
-
-/// Where values between two ends lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scale {
-    Linear,
-    Log,
-    /// Logarithmic in the distance from 1, for momenta.
-    LogOneMinus,
-}
-
-pub(super) const SCALES: &[&str] = &["linear", "log", "log_one_minus"];
-
 impl Axis {
     /// An axis that lists its values.
-    pub fn listed(path: &str, changes: Vec<Change>) -> Self {
-        Axis { path: slot(path).into(), values: Values::Listed(changes) }
+    pub fn listed(name: &str, choices: Vec<Choice>) -> Self {
+        Axis { name: name.into(), values: Values::Listed(choices) }
     }
 
     /// Values of a grid; 0 for a range that only `random` and `sobol` draw from.
     pub fn count(&self) -> usize {
-        self.changes().len()
+        self.choices().len()
     }
 
     /// Every value of a grid.
-    pub fn changes(&self) -> &[Change] {
+    pub fn choices(&self) -> &[Choice] {
         match &self.values {
-            Values::Listed(changes) => changes,
+            Values::Listed(choices) => choices,
             Values::Range(_) => &[],
         }
     }
 
-    /// The value at `share` of the way, from 0 to below 1; all values take the same room.
-    pub fn at(&self, share: f64) -> Change {
+    /// Paths of the experiment that it changes.
+    pub fn paths(&self) -> Vec<&str> {
         match &self.values {
-            Values::Listed(changes) => {
-                let index = (share * changes.len() as f64) as usize;
-                changes[index.min(changes.len() - 1)].clone()
+            Values::Listed(choices) => {
+                choices.first().map_or(Vec::new(), |c| c.changes.iter().map(|c| c.path.as_str()).collect())
+            }
+            Values::Range(_) => vec![&self.name],
+        }
+    }
+
+    /// The value at `share` of the way, from 0 to below 1; all values take the same room.
+    pub fn at(&self, share: f64) -> Choice {
+        match &self.values {
+            Values::Listed(choices) => {
+                let index = (share * choices.len() as f64) as usize;
+                choices[index.min(choices.len() - 1)].clone()
             }
             Values::Range(range) => {
-                let value = if range.whole && range.scale == Scale::Linear {
-                    let offset = (share * (range.max - range.min + 1.0)).min(range.max - range.min);
-                    json!(range.min as i64 + offset as i64)
-                } else {
-                    range.at(share)
-                };
-                Change::computed(&self.path, value, range.span.clone())
+                Choice::of(Change::computed(&self.name, range.drawn(share), range.span.clone()))
             }
         }
     }
 }
 
-impl Range {
-    /// The value at `share` of the way, short enough to be read.
-    fn at(&self, share: f64) -> Value {
-        let between = |a: f64, b: f64| a + share * (b - a);
-        let value = match self.scale {
-            _ if share == 0.0 => self.min,
-            _ if share == 1.0 => self.max,
-            Scale::Linear => digits(between(self.min, self.max)),
-            Scale::Log => digits(between(self.min.ln(), self.max.ln()).exp()),
-            Scale::LogOneMinus => {
-                let distance = digits(between((1.0 - self.min).ln(), (1.0 - self.max).ln()).exp());
-                decimals(1.0 - distance)
-            }
-        };
-        if self.whole { json!(value.round() as i64) } else { json!(value) }
-    }
-
-    /// `points` values from end to end, each once.
-    fn grid(&self, path: &str, points: u64) -> Vec<Change> {
-        let mut values: Vec<Value> = Vec::new();
-        for i in 0..points {
-            let value = self.at(if points == 1 { 0.0 } else { i as f64 / (points - 1) as f64 });
-            if !values.contains(&value) {
-                values.push(value);
-            }
-        }
-        values.into_iter().map(|v| Change::computed(path, v, self.span.clone())).collect()
-    }
-}
-
-/// Six significant digits.
-fn digits(x: f64) -> f64 {
-    format!("{x:.5e}").parse().unwrap_or(x)
-}
-
-/// Twelve decimals: takes away what a subtraction from 1 adds.
-fn decimals(x: f64) -> f64 {
-    format!("{x:.12}").parse().unwrap_or(x)
-}
-
-/// Reads one entry of `parameters`.
-pub(super) fn axis(path: &str, form: &Value, method: Method, reader: &mut Reader) -> Option<Axis> {
-    let at = join("parameters", path);
-    if !may_vary(path, &at, reader) {
+/// Reads an entry of the mapping at `owner`: `parameters`, or a group in it.
+pub(super) fn axis(
+    owner: &str,
+    path: &str,
+    form: &Value,
+    method: Method,
+    reader: &mut Reader,
+) -> Option<Axis> {
+    let at = join(owner, path);
+    let is_group = form.get("zip").is_some() && owner == PARAMETERS;
+    if !is_group && !may_vary(path, &at, reader) {
         return None;
     }
     if form.is_array() {
-        return listed(path, &at, form, &at, reader);
+        return Some(Axis::listed(slot(path), listed(path, &at, form, &at, reader)?));
+    }
+    if is_group {
+        return group(path, &at, reader.mapping(&at, form, &["zip", "names"])?, reader);
     }
     let keys = ["values", "min", "max", "points", "distribution"];
     let map = reader.mapping(&at, form, &keys)?;
@@ -144,24 +103,10 @@ pub(super) fn axis(path: &str, form: &Value, method: Method, reader: &mut Reader
                     "write a list or a range, not both",
                 );
             }
-            listed(path, &at, values, &join(&at, "values"), reader)
+            Some(Axis::listed(slot(path), listed(path, &at, values, &join(&at, "values"), reader)?))
         }
         None => range(path, &at, map, method, reader),
     }
-}
-
-fn listed(path: &str, key: &str, values: &Value, from: &str, reader: &mut Reader) -> Option<Axis> {
-    let items = reader.list(from, values)?;
-    let document = reader.document;
-    let mut changes = Vec::new();
-    for (i, item) in items.iter().enumerate() {
-        let at = join(from, &i.to_string());
-        if items[..i].contains(item) {
-            reader.wrong(&at, format!("the value {} is there twice", super::points::shown(item)), "");
-        }
-        changes.push(Change::typed(path, document, key, &at, item));
-    }
-    Some(Axis::listed(path, changes))
 }
 
 fn range(
@@ -193,7 +138,7 @@ fn range(
             let message = format!("has no meaning for `method: {}`", method.name());
             reader.wrong(&join(at, "points"), message, "leave it out; `samples` counts the points");
         }
-        return Some(Axis { path: path.into(), values: Values::Range(range) });
+        return Some(Axis { name: path.into(), values: Values::Range(range) });
     }
     let Some(points) = points else {
         reader.wrong(at, "is a range without `points`", "say how many values to take, such as `points: 4`");
@@ -203,39 +148,49 @@ fn range(
     Some(Axis::listed(path, range.grid(path, points)))
 }
 
-fn bounds(at: &str, range: &Range, reader: &mut Reader) -> Option<()> {
-    let Range { min, max, scale, .. } = range;
-    if min >= max {
-        reader.wrong(&join(at, "max"), format!("is {max}, not above `min`, {min}"), "");
-    } else if *scale == Scale::Log && *min <= 0.0 {
-        reader.wrong(&join(at, "min"), format!("is {min}; a log range starts above 0"), "");
-    } else if *scale == Scale::LogOneMinus && *max >= 1.0 {
-        let help = "end below 1, such as max: 0.9999";
-        reader.wrong(&join(at, "max"), format!("is {max}; a log_one_minus range ends below 1"), help);
-    } else {
-        return Some(());
+/// A group: `zip: { ema.start: [...], ema.end: [...] }`, walked together, with names if wanted.
+fn group(name: &str, at: &str, map: &Map<String, Value>, reader: &mut Reader) -> Option<Axis> {
+    reader.group_name(at, name)?;
+    let zip = join(at, "zip");
+    let inner = reader.free_mapping(&zip, &map["zip"], "a mapping of paths to values")?;
+    if inner.len() < 2 {
+        reader.wrong(&zip, "names fewer than two settings", "walk two or more together");
+        return None;
     }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(min: f64, max: f64, whole: bool, scale: Scale) -> Range {
-        Range { min, max, whole, scale, span: Span::Override("".into()) }
+    // Every entry is a list or a range of so many points, whatever the points of the sweep are.
+    let axes: Vec<Axis> = inner
+        .iter()
+        .map(|(path, form)| axis(&zip, path, form, Method::Zip, reader))
+        .collect::<Option<_>>()?;
+    let count = axes[0].count();
+    for axis in &axes[1..] {
+        if axis.count() != count {
+            let message = format!(
+                "has {} values, but `{}` has {count}; they are walked together",
+                axis.count(),
+                axes[0].name
+            );
+            reader.wrong(&join(&zip, &axis.name), message, "give the same number");
+            return None;
+        }
     }
-
-    fn values(range: Range, points: u64) -> Vec<Value> {
-        range.grid("a.b", points).into_iter().map(|c| c.value.value).collect()
+    if let Some(axis) = axes.iter().find(|a| a.choices().iter().any(|c| c.name.is_some())) {
+        let help = "name what they are together: `names: [slow, fast]` beside `zip`";
+        reader.wrong(
+            &join(&zip, &axis.name),
+            "names its values, which are walked together with others",
+            help,
+        );
+        return None;
     }
-
-    #[test]
-    fn ranges_hold_their_ends_and_readable_values_between() {
-        assert_eq!(values(range(0.0, 1.0, false, Scale::Linear), 3), [json!(0.0), json!(0.5), json!(1.0)]);
-        assert_eq!(values(range(1.0, 100.0, true, Scale::Log), 3), [json!(1), json!(10), json!(100)]);
-        assert_eq!(values(range(1.0, 3.0, true, Scale::Linear), 9), [json!(1), json!(2), json!(3)]);
-        let momenta = values(range(0.9, 0.999, false, Scale::LogOneMinus), 3);
-        assert_eq!(momenta, [json!(0.9), json!(0.99), json!(0.999)]);
-    }
+    let names = map.get("names").map(|names| names_of(&join(at, "names"), names, count, reader));
+    let names = names.unwrap_or_else(|| Some(vec![None; count]))?;
+    let together = |(i, called): (usize, Option<String>)| Choice {
+        axis: name.into(),
+        name: called,
+        changes: axes.iter().flat_map(|axis| axis.choices()[i].changes.clone()).collect(),
+    };
+    let choices: Vec<Choice> = names.into_iter().enumerate().map(together).collect();
+    unlike(&choices, &join(at, "names"), reader);
+    Some(Axis::listed(name, choices))
 }

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     budget::{Allowance, Costs},
+    choices::shown,
     plan::{Plan, PlannedRun, with_data},
-    points::{Point, shown},
+    points::Point,
     sweep_file::SweepFile,
 };
 use crate::config::{Base, Change, ConfigError, Experiment, Located, Span};
@@ -127,7 +128,8 @@ impl<'a> Builder<'a> {
         let changed = point.changes.iter().map(|c| (c.path.clone(), shown(&c.value.value))).collect();
         let index = self.runs.len();
         let cost = self.costs.cost(&experiment).ok();
-        self.runs.push(PlannedRun { index, arm: point.label.clone(), seed, changed, experiment, cost });
+        let (arm, key, cells) = (point.label.clone(), point.key.clone(), point.cells.clone());
+        self.runs.push(PlannedRun { index, arm, key, cells, seed, changed, experiment, cost });
     }
 
     /// The plan, if every point is in order.
@@ -139,7 +141,7 @@ impl<'a> Builder<'a> {
         if !self.problems.is_empty() {
             return Err(ConfigError::new(merge(self.problems)));
         }
-        let mut parameters: Vec<String> = file.axes.iter().map(|a| a.path.clone()).collect();
+        let mut parameters: Vec<String> = file.axes.iter().map(|a| a.name.clone()).collect();
         let epochs = self.allowance.iter().map(|_| "train.epochs");
         for path in all.flat_map(|p| &p.changes).map(|c| c.path.as_str()).chain(epochs) {
             if !parameters.iter().any(|p| p == path) {

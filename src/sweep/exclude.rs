@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::sweep_file::{Condition, Exclusion};
+use super::{
+    choices::Choice,
+    sweep_file::{Condition, Exclusion},
+};
 use crate::config::{Change, ConfigError, Located};
 
 /// Judges points by the exclusions of a sweep.
@@ -38,8 +41,13 @@ impl<'a> Excluder<'a> {
     }
 
     /// Whether no exclusion takes the point away.
-    pub fn keeps(&mut self, point: &[Change]) -> bool {
-        let holds = |c: &Condition| value_of(point, self.base, &c.path).is_some_and(|v| same(v, &c.value));
+    pub fn keeps(&mut self, point: &[Choice]) -> bool {
+        let called =
+            |c: &Condition| point.iter().any(|choice| choice.axis == c.path && is_called(choice, &c.value));
+        let changes: Vec<&Change> = point.iter().flat_map(|choice| &choice.changes).collect();
+        let holds = |c: &Condition| {
+            called(c) || value_of(&changes, self.base, &c.path).is_some_and(|v| same(v, &c.value))
+        };
         let hit = self.exclusions.iter().position(|e| e.conditions.iter().all(holds));
         if let Some(i) = hit {
             self.hits[i] += 1;
@@ -53,8 +61,13 @@ impl<'a> Excluder<'a> {
     }
 }
 
+/// Whether a value goes by this name.
+fn is_called(choice: &Choice, name: &Value) -> bool {
+    choice.name.is_some() && choice.name.as_deref() == name.as_str()
+}
+
 /// The value of `path` in a point: changed there, or the base's.
-fn value_of<'v>(point: &'v [Change], base: &'v Value, path: &str) -> Option<&'v Value> {
+fn value_of<'v>(point: &[&'v Change], base: &'v Value, path: &str) -> Option<&'v Value> {
     // The longest path decides, as when changes are applied.
     let changed = point.iter().filter(|c| below(path, &c.path).is_some()).max_by_key(|c| c.path.len());
     match changed {

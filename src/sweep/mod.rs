@@ -7,6 +7,7 @@
 mod axes;
 mod budget;
 mod builder;
+mod choices;
 mod early;
 mod early_section;
 mod exclude;
@@ -15,6 +16,7 @@ mod metric;
 mod multirun;
 mod plan;
 mod points;
+mod ranges;
 mod reader;
 mod renamed;
 mod schema;

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{
     axes::Axis,
     budget::Costs,
+    choices::Choice,
     plan::{Plan, expand},
     sweep_file::{Method, SweepFile},
 };
-use crate::config::{Base, Change, ConfigError, Document, Located, Span, Surroundings, join};
+use crate::config::{Base, Change, ConfigError, Document, Located, Span, Surroundings, join, slot};
 
 /// Planned runs allowed.
 const CAP: u64 = 256;
@@ -36,7 +37,7 @@ pub fn multirun(
             Change::typed(path, &document, path, &join(path, &i.to_string()), item)
         };
         parameters.insert(path.into(), json!({ "values": items }));
-        axes.push(Axis::listed(path, items.iter().enumerate().map(change).collect()));
+        axes.push(Axis::listed(slot(path), items.iter().enumerate().map(change).map(Choice::of).collect()));
     }
     let base = Base::read(file_name, text, &single, outside)?;
     let name = base.with(&[])?.name;

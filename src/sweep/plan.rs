@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::{
     budget::{self, Allowance, Cost, Costs},
     builder::Builder,
+    choices::shown,
     early::EarlyTermination,
     exclude::{Excluder, at},
     gpus::Gpus,
     metric::Metric,
-    points::{Point, can_walk, count, points, shown},
+    points::{Point, can_walk, count, points},
     sweep_file::{self, SweepFile},
 };
 use crate::config::{Base, ConfigError, Experiment, Located, Span, Surroundings, identity, relative};
@@ -42,6 +43,10 @@ pub struct PlannedRun {
     pub index: usize,
     /// Name of the arm; runs of an arm differ in the seed only.
     pub arm: String,
+    /// The name of the arm without the names of values: what names the sweep folder.
+    pub key: String,
+    /// Parameters that are shown by a word of the sweep file, and that word.
+    pub cells: Vec<(String, String)>,
     /// Its seed.
     pub seed: u64,
     /// The settings the arm changes, as text.
@@ -72,7 +77,16 @@ impl Plan {
     pub fn of_one(experiment: Experiment, costs: &dyn Costs) -> Self {
         let (name, seed) = (experiment.name.clone(), experiment.seed);
         let cost = costs.cost(&experiment).ok();
-        let run = PlannedRun { index: 0, arm: name.clone(), seed, changed: Vec::new(), experiment, cost };
+        let run = PlannedRun {
+            index: 0,
+            arm: name.clone(),
+            key: name.clone(),
+            cells: Vec::new(),
+            seed,
+            changed: Vec::new(),
+            experiment,
+            cost,
+        };
         Plan {
             name,
             metric: None,
@@ -94,7 +108,7 @@ impl Plan {
 
     /// `{name}-{identity}`: another plan has another folder.
     pub fn folder_name(&self) -> String {
-        let runs = self.runs.iter().map(|r| json!([r.arm, r.experiment.run_folder_name()]));
+        let runs = self.runs.iter().map(|r| json!([r.key, r.experiment.run_folder_name()]));
         format!("{}-{}", self.name, identity(&Value::Array(runs.collect())))
     }
 }
@@ -102,7 +116,7 @@ impl Plan {
 impl PlannedRun {
     /// The value of a setting in this run; empty where the run has no such setting.
     pub fn parameter(&self, path: &str) -> String {
-        if let Some((_, value)) = self.changed.iter().find(|(p, _)| p == path) {
+        if let Some((_, value)) = self.cells.iter().chain(&self.changed).find(|(p, _)| p == path) {
             return value.clone();
         }
         match at(&self.experiment.resolved(), path) {
@@ -159,7 +173,7 @@ pub fn plan(
 /// An override of what the sweep itself varies would be lost.
 fn swept_overrides(file: &SweepFile, overrides: &[String]) -> Result<(), ConfigError> {
     let seeded = |path: &str| path == "seed" && file.seeds.is_some();
-    let swept = |path: &str| seeded(path) || file.axes.iter().any(|axis| axis.path == path);
+    let swept = |path: &str| seeded(path) || file.axes.iter().any(|axis| axis.paths().contains(&path));
     let lost = overrides.iter().filter(|o| o.split_once('=').is_some_and(|(path, _)| swept(path.trim())));
     let problems: Vec<Located> = lost
         .map(|o| Located {
@@ -180,7 +194,8 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
     let early = file.early.as_ref().map(|e| e.resolve(&unchanged.probes)).transpose()?;
     let resolved = unchanged.resolved();
     let mut excluder = Excluder::new(&file.exclude, &resolved);
-    excluder.check(&file.axes.iter().map(|a| a.path.as_str()).collect::<Vec<_>>())?;
+    let names = file.axes.iter().map(|a| a.name.as_str());
+    excluder.check(&names.chain(file.axes.iter().flat_map(|a| a.paths())).collect::<Vec<_>>())?;
     let seeds = file.seeds.clone().unwrap_or_else(|| vec![unchanged.seed]);
     let arms = arms(file);
     if file.exclude.is_empty() || !can_walk(file) {
@@ -223,7 +238,7 @@ pub(super) fn expand(file: &SweepFile, base: &Base, costs: &dyn Costs) -> Result
 fn varies_data(file: &SweepFile) -> bool {
     let is_data = |path: &str| path == "dataset" || path.starts_with("dataset.");
     let named = file.arms.iter().flat_map(|arm| &arm.set);
-    file.axes.iter().map(|axis| axis.path.as_str()).chain(named.map(|c| c.path.as_str())).any(is_data)
+    file.axes.iter().flat_map(|axis| axis.paths()).chain(named.map(|c| c.path.as_str())).any(is_data)
 }
 
 /// The experiment with what is known of its data, or why it cannot run on them.
@@ -242,12 +257,12 @@ pub(super) fn with_data(
 /// Named arms as points. The base is one where nothing else is varied (but seeds), and where
 /// parameters are changed one at a time.
 fn arms(file: &SweepFile) -> Vec<Point> {
-    let named = file.arms.iter().map(|arm| Point { label: arm.name.clone(), changes: arm.set.clone() });
+    let named = file.arms.iter().map(|arm| Point::named(&arm.name, arm.set.clone()));
     let mut arms: Vec<Point> = named.collect();
     let has_base = arms.iter().any(|a| a.changes.is_empty() || a.label == "baseline");
     let compared = file.method == sweep_file::Method::OneAtATime && !has_base;
     if arms.is_empty() && file.axes.is_empty() || compared {
-        arms.insert(0, Point { label: "baseline".into(), changes: Vec::new() });
+        arms.insert(0, Point::named("baseline", Vec::new()));
     }
     arms
 }

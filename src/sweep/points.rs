@@ -1,14 +1,14 @@
 //! Axes to points: the lists of changes that are tried.
 
 use ijepa_registry::rng::Stream;
-use serde_json::Value;
 
 use super::{
     axes::Axis,
+    choices::Choice,
     exclude::Excluder,
     sweep_file::{Method, SweepFile},
 };
-use crate::config::{Change, bare};
+use crate::config::Change;
 
 /// Draws thrown away before a sample counts as impossible.
 const MOST_DRAWS: u64 = 1000;
@@ -23,7 +23,18 @@ const MOST_WALKED: u128 = 200_000;
 #[derive(Clone, Debug)]
 pub(super) struct Point {
     pub label: String,
+    /// The label without the names of values, which are presentation: part of the sweep folder's name.
+    pub key: String,
+    /// Axis and word of every value that is not shown as it is.
+    pub cells: Vec<(String, String)>,
     pub changes: Vec<Change>,
+}
+
+impl Point {
+    /// A named arm.
+    pub fn named(name: &str, changes: Vec<Change>) -> Self {
+        Point { label: name.into(), key: name.into(), cells: Vec::new(), changes }
+    }
 }
 
 /// Points before exclusions. Nothing is expanded.
@@ -50,11 +61,11 @@ pub(super) fn points(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
         Method::Random => (0..file.samples).filter_map(|i| sample(file, i, excluder)).collect(),
         Method::Sobol => sobol(file, excluder),
         Method::OneAtATime => {
-            let all = file.axes.iter().flat_map(|axis| axis.changes().iter().map(|c| vec![c.clone()]));
+            let all = file.axes.iter().flat_map(|axis| axis.choices().iter().map(|c| vec![c.clone()]));
             all.filter(|p| excluder.keeps(p)).map(point).collect()
         }
         Method::Zip => {
-            let row = |i: usize| file.axes.iter().map(|a| a.changes()[i].clone()).collect::<Vec<_>>();
+            let row = |i: usize| file.axes.iter().map(|a| a.choices()[i].clone()).collect::<Vec<_>>();
             (0..count).map(row).filter(|p| excluder.keeps(p)).map(point).collect()
         }
         Method::Grid => {
@@ -64,14 +75,14 @@ pub(super) fn points(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
 }
 
 /// Point `index` of the grid; the last axis changes fastest.
-fn cell(axes: &[Axis], mut index: usize) -> Vec<Change> {
-    let mut changes: Vec<Change> = Vec::with_capacity(axes.len());
+fn cell(axes: &[Axis], mut index: usize) -> Vec<Choice> {
+    let mut choices: Vec<Choice> = Vec::with_capacity(axes.len());
     for axis in axes.iter().rev() {
-        changes.push(axis.changes()[index % axis.count()].clone());
+        choices.push(axis.choices()[index % axis.count()].clone());
         index /= axis.count();
     }
-    changes.reverse();
-    changes
+    choices.reverse();
+    choices
 }
 
 /// Sample `index`: the same for any number of samples.
@@ -94,39 +105,16 @@ fn sobol(file: &SweepFile, excluder: &mut Excluder) -> Vec<Point> {
     }
     let share = |index: u32, axis: usize| f64::from(sobol_burley::sample(index, axis as u32, 0));
     let at = |index: u32| file.axes.iter().enumerate().map(|(i, axis)| axis.at(share(index, i))).collect();
-    let all = (0..SOBOL_LENGTH).map(at).filter(|p: &Vec<Change>| excluder.keeps(p));
+    let all = (0..SOBOL_LENGTH).map(at).filter(|p: &Vec<Choice>| excluder.keeps(p));
     all.take(file.samples as usize).map(point).collect()
 }
 
-fn point(changes: Vec<Change>) -> Point {
-    let words: Vec<String> =
-        changes.iter().map(|c| format!("{}={}", c.path, shown(&c.value.value))).collect();
-    Point { label: words.join(","), changes }
-}
-
-/// A value on one line, as one would type it on the command line.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) => {
-            let entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", shown(v))).collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        Value::Null => "null".into(),
-        scalar => bare(scalar),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn values_are_shown_as_one_would_type_them() {
-        let values =
-            [json!(1.0), json!(1e30), json!(2e-6), json!([1, "a"]), json!({"kind": "l2", "x": null})];
-        assert_eq!(values.map(|v| shown(&v)), ["1", "1e30", "2e-6", "[1, a]", "{kind: l2, x: null}"]);
+fn point(choices: Vec<Choice>) -> Point {
+    let words = |word: fn(&Choice) -> String| choices.iter().map(word).collect::<Vec<_>>().join(",");
+    Point {
+        label: words(Choice::label),
+        key: words(Choice::key),
+        cells: choices.iter().filter_map(Choice::cell).collect(),
+        changes: choices.into_iter().flat_map(|c| c.changes).collect(),
     }
 }

@@ -103,10 +103,20 @@ impl<'a> Reader<'a> {
         found
     }
 
+    /// The key at `path` as the name of a group of settings.
+    pub fn group_name(&mut self, path: &str, name: &str) -> Option<()> {
+        if !is_name(name) {
+            let message = format!(
+                "is `{name}`; the name of what `zip` walks together is 1 to 80 of the characters a-z, 0-9, - and _"
+            );
+            self.wrong(path, message, "such as `ema-range: { zip: { ema.start: [...], ema.end: [...] } }`");
+        }
+        is_name(name).then_some(())
+    }
+
     /// A name for files and rows: 1 to 80 of a-z, 0-9, - and _.
     pub fn name(&mut self, path: &str, value: &Value) -> Option<String> {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        let name = value.as_str().filter(|s| (1..=80).contains(&s.len()) && s.chars().all(allowed));
+        let name = value.as_str().filter(|s| is_name(s));
         if name.is_none() {
             let message =
                 format!("is {}; allowed: 1 to 80 of the characters a-z, 0-9, - and _", describe(value));
@@ -114,4 +124,9 @@ impl<'a> Reader<'a> {
         }
         name.map(str::to_owned)
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=80).contains(&text.len()) && text.chars().all(allowed)
 }

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    axes::SCALES,
     budget::Equal,
     early::RULES,
     metric::GOALS,
+    ranges::SCALES,
     sweep_file::{METHODS, Method},
 };
 
@@ -99,18 +99,34 @@ fn properties() -> Map<String, Value> {
 }
 
 fn parameter() -> Value {
+    let mut forms = one_path();
+    let together =
+        json!({ "type": "object", "minProperties": 2, "additionalProperties": { "oneOf": forms } });
+    let names = json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" } });
+    let zip = described(together, "Settings that are walked together, first with first.");
+    let names = described(names, "What the values are called in tables and figures.");
+    forms.push(object(&["zip"], json!({ "zip": zip, "names": names })));
+    json!({ "oneOf": forms })
+}
+
+/// The values of one path.
+fn one_path() -> Vec<Value> {
     let values = json!({ "type": "array", "minItems": 1, "uniqueItems": true });
+    let values = described(values, "Values; one may have a name: `{ name: slow, value: ... }`.");
     let number = json!({ "type": "number" });
-    json!({ "oneOf": [
-        values,
+    vec![
+        values.clone(),
         object(&["values"], json!({ "values": values })),
-        object(&["min", "max"], json!({
-            "min": number,
-            "max": number,
-            "points": whole(1, "Values of a grid, both ends included."),
-            "distribution": words(SCALES, "Where values between the ends lie."),
-        })),
-    ] })
+        object(
+            &["min", "max"],
+            json!({
+                "min": number,
+                "max": number,
+                "points": whole(1, "Values of a grid, both ends included."),
+                "distribution": words(SCALES, "Where values between the ends lie."),
+            }),
+        ),
+    ]
 }
 
 fn metric() -> Value {
@@ -176,7 +192,10 @@ mod tests {
         let validator = jsonschema::draft202012::new(&schema()).expect("valid schema");
         let sweep = json!({
             "base": "a.yaml", "method": "sobol", "samples": 4, "seeds": 3,
-            "parameters": { "ema.start": { "min": 0.9, "max": 0.99 }, "loss": ["l2", "cosine"] },
+            "parameters": {
+                "ema.start": { "min": 0.9, "max": 0.99 }, "loss": ["l2", "cosine"],
+                "weights": { "zip": { "a.b": [1, 2], "a.c": { "values": [3, 4] } }, "names": ["low", "high"] },
+            },
             "metric": { "name": "knn/target/class/top1", "at": "best" },
             "early_terminate": { "kind": "successive_halving", "eta": 3 },
             "budget": { "equal": "flops" },

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use serde_json::{Map, Value, json};
 
 use super::{
-    axes::{Axis, axis},
+    axes::{Axis, PARAMETERS, axis},
     budget::{self, Budget},
     early_section::{self, WantedRule},
     gpus::{self, Gpus},
@@ -186,20 +186,34 @@ fn base(top: &Map<String, Value>, reader: &mut Reader) -> Option<String> {
 }
 
 fn axes(top: &Map<String, Value>, method: Method, reader: &mut Reader) -> Vec<Axis> {
-    let Some(value) = top.get("parameters") else { return Vec::new() };
+    let Some(value) = top.get(PARAMETERS) else { return Vec::new() };
     let Some(map) =
-        reader.free_mapping("parameters", value, "a mapping such as `masking.targets: { values: [1, 2] }`")
+        reader.free_mapping(PARAMETERS, value, "a mapping such as `masking.targets: { values: [1, 2] }`")
     else {
         return Vec::new();
     };
     if map.is_empty() {
-        reader.wrong("parameters", "is empty", "give at least one parameter, or leave the section out");
+        reader.wrong(PARAMETERS, "is empty", "give at least one parameter, or leave the section out");
     }
-    let axes: Vec<Axis> = map.iter().filter_map(|(path, form)| axis(path, form, method, reader)).collect();
+    let axes: Vec<Axis> =
+        map.iter().filter_map(|(path, form)| axis(PARAMETERS, path, form, method, reader)).collect();
+    twice(&axes, reader);
     if method == Method::Zip {
         unequal(&axes, reader);
     }
     axes
+}
+
+/// A setting that two axes change has two values.
+fn twice(axes: &[Axis], reader: &mut Reader) {
+    for (i, axis) in axes.iter().enumerate() {
+        let other = |path: &&str| axes[..i].iter().find(|a| a.paths().contains(path));
+        let Some((path, first)) = axis.paths().into_iter().find_map(|p| Some((p, other(&p)?))) else {
+            continue;
+        };
+        let message = format!("varies `{path}`, as `{}` does above", first.name);
+        reader.wrong(&join(PARAMETERS, &axis.name), message, "vary a setting in one place");
+    }
 }
 
 /// Axes that are walked together need the same number of values.
@@ -210,11 +224,11 @@ fn unequal(axes: &[Axis], reader: &mut Reader) {
             let message = format!(
                 "has {} values, but `{}` has {}; method `zip` walks them together",
                 axis.count(),
-                first.path,
+                first.name,
                 first.count()
             );
             reader.wrong(
-                &join("parameters", &axis.path),
+                &join(PARAMETERS, &axis.name),
                 message,
                 "give the same number, or use `method: grid`",
             );

@@ -31,7 +31,7 @@ fn an_unknown_name_gets_no_verdict_until_somebody_says_what_is_good() {
         assert!(code == 0 && text.contains(&format!("metric {column} at last, no verdicts")), "{text}");
         assert!(text.contains("say --goal higher or --goal lower"), "{text}");
         assert!(
-            text.contains("no verdict\n") && !text.contains("b: better") && !text.contains("b: worse"),
+            text.contains("  no verdict  ") && !text.contains("b: better") && !text.contains("b: worse"),
             "{text}"
         );
         assert!(text.contains("+2.050"), "the difference is told all the same: {text}");
@@ -70,7 +70,11 @@ fn a_run_folder_declares_its_metrics() {
         lab.write(&at("metrics.json"), &declared);
     }
     let found = lab.compare(&["results", "--metric", name]);
-    assert!(found.stdout.starts_with(&format!("metric {name} at last, lower is better")), "{}", found.stdout);
+    assert!(
+        found.stdout.contains(&format!("\nmetric {name} at last, lower is better\n")),
+        "{}",
+        found.stdout
+    );
     assert!(found.stdout.contains("b: worse"), "{}", found.stdout);
     let found = lab.compare(&["results", "--metric", name, "--goal", "higher"]);
     let sentence =

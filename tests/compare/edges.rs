@@ -28,8 +28,8 @@ fn an_arm_of_survivors_is_not_better() {
         "{}",
         found.stdout
     );
-    let row =
-        |name: &str| found.stdout.lines().find(|l| l.trim_start().starts_with(name)).unwrap().to_owned();
+    let arms = found.stdout.split("\narms\n").nth(1).unwrap();
+    let row = |name: &str| arms.lines().find(|l| l.trim_start().starts_with(name)).unwrap().to_owned();
     assert!(row("base").contains('*') && !row("hot").contains('*'), "{}", found.stdout);
     // The mirror image.
     let mirrored = lab.compare(&["results", "--baseline", "hot", "--fail-on", "worse"]);

@@ -40,7 +40,7 @@ fn held_out_images_choose_the_epoch_and_test_images_give_the_value() {
         let args = [&["--at", "best"], metric].concat();
         let found = lab.compare(&[&["results"], &args[..]].concat());
         assert_eq!(found.code, 0, "{}", found.stderr);
-        assert!(found.stdout.starts_with(&format!("metric {TOP1} at best")), "{}", found.stdout);
+        assert!(found.stdout.contains(&format!("\nmetric {TOP1} at best")), "{}", found.stdout);
         assert!(found.stdout.contains("hot: better"), "{}", found.stdout);
         assert!(!found.stdout.contains("exploratory"), "{}", found.stdout);
         assert!((mean_of_base(&lab, &args) - (mean - 20.0)).abs() < 1e-9, "{metric:?}");

@@ -28,8 +28,10 @@ fn a_table_shows_what_differs_the_arms_and_the_verdict() {
     assert_eq!(found.code, 0, "{}", found.stderr);
     let lines: Vec<Vec<&str>> = found.stdout.lines().map(|l| l.split_whitespace().collect()).collect();
     let line = |words: &[&str]| lines.iter().any(|l| l.starts_with(words));
-    assert!(found.stdout.starts_with("metric linear/target/class/top1 at last, higher is better\n"));
-    assert!(line(&["encoder.depth", "4", "6"]), "{}", found.stdout);
+    let opening = "Compared with `baseline`: better `deeper` (+1.017, 95 % interval ";
+    assert!(found.stdout.starts_with(opening), "{}", found.stdout);
+    assert!(line(&["metric", "linear/target/class/top1", "at", "last,", "higher", "is", "better"]));
+    assert!(line(&["arm", "encoder.depth"]) && line(&["deeper", "6"]), "{}", found.stdout);
     assert!(line(&["baseline", "6", "61.02", "60.13", "to", "61.90", "0.8424"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "62.03", "*"]), "{}", found.stdout);
     assert!(line(&["deeper", "6", "pairs", "+1.017"]), "{}", found.stdout);
@@ -75,9 +77,9 @@ fn other_forms_hold_the_same_numbers() {
     assert_eq!(json["comparisons"][0]["verdict"], "better");
     assert_eq!(json["comparisons"][0]["p_exact"], 0.03125);
     let markdown = lab.compare(&["results", "--format", "md"]).stdout;
-    assert!(markdown.contains("| setting | baseline | deeper |\n|---|---|---|\n| encoder.depth | 4 | 6 |\n"));
+    assert!(markdown.contains("| arm | encoder.depth |\n|---|---|\n| baseline | 4 |\n| deeper | 6 |\n"));
     let latex = lab.compare(&["results", "--format", "latex"]).stdout;
-    assert!(latex.contains("encoder.depth & 4 & 6 \\\\\n\\bottomrule\n\\end{tabular}"), "{latex}");
+    assert!(latex.contains("baseline & 4 \\\\\ndeeper & 6 \\\\\n\\bottomrule\n\\end{tabular}"), "{latex}");
 }
 
 #[test]
@@ -154,7 +156,12 @@ fn other_metrics_have_a_place_in_the_run() {
         ("rankme/target/feature_std", "metric rankme/target/feature_std at last, no verdicts"),
     ] {
         let found = lab.compare(&["results", "--metric", metric]);
-        assert!(found.stdout.starts_with(head), "{}{}", found.stdout, found.stderr);
+        assert!(
+            found.stdout.lines().nth(1).is_some_and(|line| line.starts_with(head)),
+            "{}{}",
+            found.stdout,
+            found.stderr
+        );
         assert!(found.stdout.contains("exploratory: the primary metric is `linear/target/class/top1`"));
     }
     let best = lab.compare(&["results", "--at", "best"]).stdout;

@@ -9,3 +9,4 @@ mod page;
 #[path = "../runner/program.rs"]
 mod program;
 mod real;
+mod single;

@@ -15,8 +15,6 @@ fn sweeps_are_found_by_name_or_named() {
     let lab = Lab::new();
     refused(&lab, &["gird"], &["there is no sweep `gird` in results/sweeps", "did you mean grid?"]);
     refused(&lab, &["results"], &["results: no runs.csv here"]);
-    let run = format!("results/{}", runs()[0].id());
-    refused(&lab, &[&run], &["no runs.csv here; a sweep folder is results/sweeps/NAME-HASH"]);
     lab.write("results/sweeps/grid-ffff/runs.csv", "run_id,arm,seed,status\n");
     refused(&lab, &["grid"], &["`grid` means 2 sweeps", "grid-0123456789ab, grid-ffff"]);
     assert_eq!(lab.run(&["report", "grid-0123"]).code, 0);

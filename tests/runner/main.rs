@@ -1,5 +1,6 @@
 //! The program as a user meets it: runs, resumes, refuses. One temporary folder per test.
 
+mod clean;
 mod damage;
 mod data;
 mod lost;

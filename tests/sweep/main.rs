@@ -1,9 +1,11 @@
 //! Sweeps: what is planned, what is refused and where, what a finished sweep leaves.
 
 mod damage;
+mod named;
 #[allow(dead_code)]
 #[path = "../runner/program.rs"]
 mod program;
+mod watch;
 
 use std::{fs, path::PathBuf};
 

@@ -1,5 +1,8 @@
 //! A table of words in three dialects.
 
+/// A cell is never cut to less.
+const LEAST: usize = 8;
+
 /// Head and rows of equal width.
 pub(super) struct Grid {
     pub head: Vec<String>,
@@ -15,15 +18,34 @@ impl Grid {
         std::iter::once(&self.head).chain(&self.rows)
     }
 
-    /// Columns aligned by spaces, two in front of each.
-    pub fn aligned(&self) -> String {
-        let width = |c: usize| self.lines().map(|row| row[c].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cells: String = row.iter().zip(&widths).map(|(cell, w)| format!("  {cell:<w$}")).collect();
-            format!("{}\n", cells.trim_end())
+    /// Columns aligned by spaces, two in front of each. What is wider than `width` becomes several blocks, each
+    /// with the first column in front; a cell that is wider alone is cut in its middle.
+    pub fn aligned(&self, width: usize) -> String {
+        let cut = self.cut(width);
+        let widths = cut.widths();
+        let blocks = blocks(&widths, width);
+        let block = |columns: &Vec<usize>| -> String {
+            let line = |row: &Vec<String>| {
+                let cell = |&c: &usize| format!("  {:<w$}", row[c], w = widths[c]);
+                format!("{}\n", columns.iter().map(cell).collect::<String>().trim_end())
+            };
+            cut.lines().map(line).collect()
         };
-        self.lines().map(line).collect()
+        blocks.iter().map(block).collect::<Vec<_>>().join("\n")
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |c: usize| self.lines().map(|row| row[c].chars().count()).max().unwrap_or(0);
+        (0..self.head.len()).map(width).collect()
+    }
+
+    /// The same table with no cell that is too wide beside the first column.
+    fn cut(&self, width: usize) -> Grid {
+        let first = self.widths().first().copied().unwrap_or(0).min(width.saturating_sub(2));
+        let room = |c: usize| if c == 0 { first } else { width.saturating_sub(first + 4) }.max(LEAST);
+        let row =
+            |row: &Vec<String>| row.iter().enumerate().map(|(c, cell)| middle_cut(cell, room(c))).collect();
+        Grid { head: row(&self.head), rows: self.rows.iter().map(row).collect() }
     }
 
     pub fn markdown(&self) -> String {
@@ -49,6 +71,34 @@ impl Grid {
     }
 }
 
+/// Columns of every block: the first one, and as many others as fit.
+fn blocks(widths: &[usize], width: usize) -> Vec<Vec<usize>> {
+    let mut blocks = vec![vec![0]];
+    let mut used = widths[0] + 2;
+    for (column, wide) in widths.iter().enumerate().skip(1) {
+        let block = blocks.last_mut().expect("one at least");
+        if used + wide + 2 <= width || block.len() == 1 {
+            block.push(column);
+            used += wide + 2;
+        } else {
+            blocks.push(vec![0, column]);
+            used = widths[0] + wide + 4;
+        }
+    }
+    blocks
+}
+
+/// At most `room` letters, the middle left out: paths and names differ at their ends.
+fn middle_cut(cell: &str, room: usize) -> String {
+    let count = cell.chars().count();
+    if count <= room {
+        return cell.into();
+    }
+    let (front, back) = ((room - 1) / 2, room / 2);
+    let front: String = cell.chars().take(front).collect();
+    front + "…" + &cell.chars().skip(count - back).collect::<String>()
+}
+
 /// LaTeX text mode.
 fn escaped(cell: &str) -> String {
     let escape = |c: char| match c {
@@ -69,8 +119,19 @@ mod tests {
     #[test]
     fn every_dialect_escapes_its_own() {
         let grid = Grid::new(&["arm", "p_holm"], vec![vec!["a|b".into(), "<1 %".into()]]);
-        assert_eq!(grid.aligned(), "  arm  p_holm\n  a|b  <1 %\n");
+        assert_eq!(grid.aligned(80), "  arm  p_holm\n  a|b  <1 %\n");
         assert_eq!(grid.markdown(), "| arm | p_holm |\n|---|---|\n| a\\|b | <1 % |\n");
         assert!(grid.latex().contains("arm & p\\_holm \\\\\n\\midrule\na|b & $<$1 \\% \\\\\n"));
+    }
+    #[test]
+    fn a_wide_table_becomes_blocks_that_fit() {
+        let row =
+            |name: &str| [name, "0.123456", "a/very/long/path/to/something", "z"].map(String::from).to_vec();
+        let grid = Grid::new(&["arm", "mean", "path", "w"], vec![row("A"), row("B")]);
+        assert_eq!(grid.aligned(80).lines().count(), 3);
+        let narrow = grid.aligned(30);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 30), "{narrow}");
+        assert_eq!(narrow.matches("  arm  ").count(), 3, "{narrow}");
+        assert!(narrow.contains("  A    a/very/long…o/something\n"), "{narrow}");
     }
 }

@@ -3,37 +3,71 @@
 mod csv_tables;
 mod grid;
 mod json;
+mod keys;
 mod sections;
 
-use super::compare::Report;
+use super::{
+    compare::Report,
+    headline::{Piece, headline},
+};
+use keys::Keys;
 
 pub use csv_tables::{arms_csv, comparisons_csv};
 pub use json::json;
 
-/// Aligned columns for a terminal.
-pub fn table(report: &Report) -> String {
-    let sections = sections::sections(report).into_iter();
-    let body: Vec<String> = sections.map(|s| format!("{}\n{}", s.title, s.grid.aligned())).collect();
-    let notes: String = sections::notes(report).iter().map(|note| format!("  {note}\n")).collect();
-    let notes = if notes.is_empty() { notes } else { format!("\nnotes\n{notes}") };
-    format!("{}\n\n{}{notes}", sections::headline(report), body.join("\n"))
+/// Aligned columns, no line of a table wider than `width`. Sentences are folded to it where `folded`, else each is a
+/// line.
+pub fn table(report: &Report, width: usize, folded: bool) -> String {
+    let fold = |first: &str, rest: &str, text: &str| {
+        if folded { fold(text, width, first, rest) } else { format!("{first}{text}") }
+    };
+    let keys = Keys::for_width(report, width);
+    let sections = sections::sections(report, &keys).into_iter();
+    let verdict = fold("", "", &sentence(report));
+    let mut body: Vec<String> = vec![format!("{verdict}\n{}\n", sections::headline(report))];
+    body.extend(keys.legend(width));
+    body.extend(sections.map(|s| format!("{}\n{}", s.title, s.grid.aligned(width))));
+    let notes: String =
+        sections::notes(report, &keys).iter().map(|note| fold("  ", "    ", note) + "\n").collect();
+    body.extend((!notes.is_empty()).then(|| format!("notes\n{notes}")));
+    body.join("\n")
+}
+
+/// A text in lines of at most `width` letters, each with its indent; words stay whole, also at a hyphen.
+fn fold(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
+    textwrap::fill(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
+}
+
+/// The verdict in a sentence.
+pub fn sentence(report: &Report) -> String {
+    let set = |piece: &Piece| match piece {
+        Piece::Words(words) => words.clone(),
+        Piece::Arm(arm) => format!("`{}`", arm.called()),
+        Piece::Value(x) => short(*x),
+        Piece::Difference(x) => signed(*x),
+        Piece::Interval(low, high) => range(*low, *high),
+    };
+    headline(report).iter().map(set).collect()
 }
 
 /// GitHub-flavoured Markdown.
 pub fn markdown(report: &Report) -> String {
-    let sections = sections::sections(report).into_iter();
+    let keys = Keys::full(report);
+    let sections = sections::sections(report, &keys).into_iter();
     let body: Vec<String> = sections.map(|s| format!("**{}**\n\n{}", s.title, s.grid.markdown())).collect();
-    let notes: String = sections::notes(report).iter().map(|note| format!("- {note}\n")).collect();
+    let notes: String = sections::notes(report, &keys).iter().map(|note| format!("- {note}\n")).collect();
     let notes = if notes.is_empty() { notes } else { format!("\n{notes}") };
-    format!("{}\n\n{}{notes}", sections::headline(report), body.join("\n"))
+    format!("{}\n\n{}\n\n{}{notes}", sentence(report), sections::headline(report), body.join("\n"))
 }
 
 /// `tabular` environments with `booktabs` rules; what goes around them is the paper's choice.
 pub fn latex(report: &Report) -> String {
-    let sections = sections::sections(report).into_iter();
+    let keys = Keys::full(report);
+    let sections = sections::sections(report, &keys).into_iter();
     let body: Vec<String> = sections.map(|s| format!("% {}\n{}", s.title, s.grid.latex())).collect();
-    let notes: String = sections::notes(report).iter().map(|note| format!("% {note}\n")).collect();
-    format!("% {}\n\n{}{notes}", sections::headline(report), body.join("\n"))
+    let notes: String = sections::notes(report, &keys).iter().map(|note| format!("% {note}\n")).collect();
+    format!("% {}\n% {}\n\n{}{notes}", sentence(report), sections::headline(report), body.join("\n"))
 }
 
 /// A number for a reader: four significant digits; `-` if there is none.
@@ -55,6 +89,11 @@ pub fn short_p(p: f64) -> String {
         p if p < 0.001 => "<0.001".into(),
         p => format!("{p:.3}"),
     }
+}
+
+/// A difference for a reader.
+pub(super) fn signed(x: f64) -> String {
+    if x > 0.0 { format!("+{}", short(x)) } else { short(x) }
 }
 
 /// `low to high`.

@@ -1,19 +1,22 @@
 //! The three parts of a report, and the notes below them.
 
 use super::{
-    super::{compare::Report, contrast::Contrast, summary::Summary},
+    super::{
+        compare::Report,
+        contrast::Contrast,
+        settings::{SettingDifference, essential},
+        summary::Summary,
+    },
     grid::Grid,
-    range, short, short_p,
+    keys::Keys,
+    range, short, short_p, signed,
 };
 
 /// A part of a report.
 pub(super) struct Section {
-    pub title: &'static str,
+    pub title: String,
     pub grid: Grid,
 }
-
-/// Arms that always fit side by side.
-const WIDE: usize = 4;
 
 /// Fewer runs than this are listed one by one.
 const FEW: usize = 5;
@@ -28,66 +31,58 @@ pub(super) fn headline(report: &Report) -> String {
 }
 
 /// The parts that have something to say.
-pub(super) fn sections(report: &Report) -> Vec<Section> {
+pub(super) fn sections(report: &Report, keys: &Keys) -> Vec<Section> {
     let mut sections = Vec::new();
-    if !report.differences.is_empty() {
-        sections.push(Section { title: "what differs", grid: differences(report) });
+    let differences = essential(&report.differences);
+    if !differences.is_empty() {
+        sections.push(Section { title: "what differs".into(), grid: settings(&differences, keys) });
     }
-    sections.push(Section { title: "arms", grid: arms(report) });
+    sections.push(Section { title: "arms".into(), grid: arms(report, keys) });
     if !report.contrasts.is_empty() {
-        sections.push(Section { title: "against the baseline", grid: contrasts(report) });
+        let title = format!("against the baseline, {}", keys.names[report.baseline]);
+        sections.push(Section { title, grid: contrasts(report, keys) });
     }
     sections
 }
 
-/// Settings down and arms across, or the other way round: whichever is narrower.
-fn differences(report: &Report) -> Grid {
-    let labels: Vec<&str> = report.arms.iter().map(|arm| arm.label.as_str()).collect();
-    let paths: Vec<&str> = report.differences.iter().map(|d| d.path.as_str()).collect();
-    let value = |setting: usize, arm: usize| report.differences[setting].values[arm].clone();
-    if labels.len() <= paths.len().max(WIDE) {
-        crossed("setting", &paths, &labels, value)
-    } else {
-        crossed("arm", &labels, &paths, |arm, setting| value(setting, arm))
-    }
-}
-
-fn crossed(corner: &str, down: &[&str], across: &[&str], cell: impl Fn(usize, usize) -> String) -> Grid {
-    let head: Vec<&str> = std::iter::once(corner).chain(across.iter().copied()).collect();
-    let row = |(i, name): (usize, &&str)| {
-        std::iter::once(name.to_string()).chain((0..across.len()).map(|j| cell(i, j))).collect()
+/// One row per arm. The settings of a component that is another one altogether are left out: its kind says
+/// enough.
+fn settings(differences: &[&SettingDifference], keys: &Keys) -> Grid {
+    let head: Vec<&str> = std::iter::once("arm").chain(differences.iter().map(|d| d.path.as_str())).collect();
+    let row = |(arm, name): (usize, &String)| {
+        std::iter::once(name.clone()).chain(differences.iter().map(|d| d.values[arm].clone())).collect()
     };
-    Grid::new(&head, down.iter().enumerate().map(row).collect())
+    Grid::new(&head, keys.names.iter().enumerate().map(row).collect())
 }
 
 /// The best mean gets a star; that of survivors of an arm whose runs broke down cannot.
-fn arms(report: &Report) -> Grid {
+fn arms(report: &Report, keys: &Keys) -> Grid {
     let sound = report.arms.iter().filter(|arm| arm.broken() == 0);
     let best = sound.map(|arm| report.goal.oriented(arm.mean)).fold(f64::NEG_INFINITY, f64::max);
-    let row = |arm: &Summary| {
+    let row = |(arm, key): (&Summary, &String)| {
         let starred = arm.broken() == 0 && report.goal.oriented(arm.mean) == best;
         let mean = format!("{}{}", short(arm.mean), if starred { " *" } else { "" });
         let [std, median, iqm, min, max] = [arm.std, arm.median, arm.iqm, arm.min, arm.max].map(short);
         let interval = arm.interval(report.step).map_or("-".into(), |i| range(i.low, i.high));
-        vec![arm.label.clone(), arm.count(), mean, interval, std, median, iqm, min, max]
+        vec![key.clone(), arm.count(), mean, interval, std, median, iqm, min, max]
     };
     let head = ["arm", "n", "mean", "95 % interval", "std", "median", "IQM", "min", "max"];
-    Grid::new(&head, report.arms.iter().map(row).collect())
+    Grid::new(&head, report.arms.iter().zip(&keys.names).map(row).collect())
 }
 
-fn contrasts(report: &Report) -> Grid {
+fn contrasts(report: &Report, keys: &Keys) -> Grid {
     let mut head = vec![
         "arm",
         "design",
         "difference",
         "95 % interval",
+        "verdict",
         "p",
         "p Holm",
         "p exact",
         "P(better)",
         "effect",
         "detectable",
-        "verdict",
     ];
     let remarks = report.contrasts.iter().any(|c| !c.remark().is_empty());
     head.extend(remarks.then_some("remark"));
@@ -95,17 +90,17 @@ fn contrasts(report: &Report) -> Grid {
         let design = if c.paired() { format!("{} pairs", c.judged.1) } else { "unpaired".to_string() };
         let (low, high) = c.interval();
         let mut cells = vec![
-            report.arms[c.arm].label.clone(),
+            keys.names[c.arm].clone(),
             design,
             signed(c.difference.estimate),
             range(low, high),
+            c.verdict.name().into(),
             short_p(c.p),
             short_p(c.p_holm),
             short_p(c.p_exact().unwrap_or(f64::NAN)),
             if c.p_improve.is_nan() { "-".into() } else { format!("{:.2}", c.p_improve) },
             if c.effect.is_finite() { format!("{:+.2}", c.effect) } else { "-".into() },
             short(c.detectable()),
-            c.verdict.name().into(),
         ];
         cells.extend(remarks.then(|| c.remark()));
         cells
@@ -113,20 +108,16 @@ fn contrasts(report: &Report) -> Grid {
     Grid::new(&head, report.contrasts.iter().map(row).collect())
 }
 
-fn signed(x: f64) -> String {
-    if x > 0.0 { format!("+{}", short(x)) } else { short(x) }
-}
-
 /// Verdicts in words, then warnings, then the values of small arms.
-pub(super) fn notes(report: &Report) -> Vec<String> {
+pub(super) fn notes(report: &Report, keys: &Keys) -> Vec<String> {
     let verdict = |c: &Contrast| {
         let remark = Some(c.remark()).filter(|r| !r.is_empty()).map_or(String::new(), |r| format!("; {r}"));
-        format!("{}: {}: {}{remark}{}", report.arms[c.arm].label, c.verdict.name(), c.reason, saved(c))
+        format!("{}: {}: {}{remark}{}", keys.names[c.arm], c.verdict.name(), c.reason, saved(c))
     };
     let judged = report.contrasts.iter().filter(|_| report.unjudged.is_empty());
     let mut notes: Vec<String> = judged.map(verdict).collect();
     notes.extend(report.notes.iter().cloned());
-    notes.extend(report.arms.iter().filter_map(points));
+    notes.extend(report.arms.iter().zip(&keys.names).filter_map(|(arm, key)| points(arm, key)));
     if report.contrasts.iter().any(|c| c.interval().0.is_finite()) {
         let tests = report.contrasts.first().map_or(1, |c| c.tests);
         let all = if tests > 1 { format!(" all {tests} together (Bonferroni-t)") } else { " (t)".into() };
@@ -145,7 +136,7 @@ fn saved(c: &Contrast) -> String {
 }
 
 /// The values of an arm with few runs.
-fn points(arm: &Summary) -> Option<String> {
+fn points(arm: &Summary, key: &str) -> Option<String> {
     if arm.values.is_empty() || arm.values.len() >= FEW {
         return None;
     }
@@ -154,5 +145,5 @@ fn points(arm: &Summary) -> Option<String> {
         r.value.ok().map(|value| format!("{}{}", short(value), seed(&r.seed)))
     };
     let list: Vec<String> = arm.readings.iter().filter_map(point).collect();
-    Some(format!("{}: {}", arm.label, list.join(", ")))
+    Some(format!("{key}: {}", list.join(", ")))
 }

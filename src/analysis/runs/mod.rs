@@ -6,7 +6,7 @@ mod external_csv;
 mod folder;
 mod sweep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{error::AnalysisError, images::Images, settings::Settings};
 use crate::results::{MetricMeaning, MetricMeanings, RunState, Status, meanings::VALIDATION};
@@ -80,6 +80,11 @@ pub(super) struct ProbeSeries {
     pub series: Series,
     /// Settings it was measured with, as their hashes: more than one should never stand under one name.
     pub protocols: Vec<String>,
+}
+
+/// Reads one run folder.
+pub fn read_run(folder: &Path) -> Result<Run, AnalysisError> {
+    folder::read(folder, 0)
 }
 
 impl Run {

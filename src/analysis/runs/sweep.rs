@@ -123,6 +123,14 @@ impl SweepTable {
         self.folder.join(format!("configs/{}.yaml", run.index))
     }
 
+    /// Paths that the sweep walks together with others, under the name of a group that is a parameter too.
+    pub fn grouped_paths(&self) -> Vec<String> {
+        let file: Value = serde_yaml::from_str(&self.source()).unwrap_or_default();
+        let groups = file["parameters"].as_object().into_iter().flatten();
+        let groups = groups.filter(|(name, _)| self.parameters.contains(name));
+        groups.filter_map(|(_, form)| form["zip"].as_object()).flat_map(|zip| zip.keys().cloned()).collect()
+    }
+
     /// The text of the sweep file; empty if it is gone.
     pub fn source(&self) -> String {
         read::text(&self.folder.join(SWEEP)).ok().flatten().unwrap_or_default()

@@ -79,7 +79,7 @@ fn figure(
             .filter(|(n, _)| *n > 0)
             .map(|(n, which)| format!(" Not drawn: {n} arms {which}."))
             .collect::<String>();
-    let baseline = &material.report.arms[material.report.baseline].label;
+    let baseline = material.report.arms[material.report.baseline].called();
     Some(Figure {
         name: name.into(),
         title: format!("{what} over training, by arm"),

@@ -37,7 +37,7 @@ pub(crate) fn forest(material: &Material) -> Option<Figure> {
     let labels = shown.iter().map(|c| width_of(&material.labels[c.arm], 12.0)).fold(80.0, f64::max);
     let left = labels.min(300.0) + 12.0;
     let x = Axis::new(Spacing::Linear, ends, (left, WIDTH - WORDS), 6);
-    let baseline = &report.arms[report.baseline].label;
+    let baseline = report.arms[report.baseline].called();
     let body = html! {
         (text(0.0, 12.0, "strong", "start", &heading(report, &material.unit)))
         (text(x.at(0.0) - 8.0, TOP - 12.0, "muted small", "end", directions(report)[0]))
@@ -70,7 +70,7 @@ fn heading(report: &Report, unit: &str) -> String {
         "%" => " in percentage points".into(),
         unit => format!(" in {unit}"),
     };
-    format!("{}: difference from {}{unit}", report.metric, report.arms[report.baseline].label)
+    format!("{}: difference from {}{unit}", report.metric, report.arms[report.baseline].called())
 }
 
 /// What lies left and right of zero.
@@ -130,7 +130,7 @@ fn sentence(report: &Report, contrast: &Contrast) -> String {
     let (low, high) = contrast.interval();
     format!(
         "{}: {}, 95 % interval {}, {}.",
-        report.arms[contrast.arm].label,
+        report.arms[contrast.arm].called(),
         signed(contrast.difference.estimate),
         interval(low, high),
         contrast.verdict.name()

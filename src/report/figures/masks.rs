@@ -1,6 +1,8 @@
 //! What the arms of a sweep hide and show: their own masking components, asked for the masks that
 //! training drew.
 
+use std::path::{Path, PathBuf};
+
 use ijepa_registry::{
     image::{ImageSet, ImageShape},
     kinds::LoadContext,
@@ -9,7 +11,7 @@ use ijepa_registry::{
 use serde_json::{Value, json};
 
 use crate::{
-    analysis::{Arm, SweepRun, SweepTable},
+    analysis::{Arm, SweepTable},
     config::{self, Experiment},
     data::{batch_indices, epoch_order, hold_out},
     results::{EXPERIMENT, read},
@@ -57,12 +59,22 @@ pub(crate) struct Masks {
 /// The masks of every arm, as its first run draws them in its first epoch. With `images`, data sets
 /// are read to show them.
 pub(crate) fn masks(table: &SweepTable, arms: &[Arm], labels: &[String], images: bool) -> Masks {
+    let of_arm = |(arm, label): (&Arm, &String)| {
+        let run = table.runs.iter().find(|run| run.arm == arm.name)?;
+        let in_sweep = table.config(run);
+        let file = if in_sweep.is_file() { in_sweep } else { table.run_folder(run).join(EXPERIMENT) };
+        Some((label.clone(), file))
+    };
+    of_files(arms.iter().zip(labels).filter_map(of_arm), images)
+}
+
+/// The masks of experiments, each under its label.
+pub(crate) fn of_files(files: impl Iterator<Item = (String, PathBuf)>, images: bool) -> Masks {
     let mut masks = Masks::default();
     let mut keys: Vec<Value> = Vec::new();
     let mut data = Data { images, read: Vec::new() };
-    for (arm, label) in arms.iter().zip(labels) {
-        let Some(run) = table.runs.iter().find(|run| run.arm == arm.name) else { continue };
-        let experiment = match experiment(table, run) {
+    for (label, file) in files {
+        let experiment = match experiment(&file) {
             Ok(experiment) => experiment,
             Err(why) => {
                 masks.note(format!("{label}: masks are not shown: {why}"));
@@ -76,7 +88,7 @@ pub(crate) fn masks(table: &SweepTable, arms: &[Arm], labels: &[String], images:
             masks.note(format!("only the first {MOST} different maskings are shown"));
         } else {
             let (set, why) = data.of(&experiment);
-            let study = study(&experiment, set, label);
+            let study = study(&experiment, set, &label);
             masks.studies.push(study);
             keys.push(key);
             why.into_iter().for_each(|why| masks.note(why));
@@ -93,13 +105,11 @@ impl Masks {
     }
 }
 
-/// The experiment of a run. Nothing is ever downloaded for a report.
-fn experiment(table: &SweepTable, run: &SweepRun) -> Result<Experiment, String> {
-    let in_sweep = table.config(run);
-    let file = if in_sweep.is_file() { in_sweep } else { table.run_folder(run).join(EXPERIMENT) };
+/// The experiment in a file. Nothing is ever downloaded for a report.
+fn experiment(file: &Path) -> Result<Experiment, String> {
     let name = file.display().to_string();
     let missing = || format!("{name}: there is no such file");
-    let text = read::text(&file).map_err(|e| e.to_string())?.ok_or_else(missing)?;
+    let text = read::text(file).map_err(|e| e.to_string())?.ok_or_else(missing)?;
     let downloads = serde_yaml::from_str::<Value>(&text).is_ok_and(|v| v["dataset"]["download"] == true);
     let overrides: Vec<String> = downloads.then(|| "dataset.download=false".into()).into_iter().collect();
     config::load_stored(&name, &text, &overrides).map_err(|e| first_line(&e.to_string()))
@@ -197,13 +207,27 @@ fn shares(grid: Grid, images: impl Iterator<Item = Vec<u32>>) -> Vec<f64> {
 }
 
 impl Masks {
-    /// The arms of a study in a few words.
+    /// The arms of a study in a few words: what they, and no others, have in common, else the first one's name.
     pub fn label(&self, study: &MaskStudy) -> String {
+        let count = study.arms.len();
         match study.arms.as_slice() {
-            several if several.len() > 1 && self.studies.len() == 1 => format!("all {} arms", several.len()),
-            [first, rest @ ..] if rest.len() > 1 => format!("{first} and {} more arms", rest.len()),
-            few => few.join(", "),
+            _ if count > 1 && self.studies.len() == 1 => format!("all {count} arms"),
+            [first, rest @ ..] if !rest.is_empty() => match self.common(study) {
+                words if !words.is_empty() => format!("{words} ({count} arms)"),
+                _ if rest.len() > 1 => format!("{first} and {} more arms", rest.len()),
+                _ => study.arms.join(", "),
+            },
+            one => one.join(", "),
         }
+    }
+
+    /// Settings that all arms of a study have, and not all others.
+    fn common(&self, study: &MaskStudy) -> String {
+        let has = |arm: &str, word: &str| arm.split(", ").any(|w| w == word);
+        let everywhere = |word: &str| self.studies.iter().flat_map(|s| &s.arms).all(|arm| has(arm, word));
+        let words = study.arms[0].split(", ").filter(|word| word.contains('='));
+        let shared = words.filter(|word| study.arms.iter().all(|arm| has(arm, word)) && !everywhere(word));
+        shared.collect::<Vec<_>>().join(", ")
     }
 }
 

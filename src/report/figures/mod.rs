@@ -6,4 +6,5 @@ pub(crate) mod forest;
 pub(crate) mod heat;
 pub(crate) mod masks;
 pub(crate) mod response;
+pub(crate) mod single;
 pub(crate) mod visibility;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::analysis::Summary;
 use crate::report::{
-    data::Material,
+    data::{Material, Parameter},
     plot::{
         chart::{Field, base_line, levels, range, whisker},
         figure::{Figure, fitted, line, path, px, text, width_of},
@@ -91,7 +91,7 @@ impl<'a> Response<'a> {
             ""
         };
         let arms = self.lines.iter().flat_map(|l| &l.arms).map(|&a| &report.arms[a]);
-        let means: Vec<String> = arms.map(|arm| format!("{}: {}.", arm.label, plain(arm.mean))).collect();
+        let means: Vec<String> = arms.map(|arm| format!("{}: {}.", arm.called(), plain(arm.mean))).collect();
         Figure {
             name: format!("response-{}", file_name(self.path)),
             title: format!("{} against {}", report.metric, self.path),
@@ -183,7 +183,7 @@ fn lines(material: &Material, parameter: usize, arms: &[usize]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for &arm in arms {
         let others = material.parameters.iter().enumerate().filter(|(p, _)| *p != parameter);
-        let words: Vec<String> = others.map(|(_, p)| format!("{}={}", p.path, p.values[arm])).collect();
+        let words: Vec<String> = others.map(|(_, p)| words(p, &p.values[arm])).collect();
         let label = words.join(", ");
         match lines.iter_mut().find(|l| l.label == label) {
             Some(line) => line.arms.push(arm),
@@ -196,6 +196,11 @@ fn lines(material: &Material, parameter: usize, arms: &[usize]) -> Vec<Line> {
         lines.iter_mut().for_each(|l| l.label.clear());
     }
     lines
+}
+
+/// A setting and its value; the value of a component says its settings itself.
+fn words(parameter: &Parameter, value: &str) -> String {
+    if value.contains('=') { value.into() } else { format!("{}={value}", parameter.path) }
 }
 
 /// Whether the lines have names at their ends: a lone line needs none.

@@ -3,6 +3,7 @@
 pub(crate) mod decisions;
 pub(crate) mod header;
 pub(crate) mod runs;
+pub(crate) mod single;
 pub(crate) mod tables;
 pub(crate) mod verdict_text;
 
@@ -20,6 +21,24 @@ const PAGE_STYLE: &str = include_str!("page.css");
 /// The whole page.
 pub(crate) fn page(material: &Material, figures: &Figures) -> String {
     let title = format!("Sweep {}", material.name);
+    frame(
+        &title,
+        html! {
+            (opening(material, &title))
+            (results(material, figures))
+            (training(material, figures))
+            (pairing(material))
+            (masking(material, figures))
+            (decisions::section(&material.decisions))
+            (notes(material))
+            (all_runs(material))
+            (explanations())
+        },
+    )
+}
+
+/// What every page has around its content.
+fn frame(title: &str, content: Markup) -> String {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -30,19 +49,7 @@ pub(crate) fn page(material: &Material, figures: &Figures) -> String {
                 title { (title) }
                 style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
             }
-            body {
-                main {
-                    (opening(material, &title))
-                    (results(material, figures))
-                    (training(material, figures))
-                    (pairing(material))
-                    (masking(material, figures))
-                    (decisions::section(&material.decisions))
-                    (notes(material))
-                    (all_runs(material))
-                    (explanations())
-                }
-            }
+            body { main { (content) } }
         }
     };
     markup.into_string()
@@ -84,7 +91,7 @@ fn what_ran(material: &Material) -> Markup {
             dt { "Metric" }
             dd { code { (report.metric) } (material.unit_suffix()) ", " (verdict_text::measurement(report.at)) "; " (report.goal.clause()) @if report.primary.is_some() { "; exploratory" } }
             dt { "Baseline" }
-            dd { code { (report.arms[report.baseline].label) } }
+            dd { code { (report.arms[report.baseline].called()) } }
             dt { "Varied" }
             dd {
                 @for (i, parameter) in material.parameters.iter().enumerate() {
@@ -127,6 +134,7 @@ fn results(material: &Material, figures: &Figures) -> Markup {
             @if let Some(forest) = &figures.forest { (drawing(forest)) }
             @if !material.report.contrasts.is_empty() { (tables::comparisons(material)) }
             (tables::arms(material))
+            (tables::differences(material))
             @for response in &figures.responses { (drawing(response)) }
             @if let Some(heat) = &figures.heat { (drawing(heat)) }
         }

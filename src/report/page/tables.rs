@@ -4,7 +4,11 @@ use maud::{Markup, html};
 
 use crate::report::{data::Material, figures::forest::class, plot::numbers};
 use crate::{
-    analysis::{Contrast, Summary, render::short_p},
+    analysis::{
+        Contrast, SettingDifference, Summary,
+        render::short_p,
+        settings::{ABSENT, essential},
+    },
     results::columns::number,
 };
 
@@ -30,7 +34,7 @@ pub(crate) fn name(label: &str) -> Markup {
     }
 }
 
-fn head(columns: &[(&str, &str)]) -> Markup {
+pub(crate) fn head(columns: &[(&str, &str)]) -> Markup {
     html! { thead { tr { @for (name, meaning) in columns { th scope="col" title=(meaning) { (name) } } } } }
 }
 
@@ -54,7 +58,7 @@ pub(crate) fn arms(material: &Material) -> Markup {
         html! {
             tr data-arm=(arm.label) {
                 th scope="row" {
-                    a href=(format!("#arm-{i}")) { (name(&arm.label)) }
+                    a href=(format!("#arm-{i}")) { (name(arm.called())) }
                     @if i == report.baseline { " " span class="tag" { "baseline" } }
                 }
                 td class="number" data-field="n" { a href=(format!("#arm-{i}")) { data value=(arm.values.len()) { (arm.count()) } } }
@@ -94,7 +98,7 @@ pub(crate) fn comparisons(material: &Material) -> Markup {
     html! {
         div class="scroll" {
             table id="table-comparisons" {
-                caption { "Difference from " code { (report.arms[report.baseline].label) } ", paired by seed where the arms share at least three" }
+                caption { "Difference from " code { (report.arms[report.baseline].called()) } ", paired by seed where the arms share at least three" }
                 (head(&columns))
                 tbody { @for (i, contrast) in report.contrasts.iter().enumerate() {
                         @let repeated = i > 0 && report.contrasts[i - 1].reason == contrast.reason;
@@ -111,7 +115,7 @@ fn comparison(material: &Material, c: &Contrast, repeated: bool) -> Markup {
     let pairs = if c.paired() { c.judged.1 as f64 } else { f64::NAN };
     html! {
         tr data-arm=(label) {
-            th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(label)) } }
+            th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(material.report.arms[c.arm].called())) } }
             td data-field="verdict" { span class=(format!("verdict {}", class(c.verdict))) { (c.verdict.name()) } @if !c.remark().is_empty() { " (" (c.remark()) ")" } }
             (cell(c.arm, "n_pairs", pairs, format!("{pairs}")))
             (cell(c.arm, "diff", c.difference.estimate, numbers::signed(c.difference.estimate)))
@@ -122,6 +126,33 @@ fn comparison(material: &Material, c: &Contrast, repeated: bool) -> Markup {
             (plain(c.arm, "detectable_diff", c.detectable()))
         }
         @if !repeated { tr class="reason" { td colspan="11" { (c.reason) } } }
+    }
+}
+
+/// The settings in which the arms differ, one row per arm; nothing where their names say as much.
+pub(crate) fn differences(material: &Material) -> Markup {
+    let report = &material.report;
+    let differences = essential(&report.differences);
+    let said = |arm: usize, d: &SettingDifference| {
+        let path = d.path.strip_suffix(".kind").unwrap_or(&d.path);
+        d.values[arm] == ABSENT || report.arms[arm].label.contains(&format!("{path}={}", d.values[arm]))
+    };
+    let names_say_it = (0..report.arms.len()).all(|arm| differences.iter().all(|d| said(arm, d)));
+    html! {
+        @if !names_say_it {
+            div class="scroll" {
+                table id="table-differences" {
+                    caption { "What differs between the arms" }
+                    thead { tr { th scope="col" { "arm" } @for d in &differences { th scope="col" { (d.path) } } } }
+                    tbody { @for (i, arm) in report.arms.iter().enumerate() {
+                        tr data-arm=(arm.label) {
+                            th scope="row" { a href=(format!("#arm-{i}")) { (name(arm.called())) } }
+                            @for d in &differences { td class="number" { (d.values[i]) } }
+                        }
+                    } }
+                }
+            }
+        }
     }
 }
 
@@ -158,11 +189,11 @@ fn variance_row(material: &Material, c: &Contrast, (paired, independent): (f64, 
     let saved = c.variance_saved.unwrap_or(f64::NAN);
     html! {
         tr data-arm=(label) {
-            th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(label)) } }
+            th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(material.report.arms[c.arm].called())) } }
             (cell(c.arm, "n_pairs", c.values.len() as f64, c.values.len().to_string()))
             (plain(c.arm, "variance_paired", paired)) (plain(c.arm, "variance_independent", independent))
             (cell(c.arm, "ratio", ratio, format!("{ratio:.2}")))
-            (cell(c.arm, "variance_saved", saved, format!("{:.0} %", 100.0 * saved)))
+            (cell(c.arm, "variance_saved", saved, format!("{:.0} %", 100.0 * saved).replacen('-', "\u{2212}", 1)))
         }
     }
 }

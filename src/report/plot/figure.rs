@@ -97,13 +97,16 @@ pub(crate) fn cell(class: &str, (x, y): (f64, f64), (width, height): (f64, f64),
     }
 }
 
-/// Words that fit into `width` pixels at `size` pixels of font, cut short with an ellipsis.
+/// Words that fit into `width` pixels at `size` pixels of font. Of longer ones the middle is left out: labels differ
+/// at their ends.
 pub(crate) fn fitted(words: &str, width: f64, size: f64) -> String {
     let most = (width / (size * LETTER)).floor().max(2.0) as usize;
     if words.chars().count() <= most {
         return words.into();
     }
-    words.chars().take(most - 1).chain(['…']).collect()
+    let (front, back) = (most / 2, most - most / 2 - 1);
+    let count = words.chars().count();
+    words.chars().take(front).chain(['…']).chain(words.chars().skip(count - back)).collect()
 }
 
 /// Width of a text in pixels, as a wide sans-serif would set it.
@@ -122,7 +125,7 @@ mod tests {
     fn numbers_are_short_and_texts_are_cut() {
         assert_eq!([1.0, 0.126, -0.001, 1e3].map(px), ["1", "0.13", "0", "1000"]);
         assert_eq!(escaped("my page.html"), "my%20page.html");
-        assert_eq!(fitted("encoder.depth=4", 60.0, 10.0), "encoder.d…");
+        assert_eq!(fitted("encoder.depth=4", 60.0, 10.0), "encod…th=4");
         assert_eq!(path(&[(0.0, 1.0), (2.5, 3.0)]), "M0 1L2.5 3");
     }
 }

@@ -63,7 +63,8 @@ fn judge(request: &Request) -> Result<(), String> {
         Ok(report) => {
             trial::accept();
             let json = render::json(&report).to_string();
-            let others = [render::table(&report), render::markdown(&report), render::latex(&report)];
+            let tables = [40, 100].map(|width| render::table(&report, width, width < 80));
+            let others = [tables.concat(), render::markdown(&report), render::latex(&report)];
             if json.is_empty() || others.iter().any(String::is_empty) {
                 return Err("a comparison without text".into());
             }
