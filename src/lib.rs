@@ -35,6 +35,8 @@ pub mod bench;
 
 pub mod doctor;
 
+pub mod scaffold;
+
 pub mod cli;
 
 pub use cli::main;

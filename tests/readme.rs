@@ -62,9 +62,14 @@ fn of_language(language: &str) -> Vec<Block> {
     blocks().into_iter().filter(|b| b.language == language).collect()
 }
 
-/// A folder with the experiments of the project and a few finished runs of the names in the texts.
+/// A folder with the experiments of the project, and as much of its source as new components are added to.
 fn workplace() -> Folder {
     let folder = Folder::new();
+    for file in ["Cargo.toml", "src/components/losses/mod.rs", "src/components/regularizers/mod.rs"] {
+        let copy = folder.path().join(file);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(root(file), copy).unwrap();
+    }
     for sub in ["experiments", "experiments/sweeps"] {
         fs::create_dir_all(folder.path().join(sub)).unwrap();
         for entry in fs::read_dir(root(sub)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
@@ -74,6 +79,7 @@ fn workplace() -> Folder {
     folder
 }
 
+/// The same with a few finished runs of the names in the texts.
 fn with_runs() -> Folder {
     let folder = workplace();
     // A linear probe is what runs are compared by.

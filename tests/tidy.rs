@@ -7,7 +7,7 @@ use std::{
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
 /// `src/lib.rs` and the code map of ARCHITECTURE.md list them in this order.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -24,9 +24,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("run", &["kernels", "data", "config", "sweep", "events", "results", "sinks", "model", "train"]),
     ("bench", &["kernels", "nn", "data", "config", "sweep", "results", "model", "train", "run"]),
     ("doctor", &["kernels", "config", "results", "run"]),
+    ("scaffold", &[]),
     (
         "cli",
-        &["config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "bench", "doctor"],
+        &[
+            "config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "bench", "doctor",
+            "scaffold",
+        ],
     ),
     ("main", &[]),
 ];

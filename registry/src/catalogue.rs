@@ -34,6 +34,17 @@ impl Listing {
     }
 }
 
+/// Names of the kinds, in the order in which they are documented.
+pub fn kinds() -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for_each_kind!(name_kind, &mut all);
+    all
+}
+
+fn name_kind<K: Kind + ?Sized>(all: &mut Vec<&'static str>) {
+    all.push(K::NAME);
+}
+
 /// Entries of one kind, sorted by name.
 pub fn entries<K: Kind + ?Sized>() -> Vec<&'static Entry<K>> {
     let mut all = K::registered();

@@ -21,10 +21,17 @@ pub use vocabulary::{image, mask, metric, params, problem, rng, tensor};
 #[doc(hidden)]
 pub use inventory;
 
+/// The libraries whose derives and tensor operations component files use, in the version of the program: a crate
+/// of one's own need not depend on them.
+pub use {dfdx, schemars, serde};
+
 /// What a component file imports: `use ijepa_registry::prelude::*;`.
+///
+/// It brings the derives `Serialize`, `Deserialize` and `JsonSchema` of a settings struct. The first two name their
+/// crate: in a crate that does not depend on `serde`, write `#[serde(crate = "ijepa_registry::serde")]`.
 pub mod prelude {
     pub use crate::{
-        component,
+        build_on_devices, component,
         device::image_op::{ChannelMap, Crop, ImageOp},
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
@@ -35,6 +42,7 @@ pub mod prelude {
         rng::Stream,
         tensor::*,
     };
-    pub use schemars::JsonSchema;
-    pub use serde::{Deserialize, Serialize};
+    pub use dfdx;
+    pub use schemars::{self, JsonSchema};
+    pub use serde::{self, Deserialize, Serialize};
 }

@@ -1,4 +1,5 @@
-//! `component!`: the one declaration that registers a component.
+//! `component!`: the one declaration that registers a component. `build_on_devices!`: a component that holds tensors,
+//! built on each device by one generic method.
 
 /// Registers a settings struct as a component of a kind.
 ///
@@ -101,5 +102,101 @@ macro_rules! __kind {
     (probe) => { dyn $crate::kinds::Probe };
     ($other:ident) => {
         compile_error!("kinds are: encoder, predictor, masking, targets, loss, regularizer, schedule, optimizer, dataset, augmentation, probe")
+    };
+}
+
+/// The methods `cpu` and `cuda` of a settings trait, from one method `build` that is generic over the device.
+///
+/// ```
+/// use ijepa_registry::prelude::*;
+///
+/// /// Settings of `targets: { kind: own }`.
+/// #[derive(Debug)]
+/// struct Own {}
+///
+/// impl Own {
+///     fn build<D: Device<f32>>(&self, context: &TargetsContext<D>) -> Result<Box<dyn Targets<D>>, ModelError> {
+///         # let _ = context;
+///         Err(ModelError("nothing yet".into()))
+///     }
+/// }
+///
+/// impl TargetsSettings for Own {
+///     # fn check(&self, _: &dyn EncoderSettings) -> Vec<Problem> { vec![] }
+///     # fn dim(&self, encoder: &dyn EncoderSettings, _: ImageShape) -> usize { encoder.dim() }
+///     # fn teacher(&self) -> Teacher { Teacher::None }
+///     // check, dim, teacher, then:
+///     build_on_devices!(targets);
+/// }
+/// ```
+///
+/// Encoders, predictors, targets and regularizers are built for a context and may fail, as above. A loss and an
+/// optimizer are built from their settings alone: `fn build<D: ...>(&self) -> Box<dyn Loss<D>>`. In a program with
+/// CUDA the device may be a GPU, and `D` is then usually bounded by `ijepa_run::kernels::Backend`.
+#[macro_export]
+macro_rules! build_on_devices {
+    (encoder) => {
+        $crate::__build_on_devices! { Encoder, EncoderContext }
+    };
+    (predictor) => {
+        $crate::__build_on_devices! { Predictor, PredictorContext }
+    };
+    (targets) => {
+        $crate::__build_on_devices! { Targets, TargetsContext }
+    };
+    (regularizer) => {
+        $crate::__build_on_devices! { Regularizer, RegularizerContext }
+    };
+    (loss) => {
+        $crate::__build_on_devices! { Loss }
+    };
+    (optimizer) => {
+        $crate::__build_on_devices! { Optimizer }
+    };
+    ($other:ident) => {
+        compile_error!(
+            "kinds that are built on a device: encoder, predictor, targets, regularizer, loss, optimizer"
+        );
+    };
+}
+
+/// Both devices. Which form exists is decided by the features of this crate, not of the one that calls the macro.
+#[cfg(feature = "cuda")]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __build_on_devices {
+    ($($kind:ident),+) => {
+        $crate::__build_on! { cpu, $crate::tensor::Cpu, $($kind),+ }
+        $crate::__build_on! { cuda, $crate::tensor::Gpu, $($kind),+ }
+    };
+}
+
+/// The CPU alone.
+#[cfg(not(feature = "cuda"))]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __build_on_devices {
+    ($($kind:ident),+) => { $crate::__build_on! { cpu, $crate::tensor::Cpu, $($kind),+ } };
+}
+
+/// The method that builds on one device.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __build_on {
+    ($method:ident, $device:ty, $kind:ident, $context:ident) => {
+        fn $method(
+            &self,
+            context: &$crate::kinds::$context<$device>,
+        ) -> ::std::result::Result<
+            ::std::boxed::Box<dyn $crate::kinds::$kind<$device>>,
+            $crate::tensor::ModelError,
+        > {
+            self.build(context)
+        }
+    };
+    ($method:ident, $device:ty, $kind:ident) => {
+        fn $method(&self) -> ::std::boxed::Box<dyn $crate::kinds::$kind<$device>> {
+            self.build()
+        }
     };
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::config::{cosmetic_paths, modernize};
+use crate::config::{cosmetic_paths, default_of, modernize};
 
 /// Settings that name a run or its file: no part of an arm's identity.
 const NAMES: [&str; 3] = ["version", "name", "seed"];
@@ -129,16 +129,26 @@ pub fn differences(all: &[&Settings]) -> Vec<SettingDifference> {
         all.iter().map(|s| s.0.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect()).collect();
     let mut seen = HashSet::new();
     let paths = all.iter().flat_map(|s| &s.0).map(|(path, _)| path.as_str());
-    let values = |path: &str| maps.iter().map(|m| m.get(path).copied()).collect::<Vec<_>>();
+    let values = |path: &str| maps.iter().map(|m| value_in(m, path)).collect::<Vec<_>>();
     paths
         .filter(|path| seen.insert(*path))
         .map(|path| (path, values(path)))
-        .filter(|(_, values)| values.iter().any(|v| *v != values[0]))
+        .filter(|(_, values)| values.iter().any(|v| v != &values[0]))
         .map(|(path, values)| SettingDifference {
             path: path.into(),
-            values: values.into_iter().map(|v| v.unwrap_or(ABSENT).into()).collect(),
+            values: values.into_iter().map(|v| v.unwrap_or_else(|| ABSENT.into())).collect(),
         })
         .collect()
+}
+
+/// The value of a setting; its default where the component has it and it is not written.
+fn value_in(settings: &HashMap<&str, &str>, path: &str) -> Option<String> {
+    let written = settings.get(path).map(|value| (*value).to_owned());
+    written.or_else(|| {
+        let (section, setting) = path.rsplit_once('.')?;
+        let component = settings.get(format!("{section}.kind").as_str())?;
+        default_of(section, component, setting).map(|value| text(&value))
+    })
 }
 
 /// Without the settings of a component that is another one altogether: its kind says enough.
@@ -190,5 +200,20 @@ mod tests {
         );
         assert_eq!(found[1].values, ["0.5", ABSENT]);
         assert_eq!(essential(&found), [&found[0]]);
+    }
+
+    #[test]
+    fn a_default_that_is_not_written_is_shown_and_no_difference_by_itself() {
+        let arm = |more: Value| {
+            let mut encoder = json!({"kind": "vit", "dim": 8});
+            more.as_object().unwrap().iter().for_each(|(key, value)| encoder[key] = value.clone());
+            Settings::of(&json!({"encoder": encoder}))
+        };
+        let (standard, written) = (arm(json!({})), arm(json!({"norm": "layer_norm"})));
+        assert_eq!(differences(&[&standard, &written]), []);
+        let found = differences(&[&standard, &arm(json!({"norm": "rms_norm", "drop_path": 0.1}))]);
+        let shown: Vec<_> = found.iter().map(|d| (d.path.as_str(), d.values.join(" "))).collect();
+        let expected = [("encoder.norm", "layer_norm rms_norm"), ("encoder.drop_path", "0 0.1")];
+        assert_eq!(shown, expected.map(|(path, values)| (path, values.to_owned())));
     }
 }

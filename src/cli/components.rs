@@ -114,19 +114,28 @@ fn example(listing: &Listing) -> String {
     let section = match listing.kind {
         "schedule" => "learning_rate",
         "probe" => "probes",
+        "regularizer" => "regularizers",
         kind => kind,
     };
     let body = listing.example.trim();
+    let name = match listing.kind {
+        // A setting of the section, which every term needs.
+        "regularizer" => format!("{}, weight: 0.1", listing.name),
+        _ => listing.name.to_owned(),
+    };
     let component = match body.strip_prefix('{').and_then(|b| b.strip_suffix('}')).map(str::trim) {
-        Some("") => listing.name.to_owned(),
-        Some(settings) => format!("{{ kind: {}, {settings} }}", listing.name),
+        Some("") if name == listing.name => name,
+        Some("") => format!("{{ kind: {name} }}"),
+        Some(settings) => format!("{{ kind: {name}, {settings} }}"),
         None => {
             let lines: String = body.lines().map(|l| format!("\n      {l}")).collect();
             format!("\n      kind: {}{lines}", listing.name)
         }
     };
     match section {
-        "augmentation" | "probes" => format!("  {section}:\n    - {}\n", component.trim_start()),
+        "augmentation" | "probes" | "regularizers" => {
+            format!("  {section}:\n    - {}\n", component.trim_start())
+        }
         _ => format!("  {section}: {component}\n"),
     }
 }

@@ -8,7 +8,7 @@ use crate::config;
 const RUN: [&str; 9] = ["run", "train", "start", "launch", "exec", "sweep", "resume", "fit", "pretrain"];
 
 /// Commands of other programs, and what does it here.
-const OTHER_NAMES: [(&str, &str); 9] = [
+const OTHER_NAMES: [(&str, &str); 11] = [
     ("list", "ls"),
     ("validate", "check"),
     ("lint", "check"),
@@ -18,6 +18,8 @@ const OTHER_NAMES: [(&str, &str); 9] = [
     ("diff", "compare"),
     ("completion", "completions bash"),
     ("benchmark", "bench"),
+    ("scaffold", "new KIND NAME"),
+    ("create", "new KIND NAME"),
 ];
 
 /// What to type, if `word` is no file.

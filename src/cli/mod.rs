@@ -12,6 +12,7 @@ mod files;
 mod hints;
 mod ls;
 mod metric_args;
+mod new;
 mod print;
 mod probe;
 mod report;
@@ -87,6 +88,7 @@ Examples:
   ijepa-run show 001765f2                                   one run: settings, state, numbers, files
   ijepa-run probe 001765f2 knn 'linear={ labels: [colour] }'
                                                             more probes on a finished run
+  ijepa-run new loss focal                                  a loss of your own: the file, and what to fill in
   ijepa-run bench                                           speed on this machine, time of the recipe
   ijepa-run doctor                                          what this machine offers, what is missing
 
@@ -131,6 +133,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
+    /// Write the skeleton of a component of your own: it compiles, runs, and says what to fill in.
+    New(new::NewArgs),
     /// Measure probes on the last weights of finished runs, without training.
     Probe(probe::ProbeArgs),
     /// Write the report of a sweep or of a run: one HTML file with figures, verdicts, masks.
@@ -242,6 +246,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
+        Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),
         Some(Command::Schema(args)) => schema::schema(&args).into(),

@@ -12,11 +12,29 @@ use serde_json::{Map, Value};
 use super::{
     document::describe,
     error::Report,
-    sections::TrainSettings,
+    sections::{COMPONENT_LISTS, COMPONENTS, TrainSettings},
     settings::{settle, violations},
     surroundings::expand_paths,
     wording::{ticked, with_article},
 };
+
+/// The default of a setting that a section need not write, such as `norm` of the component `vit` in the section
+/// `encoder`; in a list the section has the name of the entry behind it (`probes.knn`). None if there is no such
+/// setting, or its default depends on others.
+pub(crate) fn default_of(section: &str, component: &str, setting: &str) -> Option<Value> {
+    let (list, entry) = section.split_once('.').unzip();
+    let kind = match list {
+        None => COMPONENTS.iter().find(|part| part.section == section)?.kind,
+        Some(list) => {
+            COMPONENT_LISTS
+                .iter()
+                .find(|l| l.section == list && !entry.unwrap_or_default().contains('.'))?
+                .kind
+        }
+    };
+    let schema = catalogue::schema_of(kind, component)?;
+    schema.as_value()["properties"][setting].get("default").filter(|value| !value.is_null()).cloned()
+}
 
 /// A component as chosen by an experiment.
 #[derive(Debug)]

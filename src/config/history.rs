@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{component::default_component, sections::COMPONENTS};
 
-/// A value of a setting that is spelled otherwise now.
+/// A value of a setting that is spelled otherwise now, in an experiment file or in a sweep file.
 struct Renamed {
     section: &'static str,
     setting: &'static str,
@@ -19,6 +19,7 @@ struct Renamed {
 const RENAMED: &[Renamed] = &[
     Renamed { section: "masking", setting: "kind", old: "multiblock_seed", new: "multiblock_batch" },
     Renamed { section: "encoder", setting: "preset", old: "seed", new: "cifar_small" },
+    Renamed { section: "early_terminate", setting: "kind", old: "asha", new: "successive_halving" },
 ];
 
 /// What stands for each section that may be absent, in its decisive form; built once, because `compare` asks
@@ -28,6 +29,12 @@ static DEFAULTS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
     let components = parts.map(|(part, name)| (part.section, default_component(part.kind, name)));
     components.chain([("regularizers", json!([]))]).collect()
 });
+
+/// The spelling of today, if `word` is an earlier one of a setting; `path` is `section.setting`.
+pub(crate) fn renamed(path: &str, word: &str) -> Option<&'static str> {
+    let is_old = |r: &&Renamed| r.old == word && path.split_once('.') == Some((r.section, r.setting));
+    RENAMED.iter().find(is_old).map(|r| r.new)
+}
 
 /// The problem of an old spelling in a user's section.
 pub(super) fn outdated(name: &str, section: &Value) -> Option<Problem> {

@@ -35,6 +35,7 @@ mod wording;
 pub(crate) use change::{Base, Change, slot};
 pub use collapse::{CollapseRule, WATCHED_COLUMNS};
 pub use component::Component;
+pub(crate) use component::default_of;
 pub(crate) use cosmetic::cosmetic_paths;
 pub use data::DataFacts;
 pub(crate) use document::{Document, describe, mapping};
@@ -43,7 +44,7 @@ pub use experiment::{
     Experiment, Measurement, ProbeSpec, RegularizerSpec, VALIDATION, last_measurements, metric_name,
     term_columns,
 };
-pub(crate) use history::{modern, modernize};
+pub(crate) use history::{modern, modernize, renamed};
 pub(crate) use identity::identity;
 pub(crate) use layers::{drop_anchors, relative};
 pub(crate) use naming::paths_of;

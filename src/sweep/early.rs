@@ -11,9 +11,14 @@ use super::{
     metric::Metric,
     plan::{PlannedRun, one},
 };
-use crate::config::{ConfigError, ProbeSpec, Span};
+use crate::config::{ConfigError, ProbeSpec, Span, renamed};
 
 pub(super) const RULES: &[&str] = &["successive_halving", "median"];
+
+/// The rule of early termination that a sweep folder of any version calls `word`.
+pub fn rule_of_today(word: &str) -> &str {
+    renamed("early_terminate.kind", word).unwrap_or(word)
+}
 
 /// The `early_terminate` section.
 #[derive(Clone, Debug)]
@@ -220,6 +225,13 @@ mod tests {
 
     use super::*;
     use crate::sweep::At;
+
+    #[test]
+    fn old_names_of_rules_lead_to_rules_that_are_known() {
+        assert!(RULES.contains(&rule_of_today("asha")) && !RULES.contains(&"asha"));
+        assert_eq!([rule_of_today("median"), rule_of_today("other")], ["median", "other"]);
+        assert_eq!(renamed("method", "asha"), None, "only where it stood");
+    }
 
     fn rule(rule: Rule, min_epochs: u64) -> EarlyTermination {
         let metric = Metric { name: "m".into(), goal: Direction::Higher, at: At::Last };

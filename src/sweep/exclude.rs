@@ -6,7 +6,7 @@ use super::{
     choices::Choice,
     sweep_file::{Condition, Exclusion},
 };
-use crate::config::{Change, ConfigError, Located};
+use crate::config::{Change, ConfigError, Located, default_of};
 
 /// Judges points by the exclusions of a sweep.
 pub(super) struct Excluder<'a> {
@@ -26,7 +26,7 @@ impl<'a> Excluder<'a> {
     pub fn check(&self, axes: &[&str]) -> Result<(), ConfigError> {
         let conditions = self.exclusions.iter().flat_map(|e| &e.conditions);
         let known = |c: &&Condition| {
-            at(self.base, &c.path).is_some() || axes.iter().any(|axis| below(&c.path, axis).is_some())
+            setting(self.base, &c.path).is_some() || axes.iter().any(|axis| below(&c.path, axis).is_some())
         };
         let problems: Vec<Located> = conditions
             .filter(|c| !known(c))
@@ -46,7 +46,7 @@ impl<'a> Excluder<'a> {
             |c: &Condition| point.iter().any(|choice| choice.axis == c.path && is_called(choice, &c.value));
         let changes: Vec<&Change> = point.iter().flat_map(|choice| &choice.changes).collect();
         let holds = |c: &Condition| {
-            called(c) || value_of(&changes, self.base, &c.path).is_some_and(|v| same(v, &c.value))
+            called(c) || value_of(&changes, self.base, &c.path).is_some_and(|v| same(&v, &c.value))
         };
         let hit = self.exclusions.iter().position(|e| e.conditions.iter().all(holds));
         if let Some(i) = hit {
@@ -67,12 +67,12 @@ fn is_called(choice: &Choice, name: &Value) -> bool {
 }
 
 /// The value of `path` in a point: changed there, or the base's.
-fn value_of<'v>(point: &[&'v Change], base: &'v Value, path: &str) -> Option<&'v Value> {
+fn value_of(point: &[&Change], base: &Value, path: &str) -> Option<Value> {
     // The longest path decides, as when changes are applied.
     let changed = point.iter().filter(|c| below(path, &c.path).is_some()).max_by_key(|c| c.path.len());
     match changed {
-        Some(change) => at(&change.value.value, below(path, &change.path)?),
-        None => at(base, path),
+        Some(change) => at(&change.value.value, below(path, &change.path)?).cloned(),
+        None => setting(base, path),
     }
 }
 
@@ -82,8 +82,17 @@ fn below<'p>(path: &'p str, parent: &str) -> Option<&'p str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
+/// The value of a setting of an experiment; its default where that is not written, as variants of a block are not.
+pub(super) fn setting(experiment: &Value, path: &str) -> Option<Value> {
+    let unwritten = || {
+        let (section, name) = path.rsplit_once('.')?;
+        default_of(section, at(experiment, section)?.get("kind")?.as_str()?, name)
+    };
+    at(experiment, path).cloned().or_else(unwritten)
+}
+
 /// The value at a dotted path.
-pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').filter(|k| !k.is_empty()).try_fold(value, |here, key| match here {
         Value::Array(items) => items.get(key.parse::<usize>().ok()?),
         other => other.get(key),

@@ -18,16 +18,14 @@ mod plan;
 mod points;
 mod ranges;
 mod reader;
-mod renamed;
 mod schema;
 mod sweep_file;
 
 pub use budget::{Cost, Costs};
-pub use early::{ArmSeries, Decision, EarlyTermination};
+pub use early::{ArmSeries, Decision, EarlyTermination, rule_of_today};
 pub use gpus::Gpus;
 pub use metric::{At, Metric};
 pub use multirun::multirun;
 pub use plan::{Plan, PlannedRun, baseline_of, plan};
-pub use renamed::rule_of_today;
 pub use schema::schema;
 pub use sweep_file::is_sweep;

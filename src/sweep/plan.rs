@@ -7,7 +7,7 @@ use super::{
     builder::Builder,
     choices::shown,
     early::EarlyTermination,
-    exclude::{Excluder, at},
+    exclude::{Excluder, setting},
     gpus::Gpus,
     metric::Metric,
     points::{Point, can_walk, count, points},
@@ -119,10 +119,9 @@ impl PlannedRun {
         if let Some((_, value)) = self.cells.iter().chain(&self.changed).find(|(p, _)| p == path) {
             return value.clone();
         }
-        match at(&self.experiment.resolved(), path) {
+        match setting(&self.experiment.resolved(), path) {
             None => String::new(),
-            Some(component @ Value::Object(map)) => shown(map.get("kind").unwrap_or(component)),
-            Some(value) => shown(value),
+            Some(value) => shown(value.get("kind").unwrap_or(&value)),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::renamed::renamed;
-use crate::config::{Document, Located, bare, describe, did_you_mean};
+use crate::config::{Document, Located, bare, describe, did_you_mean, renamed};
 
 /// A document, and what is wrong with it so far.
 pub(super) struct Reader<'a> {

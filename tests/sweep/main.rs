@@ -13,7 +13,7 @@ use ijepa_run::{
     bench::CostMemory,
     config::Surroundings,
     registry::metric::Direction,
-    sweep::{Plan, multirun, plan},
+    sweep::{Plan, PlannedRun, multirun, plan},
 };
 use program::{Folder, Output, finish};
 
@@ -69,6 +69,27 @@ fn exclusions_take_points_away_also_by_what_the_base_says() {
         ["masking.targets=1,loss=l2 s0", "masking.targets=1,loss=cosine s0", "masking.targets=2,loss=l2 s0"]
     );
     assert_eq!(arms(&format!("{axes}exclude: [{{ masking.targets: 2, encoder.depth: 9 }}]\n")).len(), 4);
+}
+
+/// What is standard in a block is not written into an experiment: its value is the default all the same.
+#[test]
+fn a_setting_that_is_not_written_has_its_default_in_tables_and_exclusions() {
+    let axes = "parameters: { encoder.norm: [rms_norm], encoder.drop_path: [0.1] }\nmethod: one_at_a_time\n";
+    let plan = planned(axes).expect("valid");
+    assert_eq!(plan.parameters, ["encoder.norm", "encoder.drop_path"]);
+    let row =
+        |run: &PlannedRun| plan.parameters.iter().map(|p| run.parameter(p)).collect::<Vec<_>>().join(" ");
+    let rows: Vec<String> = plan.runs.iter().map(row).collect();
+    assert_eq!(rows, ["layer_norm 0", "rms_norm 0", "layer_norm 0.1"]);
+    let axes = "parameters: { masking.targets: [1, 2] }\n";
+    assert_eq!(
+        arms(&format!("{axes}exclude: [{{ masking.targets: 2, encoder.norm: layer_norm }}]\n")).len(),
+        1
+    );
+    assert_eq!(
+        arms(&format!("{axes}exclude: [{{ masking.targets: 2, encoder.norm: rms_norm }}]\n")).len(),
+        2
+    );
 }
 
 #[test]

@@ -128,12 +128,12 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     }
     /// Builds it on the CPU.
     fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError>;
-    /// Builds it on a GPU.
+    /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
     fn cuda(
         &self,
-        context: &EncoderContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Encoder<dfdx::prelude::Cuda>>, ModelError>;
+        context: &EncoderContext<crate::tensor::Gpu>,
+    ) -> Result<Box<dyn Encoder<crate::tensor::Gpu>>, ModelError>;
 }
 
 /// What one forward pass costs: arithmetic on sizes. Backward takes twice the operations, without those of

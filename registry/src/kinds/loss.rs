@@ -9,9 +9,9 @@ pub trait LossSettings: std::fmt::Debug + Send + Sync {
     fn check(&self) -> Vec<Problem>;
     /// Builds it on the CPU.
     fn cpu(&self) -> Box<dyn Loss<Cpu>>;
-    /// Builds it on a GPU.
+    /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
-    fn cuda(&self) -> Box<dyn Loss<dfdx::prelude::Cuda>>;
+    fn cuda(&self) -> Box<dyn Loss<crate::tensor::Gpu>>;
 }
 
 /// Distance between predictions and targets.

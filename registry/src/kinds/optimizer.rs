@@ -44,9 +44,9 @@ pub trait OptimizerSettings: std::fmt::Debug + Send + Sync {
     fn check(&self) -> Vec<Problem>;
     /// Builds it on the CPU.
     fn cpu(&self) -> Box<dyn Optimizer<Cpu>>;
-    /// Builds it on a GPU.
+    /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
-    fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>>;
+    fn cuda(&self) -> Box<dyn Optimizer<crate::tensor::Gpu>>;
 }
 
 /// A built optimizer.

@@ -67,12 +67,12 @@ pub trait PredictorSettings: std::fmt::Debug + Send + Sync {
     }
     /// Builds it on the CPU.
     fn cpu(&self, context: &PredictorContext<Cpu>) -> Result<Box<dyn Predictor<Cpu>>, ModelError>;
-    /// Builds it on a GPU.
+    /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
     fn cuda(
         &self,
-        context: &PredictorContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Predictor<dfdx::prelude::Cuda>>, ModelError>;
+        context: &PredictorContext<crate::tensor::Gpu>,
+    ) -> Result<Box<dyn Predictor<crate::tensor::Gpu>>, ModelError>;
 }
 
 /// A built predictor.

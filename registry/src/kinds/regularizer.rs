@@ -45,12 +45,12 @@ pub trait RegularizerSettings: std::fmt::Debug + Send + Sync {
     fn check(&self, dim: usize) -> Vec<Problem>;
     /// Builds it on the CPU.
     fn cpu(&self, context: &RegularizerContext<Cpu>) -> Result<Box<dyn Regularizer<Cpu>>, ModelError>;
-    /// Builds it on a GPU.
+    /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
     fn cuda(
         &self,
-        context: &RegularizerContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Regularizer<dfdx::prelude::Cuda>>, ModelError>;
+        context: &RegularizerContext<crate::tensor::Gpu>,
+    ) -> Result<Box<dyn Regularizer<crate::tensor::Gpu>>, ModelError>;
 }
 
 /// A term that is added to the loss, times its weight: what tokens should be like whatever the targets are.

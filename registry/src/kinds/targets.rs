@@ -37,12 +37,12 @@ pub trait TargetsSettings: std::fmt::Debug + Send + Sync {
     fn teacher(&self) -> Teacher;
     /// Builds them on the CPU.
     fn cpu(&self, context: &TargetsContext<Cpu>) -> Result<Box<dyn Targets<Cpu>>, ModelError>;
-    /// Builds them on a GPU.
+    /// Builds them on a GPU. [`crate::build_on_devices!`] writes both.
     #[cfg(feature = "cuda")]
     fn cuda(
         &self,
-        context: &TargetsContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Targets<dfdx::prelude::Cuda>>, ModelError>;
+        context: &TargetsContext<crate::tensor::Gpu>,
+    ) -> Result<Box<dyn Targets<crate::tensor::Gpu>>, ModelError>;
 }
 
 /// What targets are made from.

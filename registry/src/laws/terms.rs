@@ -72,10 +72,7 @@ impl EncoderSettings for Student {
         Ok(Box::new(Linear { weight }))
     }
     #[cfg(feature = "cuda")]
-    fn cuda(
-        &self,
-        _: &EncoderContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Encoder<dfdx::prelude::Cuda>>, ModelError> {
+    fn cuda(&self, _: &EncoderContext<Gpu>) -> Result<Box<dyn Encoder<Gpu>>, ModelError> {
         Err(ModelError("laws run on the CPU".into()))
     }
 }

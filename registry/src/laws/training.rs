@@ -219,7 +219,7 @@ mod tests {
             Box::new(Descent { ..*self })
         }
         #[cfg(feature = "cuda")]
-        fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>> {
+        fn cuda(&self) -> Box<dyn Optimizer<Gpu>> {
             unimplemented!("the laws run on the CPU")
         }
     }

@@ -11,6 +11,10 @@ pub use dfdx::prelude::{
     Trace, ZerosTensor,
 };
 
+/// An NVIDIA GPU.
+#[cfg(feature = "cuda")]
+pub type Gpu = dfdx::prelude::Cuda;
+
 /// `(token, dim)` activations of a packed batch.
 pub type Rows<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
 /// [`Rows`] that carry the gradient tape.

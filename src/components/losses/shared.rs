@@ -47,11 +47,10 @@ macro_rules! distance_loss {
             fn check(&self) -> Vec<Problem> {
                 vec![]
             }
-            fn cpu(&self) -> Box<dyn Loss<Cpu>> {
-                Box::new(DistanceLoss { transform: self.target, distance: self.distance() })
-            }
-            #[cfg(feature = "cuda-base")]
-            fn cuda(&self) -> Box<dyn Loss<dfdx::prelude::Cuda>> {
+            build_on_devices!(loss);
+        }
+        impl $settings {
+            fn build<D: $crate::kernels::Backend>(&self) -> Box<dyn Loss<D>> {
                 Box::new(DistanceLoss { transform: self.target, distance: self.distance() })
             }
         }

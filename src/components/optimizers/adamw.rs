@@ -37,6 +37,12 @@ impl Default for AdamW {
     }
 }
 
+impl AdamW {
+    fn build<D: Backend>(&self) -> Box<dyn Optimizer<D>> {
+        Box::new(AdamWState { settings: self.clone(), steps: 0, moments: Vec::new() })
+    }
+}
+
 impl OptimizerSettings for AdamW {
     fn check(&self) -> Vec<Problem> {
         let bad = |b: &f64| !(0.0..1.0).contains(b);
@@ -45,13 +51,7 @@ impl OptimizerSettings for AdamW {
         };
         self.betas.iter().enumerate().filter_map(describe).collect()
     }
-    fn cpu(&self) -> Box<dyn Optimizer<Cpu>> {
-        Box::new(AdamWState::new(self))
-    }
-    #[cfg(feature = "cuda-base")]
-    fn cuda(&self) -> Box<dyn Optimizer<dfdx::prelude::Cuda>> {
-        Box::new(AdamWState::new(self))
-    }
+    build_on_devices!(optimizer);
 }
 
 /// First and second moment of one parameter.
@@ -70,10 +70,6 @@ struct AdamWState<D: Device<f32>> {
 }
 
 impl<D: Backend> AdamWState<D> {
-    fn new(settings: &AdamW) -> Self {
-        AdamWState { settings: settings.clone(), steps: 0, moments: Vec::new() }
-    }
-
     fn ensure_moments(&mut self, params: &[(String, &mut Param<D>)]) {
         if self.moments.is_empty() {
             self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();

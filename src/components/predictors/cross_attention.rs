@@ -2,7 +2,6 @@
 
 use ijepa_registry::prelude::*;
 
-use super::build_predictor;
 use crate::{
     kernels::{Backend, NONE},
     nn::{
@@ -69,17 +68,17 @@ impl CrossAttentionSettings {
         BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
     }
 
-    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
+    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
         let init = Init::new(context.device, context.seed, "predictor", self.init);
         let block = |i| CrossBlock::new(&init, &format!("predictor_blocks.{i}"), i + 1, &self.block());
-        Box::new(CrossAttention {
+        Ok(Box::new(CrossAttention {
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
             positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
             blocks: (0..self.depth).map(block).collect(),
             norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
             project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
-        })
+        }))
     }
 }
 
@@ -107,7 +106,7 @@ impl PredictorSettings for CrossAttentionSettings {
         let ends = cost::projection(seen, encoder_dim, self.dim);
         Some(ends + blocks + cost::projection(predicted, self.dim, target_dim))
     }
-    build_predictor!();
+    build_on_devices!(predictor);
 }
 
 /// Cross-attention, then an MLP, each on a residual path.

@@ -2,7 +2,6 @@
 
 use ijepa_registry::prelude::*;
 
-use super::build_predictor;
 use crate::{
     kernels::{Backend, NONE},
     nn::{
@@ -68,16 +67,16 @@ impl VitPredictorSettings {
         BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
     }
 
-    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Box<dyn Predictor<D>> {
+    fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
         let init = Init::new(context.device, context.seed, "predictor", self.init);
-        Box::new(VitPredictor {
+        Ok(Box::new(VitPredictor {
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
             positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
             blocks: Stack::new(&init, "predictor_blocks", self.depth, &self.block()),
             norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
             project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
-        })
+        }))
     }
 }
 
@@ -99,7 +98,7 @@ impl PredictorSettings for VitPredictorSettings {
         // A context is projected once however many blocks are predicted from it.
         Some(cost::projection(seen, encoder_dim, self.dim) + view.targets.iter().map(one).sum())
     }
-    build_predictor!();
+    build_on_devices!(predictor);
 }
 
 /// The built predictor.

@@ -69,16 +69,7 @@ impl RegularizerSettings for VicReg {
             .into_iter()
             .collect()
     }
-    fn cpu(&self, context: &RegularizerContext<Cpu>) -> Result<Box<dyn Regularizer<Cpu>>, ModelError> {
-        self.build(context)
-    }
-    #[cfg(feature = "cuda-base")]
-    fn cuda(
-        &self,
-        context: &RegularizerContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Regularizer<dfdx::prelude::Cuda>>, ModelError> {
-        self.build(context)
-    }
+    build_on_devices!(regularizer);
 }
 
 /// A layer of the projector. The norm of the last one is not used, nor trained.

@@ -2,7 +2,6 @@
 
 use ijepa_registry::prelude::*;
 
-use super::build_targets;
 use crate::kernels::{Backend, Function};
 
 component! {
@@ -68,7 +67,7 @@ impl TargetsSettings for Ema {
     fn teacher(&self) -> Teacher {
         Teacher::Own
     }
-    build_targets!();
+    build_on_devices!(targets);
 }
 
 /// The built targets.

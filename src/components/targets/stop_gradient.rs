@@ -2,7 +2,6 @@
 
 use ijepa_registry::prelude::*;
 
-use super::build_targets;
 use crate::kernels::Backend;
 
 component! {
@@ -37,7 +36,7 @@ impl TargetsSettings for StopGradient {
     fn teacher(&self) -> Teacher {
         Teacher::Student
     }
-    build_targets!();
+    build_on_devices!(targets);
 }
 
 /// The built targets: they have nothing of their own.

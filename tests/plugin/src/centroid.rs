@@ -9,7 +9,7 @@ component! {
 
 /// Settings of `kind: nearest_centroid` (none).
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(crate = "ijepa_registry::serde", deny_unknown_fields)]
 struct NearestCentroid {}
 
 impl Probe for NearestCentroid {

@@ -11,7 +11,7 @@ component! {
 
 /// Settings of `masking: { kind: checkerboard }`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(crate = "ijepa_registry::serde", deny_unknown_fields, default)]
 struct Checkerboard {
     /// Side of a square of the board, patches.
     #[schemars(range(min = 1, max = 16))]

@@ -168,18 +168,18 @@ impl Vit {
         BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, self.variant)
     }
 
-    fn build<D: Backend>(&self, context: &EncoderContext<D>) -> Box<dyn Encoder<D>> {
+    fn build<D: Backend>(&self, context: &EncoderContext<D>) -> Result<Box<dyn Encoder<D>>, ModelError> {
         let init = Init::new(context.device, context.seed, "encoder", self.init);
         let grid = context.image.grid(self.patch);
         let patch = [self.dim, context.image.channels, self.patch, self.patch];
-        Box::new(VitEncoder {
+        Ok(Box::new(VitEncoder {
             patch_embed: Linear::new(&init, "patch_embed.proj", &patch),
             positions: position_table(&init, self.positions, "pos_embed", grid, self.dim),
             registers: (self.registers > 0)
                 .then(|| init.tokens("register_tokens", &[1, self.registers, self.dim])),
             blocks: Stack::new(&init, "blocks", self.depth, &self.block()),
             norm: Norm::new(&init, "norm", self.dim, self.norm_eps, self.variant.norm),
-        })
+        }))
     }
 }
 
@@ -213,14 +213,5 @@ impl EncoderSettings for Vit {
         let blocks = self.block().cost(self.depth, visible + self.registers, kept);
         Some(cost::embedding(visible, values, self.dim) + blocks)
     }
-    fn cpu(&self, context: &EncoderContext<Cpu>) -> Result<Box<dyn Encoder<Cpu>>, ModelError> {
-        Ok(self.build(context))
-    }
-    #[cfg(feature = "cuda-base")]
-    fn cuda(
-        &self,
-        context: &EncoderContext<dfdx::prelude::Cuda>,
-    ) -> Result<Box<dyn Encoder<dfdx::prelude::Cuda>>, ModelError> {
-        Ok(self.build(context))
-    }
+    build_on_devices!(encoder);
 }
