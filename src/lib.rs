@@ -27,9 +27,13 @@ pub mod train;
 
 pub mod analysis;
 
+pub mod numerics;
+
 pub mod report;
 
 pub mod run;
+
+pub mod explore;
 
 pub mod bench;
 

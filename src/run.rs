@@ -10,6 +10,7 @@ pub(crate) mod memory;
 mod older;
 mod resume;
 mod stamp;
+pub mod stored;
 pub mod sweep;
 mod threads;
 

@@ -7,7 +7,7 @@ use std::{
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
 /// `src/lib.rs` and the code map of ARCHITECTURE.md list them in this order.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -20,16 +20,24 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("model", &["kernels", "data"]),
     ("train", &["kernels", "data", "config", "events", "model"]),
     ("analysis", &["config", "sweep", "results"]),
+    ("numerics", &[]),
     ("report", &["data", "config", "results", "analysis"]),
     ("run", &["kernels", "data", "config", "sweep", "events", "results", "sinks", "model", "train"]),
+    (
+        "explore",
+        &[
+            "data", "config", "events", "results", "sinks", "model", "train", "analysis", "numerics",
+            "report", "run",
+        ],
+    ),
     ("bench", &["kernels", "nn", "data", "config", "sweep", "results", "model", "train", "run"]),
     ("doctor", &["kernels", "config", "results", "run"]),
     ("scaffold", &[]),
     (
         "cli",
         &[
-            "config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "bench", "doctor",
-            "scaffold",
+            "config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "explore", "bench",
+            "doctor", "scaffold",
         ],
     ),
     ("main", &[]),

@@ -8,6 +8,7 @@ mod completions;
 mod components;
 mod doctor;
 mod exit;
+mod explore;
 mod files;
 mod hints;
 mod ls;
@@ -85,6 +86,7 @@ Examples:
   ijepa-run compare results                                 which arm is better, and how sure is that
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
   ijepa-run watch mask-count                                follow its runs in the terminal
+  ijepa-run explore 001765f2                                a page to look at one run: curves, t-SNE, neighbours
   ijepa-run show 001765f2                                   one run: settings, state, numbers, files
   ijepa-run probe 001765f2 knn 'linear={ labels: [colour] }'
                                                             more probes on a finished run
@@ -131,6 +133,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Say what this machine offers a run: processor, memory, GPUs, data, and what is missing.
     Doctor(doctor::DoctorArgs),
+    /// Write a page to look at a run, or at two: learning curves, t-SNE, neighbours, classes, patches, masks.
+    Explore(explore::ExploreArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
     /// Write the skeleton of a component of your own: it compiles, runs, and says what to fill in.
@@ -245,6 +249,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
+        Some(Command::Explore(args)) => explore::explore(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),

@@ -3,7 +3,7 @@
 use ijepa_registry::prelude::*;
 
 use super::{BlockDesign, Init, Linear, Mlp, Norm};
-use crate::kernels::{Backend, BlockParams};
+use crate::kernels::{self, Backend, BlockParams};
 
 /// A pre-norm block, with `s1`, `s2` gains of layer-scale and `b1`, `b2` what drop-path makes of a branch:
 ///
@@ -59,6 +59,11 @@ impl<D: Backend> Block<D> {
         }
     }
 
+    /// Attention heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// What the fused operator takes; none where the block is a variant, or may be dropped in this pass.
     pub fn fused(&self, mode: Mode) -> Option<BlockParams<D>> {
         let (Some(norm1_bias), Some(norm2_bias)) = (&self.norm1.bias, &self.norm2.bias) else { return None };
@@ -109,6 +114,12 @@ impl<D: Backend> Block<D> {
         x: Rows<D, T>,
         segments: &Segments,
     ) -> Result<Rows<D, T>, ModelError> {
+        let [q, k, v] = self.queries_keys_values(x)?;
+        self.proj.forward(D::attention(q, k, v, self.heads, segments, segments)?)
+    }
+
+    /// What attention is computed from, `(token, dim)` each.
+    fn queries_keys_values<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<[Rows<D, T>; 3], ModelError> {
         let dim = x.shape().1;
         let qkv = self.qkv.forward(x)?;
         let mut q = D::columns(qkv.retaped::<T>(), 0..dim)?;
@@ -119,7 +130,28 @@ impl<D: Backend> Block<D> {
             q = D::rms_norm(q, &q_gain.data, self.eps)?;
             k = D::rms_norm(k, &k_gain.data, self.eps)?;
         }
-        self.proj.forward(D::attention(q, k, v, self.heads, segments, segments)?)
+        Ok([q, k, v])
+    }
+
+    /// Who attends to whom, `softmax(q k' / sqrt(dim / heads))`, to be looked at: `(head, token, token)` of every
+    /// segment, on the host.
+    pub fn attention_weights(&self, x: Rows<D>, segments: &Segments) -> Result<Vec<Vec<f32>>, ModelError> {
+        let dim = x.shape().1;
+        let [q, k, _] = self.queries_keys_values(self.norm1.forward(x)?)?;
+        let (q, k) = (kernels::to_host(&q)?, kernels::to_host(&k)?);
+        let width = dim / self.heads;
+        let of_head = |values: &[f32], row: usize, head: usize| -> Vec<f32> {
+            values[row * dim + head * width..][..width].to_vec()
+        };
+        let of_segment = |rows: std::ops::Range<usize>| {
+            let of_row = |head: usize, row: usize| {
+                let query = of_head(&q, row, head);
+                let score = |other| dot(&query, &of_head(&k, other, head)) / (width as f32).sqrt();
+                softmax(rows.clone().map(score).collect())
+            };
+            (0..self.heads).flat_map(|head| rows.clone().flat_map(move |row| of_row(head, row))).collect()
+        };
+        Ok(segments.ranges().map(of_segment).collect())
     }
 
     /// What a pass draws from, if the block may be dropped in it.
@@ -168,6 +200,18 @@ impl<D: Backend> Block<D> {
         let attention = attention.chain(&mut self.proj.params).chain(&mut self.ls1);
         attention.chain(self.norm2.params_mut()).chain(self.mlp.params_mut()).chain(&mut self.ls2)
     }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// `exp(s_i) / sum_j exp(s_j)`, relative to the largest score, so that nothing overflows.
+fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|s| *s = (*s - largest).exp());
+    let sum: f32 = scores.iter().sum();
+    scores.into_iter().map(|s| s / sum).collect()
 }
 
 /// Layer-scale: `gain[j] x[i, j]`.

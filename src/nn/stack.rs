@@ -55,6 +55,19 @@ impl<D: Backend> Stack<D> {
         outputs.into_iter().map(|layer| D::gather_sum(layer, keep, &[])).collect()
     }
 
+    /// Who attends to whom in the last block: `(head, token, token)` of every segment; none without a block.
+    pub fn attention(&self, x: Rows<D>, segments: &Segments) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
+        let Some((last, before)) = self.blocks.split_last() else { return Ok(None) };
+        let x =
+            if before.is_empty() { x } else { self.part(x, 0..before.len(), segments, None, Mode::Eval)? };
+        last.attention_weights(x, segments).map(Some)
+    }
+
+    /// Attention heads of a block.
+    pub fn heads(&self) -> usize {
+        self.blocks.first().map_or(0, Block::heads)
+    }
+
     /// Some of the blocks: fused if all of them can be, else composed.
     fn part<T: Tape<f32, D>>(
         &self,

@@ -8,7 +8,7 @@
 mod data;
 mod figures;
 mod page;
-mod plot;
+pub(crate) mod plot;
 mod run_data;
 
 use std::path::PathBuf;
@@ -16,6 +16,14 @@ use std::path::PathBuf;
 use ijepa_registry::metric::Direction;
 
 use crate::analysis::{AnalysisError, At};
+
+// Pieces that other pages are made of too.
+pub(crate) use figures::{
+    examples::examples,
+    masks::{Masks, masks_of},
+    visibility::visibility,
+};
+pub(crate) use page::{document, drawing};
 
 use data::Material;
 use plot::figure::Figure;

@@ -124,7 +124,7 @@ impl Seal {
     }
 }
 
-pub(super) fn missing(path: &Path) -> FileError {
+pub(crate) fn missing(path: &Path) -> FileError {
     FileError::at(path, None, "is gone; the run left it here")
 }
 

@@ -153,6 +153,27 @@ pub fn read_checkpoint(path: &Path) -> Result<(CheckpointMeta, Snapshot), Checkp
     Ok((meta, snapshot))
 }
 
+/// Weights of a run at a step.
+pub struct Weights {
+    /// Identity of the experiment whose they are.
+    pub identity: String,
+    /// The step after which they were written.
+    pub step: u64,
+    /// Name, shape and values of every parameter.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+/// The parameters alone, of a checkpoint or of the weights that a finished run leaves.
+pub fn read_weights(path: &Path) -> Result<Weights, CheckpointError> {
+    let bad = |reason: String| CheckpointError { path: path.to_path_buf(), reason };
+    let (state, _, mut tensors) = read_tensors(path).map_err(bad)?;
+    tensors.retain(|(name, ..)| !name.starts_with("optimizer."));
+    let step = state["step"].as_u64().or(state["progress"]["step"].as_u64());
+    let step = step.ok_or_else(|| bad("it does not say of which step it is".into()))?;
+    let identity = state["identity"].as_str().unwrap_or_default().to_owned();
+    Ok(Weights { identity, step, tensors })
+}
+
 /// Whether the weights at `path` are whole and as they were written.
 pub fn check_weights(path: &Path) -> Result<(), CheckpointError> {
     let bad = |reason: String| CheckpointError { path: path.to_path_buf(), reason };

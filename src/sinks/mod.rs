@@ -9,7 +9,8 @@ mod progress;
 mod verify;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointMeta, check_weights, read_checkpoint, write_checkpoint, write_weights,
+    CheckpointError, CheckpointMeta, Weights, check_weights, read_checkpoint, read_weights, write_checkpoint,
+    write_weights,
 };
 pub use clean::{CleanError, free, freeable};
 pub use files::{Files, write_artifact};

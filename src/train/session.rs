@@ -68,6 +68,21 @@ impl<D: BuildDevice> Session<D> {
     pub fn restore(&mut self, snapshot: Snapshot) -> Result<(), TrainError> {
         let (state, weights): (Vec<_>, Vec<_>) =
             snapshot.tensors.into_iter().partition(|(name, ..)| name.starts_with(OPTIMIZER));
+        self.restore_weights(weights)?;
+        let strip = |(name, _, values): (String, _, _)| (name[OPTIMIZER.len()..].to_string(), values);
+        let tensors = state.into_iter().map(strip).collect();
+        let state = OptimizerState { steps: snapshot.optimizer_steps, tensors };
+        let unfit = |error: ModelError| TrainError::Restore(error.0);
+        self.optimizer.restore(state, &self.jepa.trained_params()).map_err(unfit)?;
+        self.progress = snapshot.progress;
+        Ok(())
+    }
+
+    /// Takes weights alone: what features are extracted with.
+    pub fn restore_weights(
+        &mut self,
+        weights: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+    ) -> Result<(), TrainError> {
         let mut stored: std::collections::HashMap<_, _> =
             weights.into_iter().map(|(name, dims, values)| (name, (dims, values))).collect();
         for (name, param) in self.jepa.all_params_mut() {
@@ -79,12 +94,6 @@ impl<D: BuildDevice> Session<D> {
             }
             param.data.copy_from(&values);
         }
-        let strip = |(name, _, values): (String, _, _)| (name[OPTIMIZER.len()..].to_string(), values);
-        let tensors = state.into_iter().map(strip).collect();
-        let state = OptimizerState { steps: snapshot.optimizer_steps, tensors };
-        let unfit = |error: ModelError| TrainError::Restore(error.0);
-        self.optimizer.restore(state, &self.jepa.trained_params()).map_err(unfit)?;
-        self.progress = snapshot.progress;
         Ok(())
     }
 }

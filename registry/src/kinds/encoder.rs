@@ -102,6 +102,18 @@ pub struct EncoderContext<'a, D: Device<f32>> {
     pub image: ImageShape,
 }
 
+/// Who attends to whom among the patches of some images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionMaps {
+    /// Attention heads.
+    pub heads: usize,
+    /// Patches of an image.
+    pub patches: usize,
+    /// `(image, head, patch that attends, patch that is attended to)`: shares of the attention of a patch; what goes to
+    /// tokens that are no patches is left out.
+    pub weights: Vec<f32>,
+}
+
 /// Settings of an encoder: checks and builds.
 pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings for images of this shape.
@@ -182,5 +194,11 @@ pub trait Encoder<D: Device<f32>>: Parameters<D> {
         let request = EncodeRequest { keep, ..EncodeRequest::OUTPUT };
         let layers = self.encode(batch, &request)?;
         layers.into_iter().last().ok_or_else(|| ModelError("the encoder returned no layer".into()))
+    }
+
+    /// The attention of the last block in whole images, to be looked at; none for an encoder without attention.
+    fn attention(&self, images: &PatchBatch<D>) -> Result<Option<AttentionMaps>, ModelError> {
+        let _ = images;
+        Ok(None)
     }
 }

@@ -20,7 +20,8 @@ mod targets;
 pub use augmentation::Augmentation;
 pub use dataset::{DataError, Dataset, Factor, LoadContext, Survey};
 pub use encoder::{
-    Cost, EncodeRequest, Encoder, EncoderContext, EncoderSettings, Layout, Mode, PatchBatch, TrainDraw,
+    AttentionMaps, Cost, EncodeRequest, Encoder, EncoderContext, EncoderSettings, Layout, Mode, PatchBatch,
+    TrainDraw,
 };
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;

@@ -1,19 +1,13 @@
 //! A few training images with what the context encoder sees and what is predicted.
 
-use std::io::Cursor;
-
-use base64::{Engine, prelude::BASE64_STANDARD};
-use ijepa_registry::{
-    image::ImageShape,
-    mask::{Grid, MaskPlan},
-};
-use image::{ImageFormat, RgbImage};
+use ijepa_registry::mask::{Grid, MaskPlan};
 use maud::{Markup, html};
 
 use super::masks::{MaskStudy, Masks};
 use crate::report::plot::{
     figure::{Figure, fitted, px, text},
     layout::WIDTH,
+    picture::data_uri,
 };
 
 const SIDE: f64 = 150.0;
@@ -100,18 +94,6 @@ fn outline(grid: Grid, patches: &[u32], (left, top): (f64, f64), side: f64) -> S
     edges
 }
 
-/// An image as `data:` URI of a PNG; grey images become colour images.
-fn data_uri(shape: ImageShape, pixels: &[u8]) -> Option<String> {
-    let plane = shape.height * shape.width;
-    let channel = |c: usize, i: usize| pixels.get(c.min(shape.channels - 1) * plane + i).copied();
-    let bytes: Option<Vec<u8>> =
-        (0..plane).flat_map(|i| (0..3).map(move |c| (c, i))).map(|(c, i)| channel(c, i)).collect();
-    let image = RgbImage::from_raw(shape.width as u32, shape.height as u32, bytes?)?;
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png).ok()?;
-    Some(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())))
-}
-
 /// Mean sizes over the images counted.
 fn counts(study: &MaskStudy) -> String {
     let patches = |shares: &[f64]| shares.iter().sum::<f64>();
@@ -137,14 +119,5 @@ mod tests {
         let edges = outline(grid, &[0, 1, 3, 4], (0.0, 0.0), 10.0);
         assert_eq!(edges.matches('M').count(), 8, "two patches on each of four sides: {edges}");
         assert_eq!(outline(grid, &[8], (0.0, 0.0), 10.0).matches('M').count(), 4);
-    }
-
-    #[test]
-    fn images_are_png() {
-        let shape = ImageShape { channels: 1, height: 2, width: 2 };
-        let uri = data_uri(shape, &[0, 255, 128, 7]).expect("an image");
-        let png = BASE64_STANDARD.decode(uri.trim_start_matches("data:image/png;base64,")).expect("base64");
-        let image = image::load_from_memory(&png).expect("png").to_rgb8();
-        assert_eq!(image.get_pixel(1, 0).0, [255; 3]);
     }
 }

@@ -97,6 +97,23 @@ pub(crate) fn of_files(files: impl Iterator<Item = (String, PathBuf)>, images: b
     masks
 }
 
+/// The masks of single runs with their labels; equal ones are shown once.
+pub(crate) fn masks_of(runs: &[(&Experiment, &ImageSet, &str)]) -> Masks {
+    let mut masks = Masks::default();
+    let mut keys: Vec<Value> = Vec::new();
+    for (experiment, set, label) in runs {
+        let key = key(experiment);
+        match keys.iter().position(|k| *k == key) {
+            Some(place) => masks.studies[place].arms.push((*label).to_owned()),
+            None => {
+                masks.studies.push(study(experiment, Some(set), label));
+                keys.push(key);
+            }
+        }
+    }
+    masks
+}
+
 impl Masks {
     fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {

@@ -21,24 +21,22 @@ const PAGE_STYLE: &str = include_str!("page.css");
 /// The whole page.
 pub(crate) fn page(material: &Material, figures: &Figures) -> String {
     let title = format!("Sweep {}", material.name);
-    frame(
-        &title,
-        html! {
-            (opening(material, &title))
-            (results(material, figures))
-            (training(material, figures))
-            (pairing(material))
-            (masking(material, figures))
-            (decisions::section(&material.decisions))
-            (notes(material))
-            (all_runs(material))
-            (explanations())
-        },
-    )
+    let main = html! {
+        (opening(material, &title))
+        (results(material, figures))
+        (training(material, figures))
+        (pairing(material))
+        (masking(material, figures))
+        (decisions::section(&material.decisions))
+        (notes(material))
+        (all_runs(material))
+        (explanations())
+    };
+    document(&title, "", &main)
 }
 
-/// What every page has around its content.
-fn frame(title: &str, content: Markup) -> String {
+/// A page in one file; `style` is added to the style of all pages.
+pub(crate) fn document(title: &str, style: &str, main: &Markup) -> String {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,15 +45,16 @@ fn frame(title: &str, content: Markup) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(format!("ijepa-run {}", env!("CARGO_PKG_VERSION")));
                 title { (title) }
-                style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) (PreEscaped(style)) }
             }
-            body { main { (content) } }
+            body { main { (main) } }
         }
     };
     markup.into_string()
 }
 
-fn drawing(figure: &Figure) -> Markup {
+/// A figure with its caption.
+pub(crate) fn drawing(figure: &Figure) -> Markup {
     html! {
         figure id=(figure.name) {
             div class="scroll" { (figure.inline()) }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    drawing, frame,
+    document, drawing,
     tables::{head, value},
 };
 use crate::report::{
@@ -14,31 +14,29 @@ use crate::report::{
 /// The whole page.
 pub(crate) fn page(material: &RunMaterial) -> String {
     let title = format!("Run {}", material.name);
-    frame(
-        &title,
-        html! {
-            (opening(material, &title))
-            section id="results" {
-                h2 { "Results" }
-                (last_values("table-results", "Last results", material, true))
-                (panels(&material.probes))
-                (last_values("table-diagnostics", "Chosen by the probes, and diagnostics", material, false))
-                @if material.last.is_empty() { p { "No probe has been measured yet." } }
-            }
-            section id="training" {
-                h2 { "Training" }
-                (panels(&material.training))
-                @if material.training.is_empty() { p { "No step has been logged yet." } }
-            }
-            section id="masks" {
-                h2 { "Masks" }
-                @if let Some(visibility) = &material.visibility { (drawing(visibility)) }
-                @if let Some(examples) = &material.examples { (drawing(examples)) }
-                @for note in &material.masks.notes { p class="note" { (note) } }
-            }
-            (settings(material))
-        },
-    )
+    let main = html! {
+        (opening(material, &title))
+        section id="results" {
+            h2 { "Results" }
+            (last_values("table-results", "Last results", material, true))
+            (panels(&material.probes))
+            (last_values("table-diagnostics", "Chosen by the probes, and diagnostics", material, false))
+            @if material.last.is_empty() { p { "No probe has been measured yet." } }
+        }
+        section id="training" {
+            h2 { "Training" }
+            (panels(&material.training))
+            @if material.training.is_empty() { p { "No step has been logged yet." } }
+        }
+        section id="masks" {
+            h2 { "Masks" }
+            @if let Some(visibility) = &material.visibility { (drawing(visibility)) }
+            @if let Some(examples) = &material.examples { (drawing(examples)) }
+            @for note in &material.masks.notes { p class="note" { (note) } }
+        }
+        (settings(material))
+    };
+    document(&title, "", &main)
 }
 
 fn opening(material: &RunMaterial, title: &str) -> Markup {

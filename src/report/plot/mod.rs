@@ -5,4 +5,5 @@ pub(crate) mod figure;
 pub(crate) mod layout;
 pub(crate) mod levels;
 pub(crate) mod numbers;
+pub(crate) mod picture;
 pub(crate) mod scale;

@@ -103,6 +103,23 @@ impl<D: Backend> Encoder<D> for VitEncoder<D> {
         let Input { tokens, segments, kept } = self.input(batch, None, OwnedTape::default())?;
         self.norm.forward(self.blocks.forward(tokens, &segments, kept.as_deref(), mode)?)
     }
+    fn attention(&self, images: &PatchBatch<D>) -> Result<Option<AttentionMaps>, ModelError> {
+        let Input { tokens, segments, .. } = self.input(images, None, NoneTape)?;
+        let Some(all) = self.blocks.attention(tokens, &segments)? else { return Ok(None) };
+        let (heads, patches) = (self.blocks.heads(), images.grid.len());
+        let weights = all
+            .iter()
+            .flat_map(|maps| among_patches(maps, segments.rows() / segments.len(), patches))
+            .collect();
+        Ok(Some(AttentionMaps { heads, patches, weights }))
+    }
+}
+
+/// The last `patches` rows and columns of every square of `tokens`: register tokens stand before them.
+fn among_patches(maps: &[f32], tokens: usize, patches: usize) -> Vec<f32> {
+    let registers = tokens - patches;
+    let rows = maps.chunks_exact(tokens).enumerate().filter(|(row, _)| row % tokens >= registers);
+    rows.flat_map(|(_, row)| row[registers..].to_vec()).collect()
 }
 
 impl<D: Backend> Parameters<D> for VitEncoder<D> {

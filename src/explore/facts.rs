@@ -1,0 +1,33 @@
+//! What a run is, in words.
+
+use std::path::Path;
+
+use crate::{
+    config,
+    results::{EXPERIMENT, FileError, Status, card::RunCard, read},
+};
+
+/// Name and text of what is to be known of the run in `folder`.
+pub(super) fn facts(folder: &Path) -> Result<Vec<(&'static str, String)>, FileError> {
+    let mut facts = vec![("Folder", folder_name(folder))];
+    if let Some(status) = Status::read(folder)? {
+        facts.push(("State", format!("{}, step {} of {}", status.state, status.step, status.steps)));
+    }
+    if let Some(card) = RunCard::read_all(folder).unwrap_or_default().pop().filter(|c| !c.images.is_empty()) {
+        facts.push(("Images", card.images));
+    }
+    let path = folder.join(EXPERIMENT);
+    let text = read::text(&path)?.unwrap_or_default();
+    if let Ok(experiment) = config::load_stored(&path.to_string_lossy(), &text, &["probes=[]".into()]) {
+        let brief = experiment.brief();
+        let settings: Vec<String> = brief.iter().map(|(key, value)| format!("{}={value}", key)).collect();
+        facts.push(("Settings", format!("{}; all others at their defaults", settings.join(", "))));
+    }
+    Ok(facts)
+}
+
+/// Name of a folder, also of one that is given as `.`.
+pub(super) fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.into());
+    whole.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned())
+}

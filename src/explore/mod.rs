@@ -1,0 +1,121 @@
+//! A run, or two side by side, as one page to look at: how it learned, where its features put the images, what
+//! its encoder sees. Returns text; nothing is written here.
+//!
+//! ```text
+//! run folder -> StoredRun -> Session -> Look (features, tokens, tables, masks) -> Space (numerics) -> figures -> page
+//! ```
+
+mod curves;
+mod facts;
+mod figures;
+mod look;
+mod page;
+mod predictions;
+mod sample;
+mod space;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use crate::{
+    data::hold_out,
+    report::{Masks, masks_of},
+    results::run_name_parts,
+    run::{RunError, stored::StoredRun},
+    sinks::{Progress, Verbosity},
+};
+
+use look::{Look, Looking};
+use sample::Sample;
+use space::Space;
+
+/// Most runs of a page.
+pub const MOST_RUNS: usize = 2;
+
+/// What to show.
+#[derive(Clone, Debug)]
+pub struct ExploreRequest {
+    /// One run folder, or two to be compared.
+    pub runs: Vec<PathBuf>,
+    /// Images whose features are looked at, at most.
+    pub images: usize,
+    /// Compute threads; none: one per core.
+    pub threads: Option<usize>,
+    /// How much to say.
+    pub verbosity: Verbosity,
+}
+
+/// Everything a page is made of.
+struct Material {
+    looks: Vec<Look>,
+    spaces: Vec<Space>,
+    sample: Sample,
+    masks: Masks,
+}
+
+/// The page of one run or two; none if `stop` was set meanwhile. The same files give the same bytes.
+pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<String>, RunError> {
+    let mut progress = Progress::new(request.verbosity);
+    let names = names(&request.runs);
+    let (mut looks, mut found, mut sets) = (Vec::new(), None::<Sample>, Vec::new());
+    for (folder, name) in request.runs.iter().zip(&names) {
+        let mut run = StoredRun::open(folder)?;
+        let set = Arc::new(hold_out(run.read_data(&mut progress)?, run.experiment.validation));
+        let sample = Sample::of(&set, request.images).ok_or_else(|| no_images(folder))?;
+        let again = StoredRun::open(folder)?.experiment;
+        let work = Looking { name, folder, sample: &sample, stop };
+        let Some(look) = run.on_session(set.clone(), request.threads, &mut progress, work)? else {
+            return Ok(None);
+        };
+        match &found {
+            Some(first) if !first.is_same(&sample) => return Err(other_images(&request.runs)),
+            _ => found = Some(sample),
+        }
+        looks.push(look);
+        sets.push((again, set));
+    }
+    let masked: Vec<_> = sets.iter().zip(&names).map(|((e, set), name)| (e, &**set, name.as_str())).collect();
+    let masks = masks_of(&masked);
+    let Some(sample) = found else { return Err(RunError::Config("explore: no run is named".into())) };
+    progress.note(&format!("t-SNE of {} images", sample.count()));
+    let spaces = looks.iter().map(|look| Space::of(look, &sample)).collect();
+    Ok(Some(page::page(&Material { looks, spaces, sample, masks })))
+}
+
+/// Names of the runs: `baseline-s0` of the folder `baseline-s0-001765f2`, or the whole name where two would be alike.
+fn names(runs: &[PathBuf]) -> Vec<String> {
+    let whole: Vec<String> = runs.iter().map(|folder| facts::folder_name(folder)).collect();
+    let short = |name: &String| run_name_parts(name).map(|(name, seed, _)| format!("{name}-s{seed}"));
+    match whole.iter().map(short).collect::<Option<Vec<String>>>() {
+        Some(short) if whole.len() > 1 && (1..short.len()).all(|i| !short[..i].contains(&short[i])) => short,
+        _ => whole,
+    }
+}
+
+fn no_images(folder: &std::path::Path) -> RunError {
+    RunError::Config(format!("{}: the data set of the run has no image to look at", folder.display()))
+}
+
+fn other_images(runs: &[PathBuf]) -> RunError {
+    let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+    RunError::Config(format!(
+        "{}: the runs have other images, so that their features cannot be compared; explore them one at a time",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_have_short_names_where_these_tell_them_apart() {
+        let of = |runs: &[&str]| names(&runs.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(of(&["r/one-s0-0123", "r/two-s0-4567"]), ["one-s0", "two-s0"]);
+        assert_eq!(of(&["r/one-s0-0123", "r/one-s0-4567"]), ["one-s0-0123", "one-s0-4567"]);
+        assert_eq!(of(&["r/one-s0-0123"]), ["one-s0-0123"]);
+        assert_eq!(of(&["r/moved", "r/one-s0-0123"]), ["moved", "one-s0-0123"]);
+    }
+}
