@@ -12,6 +12,7 @@ mod explore;
 mod files;
 mod hints;
 mod ls;
+mod man;
 mod metric_args;
 mod new;
 mod print;
@@ -137,6 +138,8 @@ enum Command {
     Explore(explore::ExploreArgs),
     /// List run folders, from their files only.
     Ls(ls::LsArgs),
+    /// Write manual pages.
+    Man(man::ManArgs),
     /// Write the skeleton of a component of your own: it compiles, runs, and says what to fill in.
     New(new::NewArgs),
     /// Measure probes on the last weights of finished runs, without training.
@@ -251,6 +254,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Explore(args)) => explore::explore(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
+        Some(Command::Man(args)) => man::man(&args).into(),
         Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),

@@ -54,6 +54,7 @@ fn what_is_right_the_first_time_stays_right() {
         &["components", "multiblock"],
         &["components", "linear"],
         &["completions", "zsh"],
+        &["man"],
         &["ls"],
         &["tiny.yaml", "learning_rate=1e-3", "-n"],
         &["tiny.yaml", "--results", "elsewhere", "-n"],
