@@ -4,6 +4,8 @@ pub(crate) mod data;
 pub(crate) mod device;
 pub mod early_stopping;
 mod ended;
+mod feature_images;
+pub mod features;
 mod finished;
 pub mod launcher;
 pub(crate) mod memory;
@@ -22,6 +24,7 @@ use std::{
 
 use ijepa_registry::{image::ImageSet, kinds::DataError, tensor::Cpu};
 
+pub use crate::train::Subject;
 use crate::{
     config::{ConfigError, Device, Experiment},
     data::hold_out,

@@ -91,6 +91,8 @@ fn with_runs() -> Folder {
                  metric: { name: knn/target/class/top1 }\n";
     fs::write(folder.path().join("sweep.yaml"), sweep).unwrap();
     fs::write(folder.path().join("a.csv"), "seed,arm,acc\n0,a,1.5\n1,a,2.25\n2,a,1.75\n").unwrap();
+    fs::create_dir(folder.path().join("pictures")).unwrap();
+    image::RgbImage::new(20, 20).save(folder.path().join("pictures/own.png")).unwrap();
     fs::write(folder.path().join("b.csv"), "seed,arm,acc\n0,b,3.5\n1,b,3.25\n2,b,4.75\n").unwrap();
     let baseline = vec!["tiny.yaml", "name=baseline", "encoder.depth=1", "-q"];
     for run in [vec!["tiny.yaml", "name=quickstart", "-q"], baseline, vec!["sweep.yaml", "-q"]] {

@@ -17,19 +17,22 @@ const SHOWN: usize = 5;
 
 /// An image file and the name of its class; none without labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
+pub struct Item {
+    /// Its path.
     pub file: PathBuf,
+    /// Its class.
     pub class: Option<String>,
 }
 
 /// How many things of a kind are not used.
-pub(crate) type LeftOut = BTreeMap<String, usize>;
+pub type LeftOut = BTreeMap<String, usize>;
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub struct Found {
     /// In order of folder and file name.
     pub items: Vec<Item>,
+    /// What lies beside them.
     pub left_out: LeftOut,
 }
 
@@ -76,6 +79,31 @@ pub(crate) fn scan(split: &Path, table: Option<&Path>) -> Result<Found, DataErro
             "`{}`: expected one folder per class with images ({endings}), or images without labels; found none, but {beside}",
             split.display()
         )));
+    }
+    Ok(Found { items, left_out })
+}
+
+/// Every image in a folder, however deep, in the order of their paths, or a single image file. The class of
+/// `CLASS/.../FILE` is `CLASS`; an image in the folder itself has none. Unlike in a data set, no image is left
+/// out.
+pub fn images_below(path: &Path) -> Result<Found, DataError> {
+    if path.is_file() {
+        let item = Item { file: path.into(), class: None };
+        return Ok(Found { items: vec![item], left_out: LeftOut::new() });
+    }
+    let mut walk = Walk::default();
+    walk.all(path, None)?;
+    many("links lead nowhere; mend or remove them", &walk.dead)?;
+    let Walk { loose, classes, left_out, .. } = walk;
+    let of_class = classes.into_iter().flat_map(|(class, files)| {
+        files.into_iter().map(move |file| Item { file, class: Some(class.clone()) })
+    });
+    let mut items: Vec<Item> =
+        loose.into_iter().map(|file| Item { file, class: None }).chain(of_class).collect();
+    items.sort_by(|a, b| a.file.cmp(&b.file));
+    if items.is_empty() {
+        let endings = READABLE.join(", ");
+        return Err(DataError(format!("`{}`: holds no image ({endings})", path.display())));
     }
     Ok(Found { items, left_out })
 }

@@ -16,10 +16,15 @@ pub fn hold_out(set: ImageSet, count: usize) -> ImageSet {
     if count == 0 {
         return set;
     }
-    let held = chosen(&classes(&set), count);
+    let held = held_out(&set, count);
     let (validation, train) = (0..set.count(&set.train)).partition(|i| held.binary_search(i).is_ok());
     let ImageSet { shape, train: all, test, .. } = set;
     ImageSet { shape, train: part(shape, &all, train), validation: part(shape, &all, validation), test }
+}
+
+/// Which training images [`hold_out`] moves, in rising order.
+pub fn held_out(set: &ImageSet, count: usize) -> Vec<usize> {
+    if count == 0 { Vec::new() } else { chosen(&classes(set), count) }
 }
 
 /// Images of every class, by the first labels; all are one class without labels.

@@ -18,11 +18,12 @@ mod split;
 
 pub use batch::{Batch, BatchImages, BatchSource};
 pub use fingerprint::{Fingerprint, overlap};
-pub(crate) use folder::Found;
-pub use holdout::hold_out;
+pub use folder::{Found, Item, images_below};
+pub use holdout::{held_out, hold_out};
 pub(crate) use label_table::numbers_to_names;
 pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
 pub use pipeline::Pipeline;
+pub use split::decode_bytes;
 pub(crate) use split::{Source, annotations, classes, decoded, folders, same_classes};

@@ -22,6 +22,8 @@ use super::{
 const CHANNELS: usize = 3;
 /// Where Tiny ImageNet keeps the labels of its validation images.
 const ANNOTATIONS: &str = "val_annotations.txt";
+/// What an error about their content begins with.
+const UNREADABLE: &str = "images cannot be decoded; replace or remove them";
 /// Classes named in one error.
 const SHOWN: usize = 5;
 
@@ -96,6 +98,16 @@ pub(crate) fn same_classes(root: &Path, train: &[Item], test: &[Item]) -> Result
     )))
 }
 
+/// Some image files as squares of `size` pixels, `(image, channel, row, column)` bytes.
+pub fn decode_bytes(items: &[Item], size: usize) -> Result<Vec<u8>, DataError> {
+    let mut pixels = vec![0; items.len() * CHANNELS * size * size];
+    let decode = |(out, item): (&mut [u8], &Item)| decode_square(&item.file, size, out).err();
+    let chunks = pixels.par_chunks_mut(CHANNELS * size * size).zip(items);
+    let errors: Vec<String> = chunks.filter_map(decode).collect();
+    many(UNREADABLE, &errors)?;
+    Ok(pixels)
+}
+
 /// Decodes `items` to squares of `size` pixels and labels them by their place among `classes`; `what` they are
 /// stands beside the progress.
 pub(crate) fn decoded(
@@ -116,7 +128,7 @@ pub(crate) fn decoded(
             decode_square(&item.file, size, out).err()
         })
         .collect();
-    many("images cannot be decoded; replace or remove them", &errors)?;
+    many(UNREADABLE, &errors)?;
     let label = |item: &Item| classes.binary_search(item.class.as_ref()?).ok().map(|i| i as u32);
     let labels: Option<Vec<u32>> = items.iter().map(label).collect();
     let class = |labels| Labels { name: "class".into(), values: classes.to_vec(), labels };

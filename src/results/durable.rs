@@ -2,28 +2,74 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
-    path::Path,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
 
 /// Start of the names of files under way.
 const UNDER_WAY: &str = ".ijepa-run-";
 
-/// Writes `bytes` to a temporary file beside `path`, makes it durable and renames it: a reader
-/// sees the old file or the new one, never a part.
+/// A file that is written piece by piece and appears as a whole: a temporary file beside `path`, which is
+/// renamed in the end. Without [`AtomicFile::commit`] nothing is left of it.
+pub struct AtomicFile {
+    file: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Begins it.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(UNDER_WAY);
+        // Readable like any other file (the process mask still applies), not private like a secret.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder_of(path)).map_err(|e| cannot_write(path, e))?;
+        Ok(AtomicFile { file: BufWriter::new(file), path: path.into() })
+    }
+
+    /// Makes it durable and gives it its name: a reader sees the old file or the new one, never a part.
+    pub fn commit(self) -> io::Result<()> {
+        let AtomicFile { file, path } = self;
+        let describe = |e| cannot_write(&path, e);
+        let file = file.into_inner().map_err(|e| describe(e.into_error()))?;
+        file.as_file().sync_all().map_err(describe)?;
+        file.persist(&path).map_err(|e| describe(e.error))?;
+        sync_folder(folder_of(&path)).map_err(describe)
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|e| cannot_write(&self.path, e))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|e| cannot_write(&self.path, e))
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to).map_err(|e| cannot_write(&self.path, e))
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot_write(path: &Path, e: io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()))
+}
+
+/// Writes `bytes` to `path`: see [`AtomicFile`].
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let describe = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(UNDER_WAY);
-    // Readable like any other file (the process mask still applies), not private like a secret.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(describe)?;
-    file.write_all(bytes).map_err(describe)?;
-    file.as_file().sync_all().map_err(describe)?;
-    file.persist(path).map_err(|e| describe(e.error))?;
-    sync_folder(folder).map_err(describe)
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes)?;
+    file.commit()
 }
 
 /// Makes the names in a folder durable, as far as its file system can do that.

@@ -20,7 +20,7 @@ mod sweep_timing;
 
 pub use crate::events::{ProbedSplit, RunState};
 pub use csv_file::{CsvFile, Vouched, replace};
-pub use durable::write_atomic;
+pub use durable::{AtomicFile, write_atomic};
 pub use folder::{FolderError, RunFolder};
 pub use live::LiveRun;
 pub use meanings::{MetricMeaning, MetricMeanings};

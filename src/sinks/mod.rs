@@ -4,6 +4,7 @@ pub mod bars;
 mod checkpoint;
 mod clean;
 pub mod colour;
+pub mod features;
 mod files;
 mod progress;
 mod verify;

@@ -3,6 +3,7 @@
 mod collapse;
 mod deferred;
 mod device_images;
+mod features;
 mod plan;
 mod probing;
 mod run_loop;
@@ -11,6 +12,7 @@ mod step;
 
 pub use deferred::{StepMeasure, StepNumbers};
 pub use device_images::SplitImages;
+pub use features::{Extractor, FEATURE_BATCH, Subject, TakeFeatures};
 pub use plan::{PlannedProbe, RunPlan};
 pub use run_loop::{Emit, Until, run};
 pub use session::Session;

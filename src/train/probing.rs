@@ -4,45 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ijepa_registry::prelude::*;
 
-use super::{Session, SplitImages, TrainError, plan::PlannedProbe, run_loop::Emit};
+use super::{Session, SplitImages, TrainError, features::Subject, plan::PlannedProbe, run_loop::Emit};
 use crate::{
-    config::{Control, ProbedEncoder},
     events::{Artifact, Cell, Event, Phase, ProbeRow, ProbedSplit},
     model::BuildDevice,
 };
 
-/// Images per pass of feature extraction.
-const FEATURE_BATCH: usize = 256;
-
-/// Whose features are probed, in the order of the rows.
-const SUBJECTS: [Subject; 4] = [
-    Subject::Encoder(ProbedEncoder::Target),
-    Subject::Encoder(ProbedEncoder::Context),
-    Subject::Control(Control::RandomInit),
-    Subject::Control(Control::Pixels),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    Encoder(ProbedEncoder),
-    Control(Control),
-}
-
-impl Subject {
-    fn name(self) -> &'static str {
-        match self {
-            Subject::Encoder(ProbedEncoder::Target) => "target",
-            Subject::Encoder(ProbedEncoder::Context) => "context",
-            Subject::Control(Control::RandomInit) => "random_init",
-            Subject::Control(Control::Pixels) => "pixels",
-        }
-    }
-
-    fn wanted_by(self, probe: &PlannedProbe) -> bool {
-        match self {
-            Subject::Encoder(e) => probe.encoders.contains(&e),
-            Subject::Control(c) => probe.controls.contains(&c),
-        }
+/// Whether a probe looks at the features of a subject.
+fn wants(probe: &PlannedProbe, subject: Subject) -> bool {
+    match subject {
+        Subject::Encoder(e) => probe.encoders.contains(&e),
+        Subject::Control(c) => probe.controls.contains(&c),
     }
 }
 
@@ -90,8 +62,8 @@ impl<D: BuildDevice> Session<D> {
         let due: Vec<&PlannedProbe> = self.plan.probes.iter().filter(|p| p.is_due(epoch, last)).collect();
         let stamp = Stamp { epoch, step: self.progress.step };
         let mut rows = Vec::new();
-        for subject in SUBJECTS {
-            let wanting: Vec<&&PlannedProbe> = due.iter().filter(|p| subject.wanted_by(p)).collect();
+        for subject in Subject::ALL {
+            let wanting: Vec<&&PlannedProbe> = due.iter().filter(|p| wants(p, subject)).collect();
             if wanting.is_empty() || (matches!(subject, Subject::Control(_)) && !last) {
                 continue;
             }
@@ -191,69 +163,26 @@ impl<D: BuildDevice> Session<D> {
         emit: &mut Emit,
         stop: &AtomicBool,
     ) -> Result<Option<FeatureSet>, TrainError> {
-        let untrained;
-        let encoder = match subject {
-            Subject::Encoder(ProbedEncoder::Target) => {
-                let missing = || ModelError("the targets have no encoder".into());
-                Some(self.jepa.target_encoder().ok_or_else(missing)?)
-            }
-            Subject::Encoder(ProbedEncoder::Context) => Some(self.jepa.context_encoder.as_ref()),
-            Subject::Control(Control::RandomInit) => {
-                untrained = self.builder.encoder(&self.jepa.device)?;
-                Some(untrained.as_ref())
-            }
-            Subject::Control(Control::Pixels) => None,
-        };
+        let extractor = self.extractor(subject)?;
+        let (tokens, dim) = self.feature_shape(&extractor, needs);
         let what = format!("features of {}", subject.name());
         let data = &self.plan.source.data;
         let total: usize = [&data.train, &data.test, &data.validation].map(|s| data.count(s)).iter().sum();
         let mut done = 0;
-        let mut extract = |images: &SplitImages<D>| {
-            self.extract(encoder, needs, images, stop, &mut |n| {
-                done += n;
+        let mut extract = |images: &SplitImages<D>| -> Result<Option<Vec<f32>>, TrainError> {
+            // Of its final size from the start: growing would hold half as much again for a moment.
+            let mut features = Vec::with_capacity(data.count(images.split) * tokens * dim);
+            let mut take = |some: &[f32]| {
+                features.extend_from_slice(some);
+                done += some.len() / (tokens * dim);
                 emit(phase(&what, done as u64, total as u64))
-            })
+            };
+            Ok(self.extract(&extractor, needs, images, stop, &mut take)?.then_some(features))
         };
         let Some(train) = extract(&self.train_images())? else { return Ok(None) };
         let Some(test) = extract(&self.test_images())? else { return Ok(None) };
         let Some(validation) = extract(&self.validation_images())? else { return Ok(None) };
-        let (tokens, dim) = self.jepa.geometry.feature(encoder.is_some(), needs);
         Ok(Some(FeatureSet { dim, tokens, train, test, validation }))
-    }
-
-    /// Features of every image of a split without augmentation; pixels if there is no encoder.
-    fn extract(
-        &self,
-        encoder: Option<&dyn Encoder<D>>,
-        needs: Needs,
-        from: &SplitImages<D>,
-        stop: &AtomicBool,
-        tell: &mut dyn FnMut(usize) -> std::io::Result<()>,
-    ) -> Result<Option<Vec<f32>>, TrainError> {
-        let data = &self.plan.source.data;
-        let indices: Vec<usize> = (0..data.count(from.split)).collect();
-        // Of its final size from the start: growing would hold half as much again for a moment.
-        let (tokens, dim) = self.jepa.geometry.feature(encoder.is_some(), needs);
-        let mut features = Vec::with_capacity(indices.len() * tokens * dim);
-        for chunk in indices.chunks(FEATURE_BATCH) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, from.split, i).data;
-            match encoder {
-                Some(encoder) => {
-                    let images = self.evaluation_images(from, chunk)?;
-                    features.extend(self.jepa.features(encoder, needs, &images)?);
-                }
-                None if needs.tokens => {
-                    let images: Vec<f32> = chunk.iter().flat_map(image).collect();
-                    features.extend(self.jepa.geometry.patches(&images));
-                }
-                None => features.extend(chunk.iter().flat_map(image)),
-            }
-            tell(chunk.len())?;
-        }
-        Ok(Some(features))
     }
 }
 

@@ -3,6 +3,7 @@
 mod clean;
 mod damage;
 mod data;
+mod features;
 mod lost;
 mod middle;
 mod old;

@@ -102,6 +102,11 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     fn survey(&self) -> Result<Option<Survey>, DataError> {
         Ok(None)
     }
+    /// The files that the training images and the test images come from, relative to the folder of the data set,
+    /// in the order in which they are loaded; none where an image is no file of its own.
+    fn files(&self) -> Result<Option<[Vec<PathBuf>; 2]>, DataError> {
+        Ok(None)
+    }
     /// Training and test images of the data set as it was published, where every copy holds as many: what an
     /// estimate is made with while the data are not there.
     fn published_counts(&self) -> Option<(usize, usize)> {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use ijepa_registry::prelude::*;
 
-use crate::data::{Found, Source, annotations, classes, decoded, folders, numbers_to_names, same_classes};
+use crate::data::{
+    Found, Item, Source, annotations, classes, decoded, folders, numbers_to_names, same_classes,
+};
 
 /// Settings of `dataset: { kind: image_folder }`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -130,6 +132,12 @@ impl Dataset for ImageFolder {
             files: images.chain(self.texts()).collect(),
             left_out: left_out.into_iter().collect(),
         }))
+    }
+
+    fn files(&self) -> Result<Option<[Vec<PathBuf>; 2]>, DataError> {
+        let Splits { train, test, .. } = self.splits()?;
+        let relative = |item: Item| item.file.strip_prefix(&self.path).unwrap_or(&item.file).to_owned();
+        Ok(Some([train, test].map(|found| found.items.into_iter().map(relative).collect())))
     }
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
