@@ -27,7 +27,7 @@ use ijepa_registry::{image::ImageSet, kinds::DataError, tensor::Cpu};
 pub use crate::train::Subject;
 use crate::{
     config::{ConfigError, Device, Experiment},
-    data::hold_out,
+    data::{held_out, hold_out},
     events::{Event, Outcome},
     model::BuildDevice,
     results::{
@@ -35,7 +35,7 @@ use crate::{
         card::{DataCard, RunCard},
         seal, write_atomic,
     },
-    sinks::{CheckpointError, Files, Progress, Sink, Verbosity, write_artifact},
+    sinks::{CheckpointError, Files, Progress, Sink, Verbosity, write_artifact, write_predictions},
     train::{RunPlan, Session, TrainError, Until, run},
 };
 pub(crate) use data::{absent, check_data};
@@ -178,7 +178,8 @@ fn in_folder(
     let images = data::describe(&experiment, &set);
     progress.note(&images);
     let card = DataCard { content, images };
-    let data = Arc::new(hold_out(set, experiment.validation));
+    let held = held_out(&set, experiment.validation);
+    let data = (Arc::new(hold_out(set, experiment.validation)), held);
     let until = Until { stop, epoch: options.until_epoch };
     #[cfg(feature = "cuda-base")]
     if let ComputeDevice::Cuda(ordinal, _) = place {
@@ -223,7 +224,7 @@ fn configured<T>(result: Result<T, ConfigError>) -> Result<T, RunError> {
 #[allow(clippy::too_many_arguments)]
 fn run_on<D: BuildDevice>(
     mut experiment: Experiment,
-    data: Arc<ImageSet>,
+    (data, held): (Arc<ImageSet>, Vec<usize>),
     card: DataCard,
     folder: RunFolder,
     ended: Option<Ended>,
@@ -235,9 +236,10 @@ fn run_on<D: BuildDevice>(
     let (identity, yaml) = (experiment.identity(), experiment.to_yaml());
     let meanings = MetricMeanings::of(&experiment, data.count(&data.test));
     if let Some(ended) = &ended {
-        experiment.probes.retain(|spec| ended.missing.contains(&spec.name));
+        experiment.probes.retain(|spec| ended.lacks(&spec.name));
     }
     let (plan, builder) = RunPlan::new(experiment, data);
+    let plan = RunPlan { held_out: held, ..plan };
     let mut session = Session::new(plan, builder, device)?;
     let path = folder.path().to_path_buf();
     let damaged = |error| RunError::Damaged(error, path.clone());
@@ -250,13 +252,15 @@ fn run_on<D: BuildDevice>(
     let card = RunCard::of_this_process(device_name, threads, &card, session.progress.step);
     if let Some(ended) = ended {
         let mut emit = |event: Event| {
-            if let Event::Artifact(artifact) = &event {
-                write_artifact(&path, artifact)?;
+            match &event {
+                Event::Artifact(artifact) => write_artifact(&path, artifact)?,
+                Event::Predictions(predictions) => write_predictions(&path, predictions)?,
+                _ => {}
             }
             let _ = progress.take(&event);
             Ok(())
         };
-        let rows = ended.measure(&session, &path, &mut emit, until.stop)?;
+        let rows = ended.measure(&mut session, &path, &mut emit, until.stop)?;
         let (Some(rows), Some(meta)) = (rows, resumed) else {
             return Ok(Finished { folder: path, outcome: Outcome::Stopped, reused: false });
         };

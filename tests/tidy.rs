@@ -379,8 +379,8 @@ fn every_experiment_passes_check() {
 #[test]
 fn results_readme_describes_every_column() {
     let text = fs::read_to_string(root().join("results/README.md")).unwrap();
-    use ijepa_run::results::columns::{COMPARISON_TABLES, SWEEP_TABLES, TABLES};
-    for table in TABLES.iter().chain(&COMPARISON_TABLES).chain(&SWEEP_TABLES) {
+    use ijepa_run::results::columns::{COMPARISON_TABLES, PREDICTIONS, SWEEP_TABLES, TABLES};
+    for table in TABLES.iter().chain([&PREDICTIONS]).chain(&COMPARISON_TABLES).chain(&SWEEP_TABLES) {
         assert!(text.contains(&format!("## `{}`", table.file)), "{}", table.file);
         for column in table.columns {
             let unit = if column.unit.is_empty() { "" } else { column.unit };

@@ -58,6 +58,9 @@ pub(crate) struct FeaturesArgs {
     /// One block, counted from 1.
     #[arg(long, value_name = "N", conflicts_with = "layers")]
     layer: Option<usize>,
+    /// The weights that `train.keep_every` kept of this epoch, instead of the last.
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
     /// Features of every patch, row by row from the top left, instead of their mean.
     #[arg(long)]
     tokens: bool,
@@ -111,6 +114,7 @@ impl FeaturesArgs {
             subject: Subject::ALL[self.encoder as usize],
             layers: self.layer.map_or(Layers::Last(self.layers), Layers::Only),
             tokens: self.tokens,
+            epoch: self.epoch,
             splits: self.split.iter().map(|split| FeatureSplit::ALL[*split as usize]).collect(),
             images: self.images.clone(),
             output: self.output.clone(),

@@ -18,6 +18,7 @@ mod metric_args;
 mod new;
 mod print;
 mod probe;
+mod probe_words;
 mod report;
 mod resolve;
 mod results_table;
@@ -146,7 +147,7 @@ enum Command {
     Man(man::ManArgs),
     /// Write the skeleton of a component of your own: it compiles, runs, and says what to fill in.
     New(new::NewArgs),
-    /// Measure probes on the last weights of finished runs, without training.
+    /// Measure probes on the weights of finished runs and sweeps, without training.
     Probe(probe::ProbeArgs),
     /// Write the report of a sweep or of a run: one HTML file with figures, verdicts, masks.
     Report(report::ReportArgs),

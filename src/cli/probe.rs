@@ -3,23 +3,40 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ijepa_registry::{catalogue, kinds::Probe};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Exit, exit, print, show, signals};
+use super::{Exit, exit, print, probe_words::Words, signals};
 use crate::{
     config::{self, Experiment},
-    results::EXPERIMENT,
+    results::{EXPERIMENT, RunState, Status},
     run::{self, RunOptions},
     sinks::Verbosity,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  ijepa-run probe 001765f2 knn                                    one more probe on a run
+  ijepa-run probe 001765f2 '{ kind: linear, labels: [colour] }'   with what a file may say of it
+  ijepa-run probe mask-count '{ kind: linear, predictions: true }'
+                          all runs of a sweep; what it says of every image is left in their folders probes/
+  ijepa-run probe 001765f2 '{ kind: knn, every: 10 }'             at epochs whose weights were kept
+  ijepa-run compare mask-count --metric linear/target/class/top1  the rows are there like any others
+
+Exit codes:
+   0  measured, or there before
+   1  it failed on a run
+   2  usage or configuration error: no such run, a run that is not done, a setting that is none
+  75  stopped: what was measured is kept, run again for the rest";
+
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ProbeArgs {
-    /// Run folders, or starts of their names or identities, then probes: the name of one, such as knn, or a
-    /// name with what an entry of `probes` may hold: 'linear={ labels: [colour], controls: [pixels] }'. Without
-    /// a probe: what the experiments of the runs name and lack. A probe gets the name of its kind, or `name`.
-    #[arg(value_name = "RUN|PROBE", required = true)]
+    /// Runs, and probes to measure on them. A run is a folder, or the start of its name or identity; a sweep stands
+    /// for all of its runs. A probe is the name of one, such as knn, or an entry of `probes` as a file holds it:
+    /// '{ kind: linear, labels: [colour], controls: [pixels] }'. Without a probe: what the experiments of the runs
+    /// name and lack. Rows get the name of the kind, or `name`; with `every`, earlier epochs are measured whose
+    /// weights `train.keep_every` kept.
+    #[arg(value_name = "RUN|SWEEP|PROBE", required = true)]
     words: Vec<String>,
     /// Folder in which runs are looked up.
     #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
@@ -34,45 +51,41 @@ pub(crate) struct ProbeArgs {
 
 /// Measures probes on finished runs, one run after the other.
 pub(crate) fn probe(args: &ProbeArgs) -> Exit {
-    let (probes, runs): (Vec<&String>, Vec<&String>) = args.words.iter().partition(|w| is_probe(w));
-    let wanted: Result<Vec<Value>, String> = probes.into_iter().map(|word| entry(word)).collect();
-    let folders: Result<Vec<PathBuf>, String> =
-        runs.iter().map(|run| show::find(Path::new(run), &args.results)).collect();
-    match (wanted, folders) {
-        (Ok(_), Ok(folders)) if folders.is_empty() => {
-            refuse("name a run too: ijepa-run probe RUN PROBE; `ijepa-run ls` lists runs")
+    let read = Words::read(&args.words, &args.results);
+    let (words, folders) = match read.and_then(|words| words.folders().map(|folders| (words, folders))) {
+        Ok((_, folders)) if folders.is_empty() => {
+            return refuse("name a run too: ijepa-run probe RUN PROBE; `ijepa-run ls` lists runs");
         }
-        (Ok(wanted), Ok(folders)) => {
-            let exits = folders.iter().map(|folder| probe_one(folder, &wanted, args));
-            exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done)
-        }
-        (Err(message), _) | (_, Err(message)) => refuse(&message),
+        Ok(read) => read,
+        Err(message) => return refuse(&message),
+    };
+    // A run that was named has to be done; those of a sweep are measured as far as they are.
+    let (done, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        folders.iter().partition(|folder| words.runs.contains(folder) || is_done(folder));
+    for folder in &others {
+        print::stderr(&format!("note: left out, since it is not done: {}", folder.display()));
     }
+    if done.is_empty() {
+        return refuse("no run of the sweep is done; probes are measured on runs that are");
+    }
+    let mut worst = Exit::Done;
+    for folder in done {
+        let exit = probe_one(folder, &words.probes, args);
+        worst = if exit as u8 > worst as u8 { exit } else { worst };
+        if exit == Exit::Requeue {
+            break;
+        }
+    }
+    worst
+}
+
+fn is_done(folder: &Path) -> bool {
+    Status::read(folder).is_ok_and(|status| status.is_some_and(|status| status.state == RunState::Done))
 }
 
 fn refuse(message: &str) -> Exit {
     print::stderr(message);
     Exit::Config
-}
-
-/// Whether a word is a probe of this program: its name, alone or with `=`.
-fn is_probe(word: &str) -> bool {
-    let kind = word.split_once('=').map_or(word, |(kind, _)| kind);
-    catalogue::find::<dyn Probe>(kind.trim()).is_some()
-}
-
-/// `linear={ labels: [colour] }` as an entry of `probes`.
-fn entry(word: &str) -> Result<Value, String> {
-    let (kind, settings) = word.split_once('=').unwrap_or((word, "{}"));
-    let mut all = Map::from_iter([("kind".to_owned(), json!(kind.trim()))]);
-    match serde_yaml::from_str::<Value>(settings) {
-        Ok(Value::Object(settings)) => all.extend(settings),
-        Ok(_) => {
-            return Err(format!("{word}: write settings as a mapping, such as {kind}={{ labels: [class] }}"));
-        }
-        Err(e) => return Err(format!("{word}: the settings are no YAML: {e}")),
-    }
-    Ok(Value::Object(all))
 }
 
 /// The name of the rows of an entry.
@@ -119,18 +132,4 @@ fn experiment(folder: &Path, wanted: &[Value]) -> Result<Experiment, String> {
     }
     let changes = if wanted.is_empty() { vec![] } else { vec![format!("probes={}", json!(probes))] };
     config::load_stored(&path.to_string_lossy(), &text, &changes).map_err(|e| e.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_probes_by_their_kind_and_runs_otherwise() {
-        assert!(is_probe("knn") && is_probe("linear={ labels: [colour] }") && !is_probe("001765f2"));
-        let named = entry("knn={ k: 5, name: few }").expect("a mapping");
-        assert_eq!((name(&named), &named["kind"], &named["k"]), ("few".into(), &json!("knn"), &json!(5)));
-        assert!(entry("knn=5").unwrap_err().contains("knn={ labels: [class] }"));
-        assert!(entry("knn={ k: ").unwrap_err().contains("no YAML"));
-    }
 }

@@ -161,6 +161,10 @@ fn probes(probes: &[ProbeSpec], report: &mut Report) {
     for (i, probe) in probes.iter().enumerate() {
         let path = join("probes", &i.to_string());
         report.clean(&path, probe.component.object.check());
+        if probe.predictions && !probe.component.object.predicts() {
+            let message = format!("probe `{}` says nothing of single images", probe.component.kind);
+            report.add(&path, Problem::new("predictions", message).help("leave it out here"));
+        }
         if !names.insert(&probe.name) {
             let message = format!("a probe above is named `{}` too", probe.name);
             report.add(&path, Problem::new("name", message).help("give each probe a `name` of its own"));

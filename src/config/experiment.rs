@@ -97,6 +97,8 @@ pub struct ProbeSpec {
     pub controls: Vec<Control>,
     /// Label factors of the data set.
     pub labels: Vec<String>,
+    /// Whether what it says of every image is left as a file.
+    pub predictions: bool,
     /// Whether it is measured on held-out training images too.
     pub validation: bool,
     /// The probe.
@@ -227,13 +229,16 @@ impl ProbeSpec {
     }
 
     fn with_options(&self, section: Value) -> Value {
-        let options = json!({
+        let mut options = json!({
             "name": self.name,
             "every": self.every,
             "encoders": self.encoders,
             "controls": self.controls,
             "labels": self.labels,
         });
+        if self.predictions {
+            options["predictions"] = json!(true);
+        }
         with_options(&self.component.kind, options, section)
     }
 }

@@ -226,6 +226,7 @@ fn probe(path: &str, entry: &Value, report: &mut Report) -> Option<ProbeSpec> {
         encoders: options.encoders,
         controls: options.controls,
         labels: options.labels,
+        predictions: options.predictions,
         validation: false,
         component,
     })

@@ -144,6 +144,11 @@ pub struct TrainSettings {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000_000), extend("x-cosmetic" = true))]
     pub checkpoint_every: u64,
+    /// Epochs between two of which the weights are kept, as `checkpoints/epoch-N.safetensors`, so that probes and
+    /// features can look at them later; 0 keeps those of the last epoch alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("x-cosmetic" = true))]
+    pub keep_every: u64,
     /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
     #[serde(default)]
     #[schemars(extend("x-aliases" = ["precision", "dtype", "amp"]))]
@@ -164,6 +169,10 @@ fn every_ten() -> u64 {
 
 fn one() -> u64 {
     1
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Keys of the data set that belong to no kind of it; its other keys are the component's settings.
@@ -267,6 +276,9 @@ pub(crate) struct ProbeOptions {
     #[serde(default = "class_only")]
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub labels: Vec<String>,
+    /// Whether to leave what it says of every image, as `probes/NAME-....predictions.csv`.
+    #[serde(default)]
+    pub predictions: bool,
 }
 
 fn target_only() -> Vec<ProbedEncoder> {

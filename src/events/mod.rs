@@ -10,7 +10,7 @@ pub use row::{Cell, Column, Direction, Row, RowError, number};
 pub(crate) use row::{meaning, row};
 pub use state::RunState;
 pub use sweep::{Ahead, RunAhead, RunEnd, SweepEnd, SweepEvent};
-pub use tables::{EpochRow, MetricsRow, ProbeRow, ProbedSplit};
+pub use tables::{EpochRow, MetricsRow, PredictionRow, ProbeRow, ProbedSplit};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub enum Event {
     Probe(ProbeRow),
     /// A probe left a file beside its numbers.
     Artifact(Artifact),
+    /// The weights of an epoch that are to be kept.
+    Keep(u64, Box<Snapshot>),
+    /// What a probe says of every image.
+    Predictions(Predictions),
     /// A step at which everything is to be saved.
     Checkpoint(Box<Snapshot>),
     /// The run is over.
@@ -80,6 +84,18 @@ pub struct Artifact {
     pub bytes: Vec<u8>,
 }
 
+/// What a probe says of every image that it is judged on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Predictions {
+    /// Start of the file's name: probe, encoder, labels, split and epoch.
+    pub name: String,
+    /// One per image.
+    pub rows: Vec<PredictionRow>,
+}
+
+/// Named tensors with shape and values.
+pub type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -107,7 +123,7 @@ pub struct Snapshot {
     /// Steps the optimizer has taken.
     pub optimizer_steps: u64,
     /// Named tensors with shape and values: parameters, then optimizer state.
-    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    pub tensors: Tensors,
 }
 
 /// Where a run stands between two steps.

@@ -104,6 +104,16 @@ row! {
     }
 }
 
+row! {
+    /// One row of the predictions of a probe.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    PredictionRow {
+        image: u64, "", "number of the image among the test images, or of a held-out one among the training images, from 0";
+        label: String, "", "what it is";
+        prediction: String, "", "what the probe says it is";
+    }
+}
+
 impl ProbeRow {
     /// `probe/encoder/labels/metric`, with `@validation` at the end for images held out to choose by.
     pub fn name(&self) -> String {

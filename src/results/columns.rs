@@ -5,7 +5,7 @@ use ijepa_registry::metric::Direction;
 
 use super::RunState;
 use crate::events::{Cell, meaning, row};
-pub use crate::events::{Column, EpochRow, MetricsRow, ProbeRow, Row, number};
+pub use crate::events::{Column, EpochRow, MetricsRow, PredictionRow, ProbeRow, Row, number};
 
 /// A CSV file of a run folder, a comparison or a sweep folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,13 @@ row! {
 /// `timing.csv`: the only table whose numbers differ between two runs of the same file.
 pub const TIMING: Table =
     Table { file: "timing.csv", row: "one per epoch and process", columns: TimingRow::COLUMNS };
+
+/// What a probe says of every image, in a file of its own per encoder, labels, split and epoch.
+pub const PREDICTIONS: Table = Table {
+    file: "probes/*.predictions.csv",
+    row: "one per image, of a probe with `predictions: true`",
+    columns: PredictionRow::COLUMNS,
+};
 
 /// All tables of a run folder.
 pub const TABLES: [Table; 4] = [METRICS, EPOCHS, PROBES, TIMING];

@@ -26,7 +26,7 @@ pub use live::LiveRun;
 pub use meanings::{MetricMeaning, MetricMeanings};
 pub use overview::{Measured, RunOverview};
 pub use read::FileError;
-pub use run_files::is_run_folder;
+pub use run_files::{is_run_folder, kept_epochs, kept_weights};
 pub use run_name::run_name_parts;
 pub use seal::{Care, Seal, Seals};
 pub use status::Status;

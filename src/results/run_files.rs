@@ -1,8 +1,11 @@
 //! What a run leaves in its folder: how a run folder is told from any other, and from one that has not begun.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use super::{CARDS, CHECKPOINT, EXPERIMENT, STATUS, WEIGHTS, columns::TABLES, meanings, read};
+use super::{CARDS, CHECKPOINT, CHECKPOINTS, EXPERIMENT, STATUS, WEIGHTS, columns::TABLES, meanings, read};
 
 /// Files of a run apart from its tables.
 const OTHERS: [&str; 6] = [EXPERIMENT, STATUS, CARDS, meanings::FILE, CHECKPOINT, WEIGHTS];
@@ -23,6 +26,24 @@ pub fn is_run_folder(path: &Path) -> bool {
     is_there(path, EXPERIMENT) || names().filter(|name| is_there(path, name)).count() > 1
 }
 
+/// How the names of kept weights begin and end.
+const KEPT: (&str, &str) = ("epoch-", ".safetensors");
+
+/// The weights that a run keeps of an epoch before its last.
+pub fn kept_weights(folder: &Path, epoch: u64) -> PathBuf {
+    folder.join(CHECKPOINTS).join(format!("{}{epoch}{}", KEPT.0, KEPT.1))
+}
+
+/// Epochs before the last whose weights a run has kept, in order.
+pub fn kept_epochs(folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder.join(CHECKPOINTS)).into_iter().flatten().flatten();
+    let epoch = |name: String| name.strip_prefix(KEPT.0)?.strip_suffix(KEPT.1)?.parse().ok();
+    let mut epochs: Vec<u64> =
+        entries.filter_map(|entry| epoch(entry.file_name().to_string_lossy().into_owned())).collect();
+    epochs.sort_unstable();
+    epochs
+}
+
 /// Whether a folder holds what only a run leaves that has written its first status.
 pub(super) fn has_begun(folder: &Path) -> bool {
     let has_rows = |name: &str| {
@@ -36,7 +57,6 @@ pub(super) fn has_begun(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_run_folder_is_known_whichever_file_is_gone() {
@@ -54,6 +74,18 @@ mod tests {
             assert!(is_run_folder(folder.path()), "without {name}");
             write(name);
         }
+    }
+
+    #[test]
+    fn kept_weights_are_listed_by_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(kept_epochs(folder.path()).is_empty());
+        fs::create_dir(folder.path().join(CHECKPOINTS)).unwrap();
+        for epoch in [10, 5, 100] {
+            fs::write(kept_weights(folder.path(), epoch), "").unwrap();
+        }
+        fs::write(folder.path().join(CHECKPOINT), "").unwrap();
+        assert_eq!(kept_epochs(folder.path()), [5, 10, 100]);
     }
 
     #[test]

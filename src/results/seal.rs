@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ARTIFACTS, CHECKPOINT, EXPERIMENT, FileError, STATUS, WEIGHTS, columns::TABLES, meanings,
+    ARTIFACTS, CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, STATUS, WEIGHTS,
+    columns::TABLES,
+    meanings,
     read::regular_file,
+    run_files::{kept_epochs, kept_weights},
 };
 
 /// Length and content of a file, or of its beginning.
@@ -38,8 +41,9 @@ impl Care {
     /// With how much care the content of a file is read.
     fn for_content(name: &str) -> Self {
         match name {
-            CHECKPOINT => Care::Everything,
             WEIGHTS => Care::Weights,
+            // Kept weights vouch for themselves too.
+            _ if Path::new(name).starts_with(CHECKPOINTS) => Care::Everything,
             _ => Care::Words,
         }
     }
@@ -50,6 +54,8 @@ impl Care {
 fn names_in(folder: &Path) -> Result<Vec<String>, FileError> {
     let mut names: Vec<String> = [EXPERIMENT, meanings::FILE, WEIGHTS, CHECKPOINT].map(str::to_owned).into();
     names.extend(TABLES.map(|table| table.file.to_owned()));
+    let kept = kept_epochs(folder).into_iter().map(|epoch| kept_weights(Path::new(""), epoch));
+    names.extend(kept.map(|path| path.to_string_lossy().replace('\\', "/")));
     let path = folder.join(ARTIFACTS);
     let at = |e| FileError::at(&path, None, e);
     match fs::read_dir(&path) {
@@ -202,7 +208,8 @@ mod tests {
     #[test]
     fn every_file_of_a_run_is_sealed_and_read_with_its_care() {
         let folder = tempfile::tempdir().unwrap();
-        let names = [EXPERIMENT, meanings::FILE, WEIGHTS, CHECKPOINT, "probes/similarity.png"];
+        let kept = "checkpoints/epoch-2.safetensors";
+        let names = [EXPERIMENT, meanings::FILE, WEIGHTS, CHECKPOINT, kept, "probes/similarity.png"];
         let all = || names.into_iter().chain(TABLES.map(|table| table.file));
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);

@@ -1,16 +1,24 @@
 //! Probes of a run that has ended: those that it lacks are measured on its last weights, without training.
 
-use std::{io, path::Path, sync::atomic::AtomicBool};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+    sync::atomic::AtomicBool,
+};
 
 use serde_json::Value;
 
 use super::{RunError, RunFolder};
 use crate::{
-    config::{Experiment, Measurement, last_measurements, stored_probes},
+    config::{Experiment, Measurement, ProbeSpec, last_measurements, stored_probes},
     events::{ProbeRow, Snapshot},
     model::BuildDevice,
-    results::{EXPERIMENT, RunState, Status, columns::PROBES, protocols, read, replace, seal, table},
-    sinks::{CheckpointMeta, write_checkpoint},
+    results::{
+        EXPERIMENT, RunState, Status, columns::PROBES, kept_epochs, kept_weights, protocols, read, replace,
+        seal, table,
+    },
+    sinks::{CheckpointMeta, read_weights, write_checkpoint},
     train::{Emit, Session},
 };
 
@@ -22,8 +30,10 @@ pub struct Ended {
     rows: Vec<ProbeRow>,
     /// What its last rows are, in their order.
     measurements: Vec<Measurement>,
-    /// Names of the probes that have to be measured.
-    pub missing: Vec<String>,
+    /// Names of the probes that have to be measured at the end.
+    missing: Vec<String>,
+    /// Names of those that have to be measured on the weights that were kept of an earlier epoch.
+    earlier: BTreeMap<u64, Vec<String>>,
 }
 
 impl Ended {
@@ -44,48 +54,97 @@ impl Ended {
         let own: Vec<String> = experiment.probes.iter().map(|spec| spec.name.clone()).collect();
         experiment.probes.extend(stored.into_iter().filter(|spec| !own.contains(&spec.name)));
         let (step, measurements) = (status.steps, last_measurements(&experiment.probes));
-        let has =
-            |measurement: &Measurement| found.iter().any(|row| row.step == step && is_of(measurement, row));
-        let lacking =
-            measurements.iter().filter(|measurement| again.contains(&measurement.probe) || !has(measurement));
-        let mut missing: Vec<String> = Vec::new();
-        lacking.for_each(|measurement| {
-            if !missing.contains(&measurement.probe) {
-                missing.push(measurement.probe.clone());
+        let mut ended =
+            Ended { step, rows: found, measurements, missing: Vec::new(), earlier: BTreeMap::new() };
+        for spec in &experiment.probes {
+            if again.contains(&spec.name) || !ended.has(&spec.name, step, |_| true) {
+                ended.missing.push(spec.name.clone());
             }
-        });
-        let ended = Ended { step, rows: found, measurements, missing };
-        ended.check(experiment)?;
+        }
+        ended.look_back(folder, experiment, again)?;
         Ok(Some(ended))
     }
 
-    /// What cannot be made up for: rows of earlier steps, whose weights are gone.
-    fn check(&self, experiment: &Experiment) -> Result<(), RunError> {
-        for spec in experiment.probes.iter().filter(|spec| self.missing.contains(&spec.name)) {
-            let earlier: Vec<&ProbeRow> =
-                self.rows.iter().filter(|row| row.step < self.step && row.probe == spec.name).collect();
-            let name = &spec.name;
-            if earlier.iter().any(|row| row.protocol != spec.protocol()) {
-                return Err(RunError::Config(format!(
-                    "probes: `{name}` was measured at earlier steps with other settings, and their weights are gone; \
-                     give the new one a name of its own, such as `name: {name}_2`"
-                )));
-            }
-            if spec.every > 0 && earlier.is_empty() && spec.every < experiment.train.epochs {
-                return Err(RunError::Config(format!(
-                    "probes: `{name}` is to be measured every {} epochs, but the run has ended and the weights of \
-                     earlier epochs are gone; leave `every` out, or train again with --force",
-                    spec.every
-                )));
-            }
+    /// Whether a probe is to be measured.
+    pub fn lacks(&self, probe: &str) -> bool {
+        self.missing.iter().chain(self.earlier.values().flatten()).any(|name| name == probe)
+    }
+
+    /// Whether any is.
+    pub fn lacks_any(&self) -> bool {
+        !self.missing.is_empty() || !self.earlier.is_empty()
+    }
+
+    /// Whether there are rows of a probe at a step, of all of its measurements on these encoders.
+    fn has(&self, probe: &str, step: u64, on: impl Fn(&str) -> bool) -> bool {
+        let mut own = self.measurements.iter().filter(|m| m.probe == probe && on(&m.encoder));
+        own.all(|measurement| self.rows.iter().any(|row| row.step == step && is_of(measurement, row)))
+    }
+
+    /// Which earlier epochs a probe with `every` is to be measured at, and whether their weights are there.
+    fn look_back(
+        &mut self,
+        folder: &Path,
+        experiment: &Experiment,
+        again: &[String],
+    ) -> Result<(), RunError> {
+        let (kept, epochs) = (kept_epochs(folder), experiment.train.epochs);
+        let is_encoder = |on: &str| ["target", "context"].contains(&on);
+        for spec in experiment.probes.iter().filter(|spec| spec.every > 0) {
+            let (every, anew) = (spec.every as usize, again.contains(&spec.name));
+            let due = (spec.every..epochs).step_by(every);
+            let wanted: Vec<u64> = due
+                .filter(|epoch| {
+                    let step = epoch * self.step / epochs.max(1);
+                    (anew && self.lacks(&spec.name)) || !self.has(&spec.name, step, is_encoder)
+                })
+                .collect();
+            let (there, gone): (Vec<u64>, Vec<u64>) = wanted.iter().partition(|epoch| kept.contains(epoch));
+            self.check(spec, &gone, &kept)?;
+            there.into_iter().for_each(|epoch| {
+                self.earlier.entry(epoch).or_default().push(spec.name.clone());
+            });
         }
-        Ok(())
+        self.missing.iter().try_for_each(|name| {
+            let spec = experiment.probes.iter().find(|spec| spec.name == *name);
+            spec.map_or(Ok(()), |spec| self.refuse_other_settings(spec))
+        })
+    }
+
+    /// What cannot be made up for: a probe that was not measured at epochs whose weights are gone.
+    fn check(&self, spec: &ProbeSpec, gone: &[u64], kept: &[u64]) -> Result<(), RunError> {
+        let measured = self.rows.iter().any(|row| row.step < self.step && row.probe == spec.name);
+        if gone.is_empty() || measured || !self.lacks(&spec.name) {
+            return Ok(());
+        }
+        let kept = match listed(kept) {
+            none if none.is_empty() => "only those of the last epoch are there".to_owned(),
+            some => format!("kept are those of epochs {some}"),
+        };
+        Err(RunError::Config(format!(
+            "probes: `{}` is to be measured every {} epochs, but the run has ended and the weights of earlier epochs \
+             are gone ({kept}); leave `every` out, or train again with --force and train.keep_every={}",
+            spec.name, spec.every, spec.every
+        )))
+    }
+
+    /// Rows of earlier steps that were measured in another way would stand beside the new ones.
+    fn refuse_other_settings(&self, spec: &ProbeSpec) -> Result<(), RunError> {
+        let mut earlier = self.rows.iter().filter(|row| row.step < self.step && row.probe == spec.name);
+        let name = &spec.name;
+        if earlier.all(|row| row.protocol == spec.protocol()) {
+            return Ok(());
+        }
+        Err(RunError::Config(format!(
+            "probes: `{name}` was measured at earlier steps with other settings, and their weights are gone; give the \
+             new one a name of its own, such as `name: {name}_2`"
+        )))
     }
 
     /// Measures what is missing; none if `stop` was set meanwhile.
     pub fn measure<D: BuildDevice>(
         &self,
-        session: &Session<D>,
+        session: &mut Session<D>,
         folder: &Path,
         emit: &mut Emit,
         stop: &AtomicBool,
@@ -98,7 +157,17 @@ impl Ended {
                 self.step
             )));
         }
-        Ok(session.probe_end(emit, stop)?)
+        let mut rows = Vec::new();
+        for epoch in self.earlier.keys() {
+            let weights = read_weights(&kept_weights(folder, *epoch))?;
+            let Some(some) = session.probe_earlier(*epoch, weights.tensors, emit, stop)? else {
+                return Ok(None);
+            };
+            rows.extend(some);
+        }
+        let Some(last) = session.probe_end(emit, stop)? else { return Ok(None) };
+        rows.extend(last);
+        Ok(Some(rows))
     }
 
     /// Writes the rows that were measured between those that were there: the table is the one of a run that
@@ -129,16 +198,38 @@ impl Ended {
 
     /// All rows in their order.
     fn merged(&self, measured: &[ProbeRow]) -> Vec<ProbeRow> {
-        let of = |rows: &[ProbeRow], measurement: &Measurement| -> Vec<ProbeRow> {
-            rows.iter().filter(|row| row.step == self.step && is_of(measurement, row)).cloned().collect()
+        let steps: BTreeSet<u64> = self.rows.iter().chain(measured).map(|row| row.step).collect();
+        steps.into_iter().flat_map(|step| self.merged_at(step, measured)).collect()
+    }
+
+    /// Those of one step: of every measurement the new ones, else those that were there.
+    fn merged_at(&self, step: u64, measured: &[ProbeRow]) -> Vec<ProbeRow> {
+        let at = |rows: &[ProbeRow]| -> Vec<ProbeRow> {
+            rows.iter().filter(|row| row.step == step).cloned().collect()
         };
-        let mut all: Vec<ProbeRow> = self.rows.iter().filter(|row| row.step < self.step).cloned().collect();
+        let (old, new) = (at(&self.rows), at(measured));
+        if step < self.step && new.is_empty() {
+            return old;
+        }
+        let of = |rows: &[ProbeRow], measurement: &Measurement| -> Vec<ProbeRow> {
+            rows.iter().filter(|row| is_of(measurement, row)).cloned().collect()
+        };
+        let mut all = Vec::new();
         for measurement in &self.measurements {
-            let new = of(measured, measurement);
-            all.extend(if new.is_empty() { of(&self.rows, measurement) } else { new });
+            let some = of(&new, measurement);
+            all.extend(if some.is_empty() { of(&old, measurement) } else { some });
+        }
+        if step < self.step {
+            let is_known = |row: &&ProbeRow| self.measurements.iter().any(|m| is_of(m, row));
+            all.extend(old.iter().filter(|row| !is_known(row)).cloned());
         }
         all
     }
+}
+
+/// `5, 10, 15`.
+fn listed(epochs: &[u64]) -> String {
+    epochs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a row is one of a measurement.

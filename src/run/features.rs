@@ -47,6 +47,8 @@ pub struct FeatureRequest {
     pub layers: Layers,
     /// Every token of an image, instead of their mean.
     pub tokens: bool,
+    /// Of which epoch; none: the last.
+    pub epoch: Option<u64>,
     /// Which images of the data set; none: all.
     pub splits: Vec<FeatureSplit>,
     /// A folder of other images.
@@ -75,7 +77,7 @@ pub fn write_features(
     stop: &AtomicBool,
 ) -> Result<Option<WrittenFeatures>, RunError> {
     let mut progress = Progress::new(verbosity);
-    let mut run = StoredRun::open(folder)?;
+    let mut run = StoredRun::open(folder, request.epoch)?;
     let form = Form::of(request, run.experiment.encoder.object.layers())?;
     let (about, step) = (about(&run, request, &form), run.weights.step);
     let (head, data, source) = match &request.images {

@@ -31,7 +31,7 @@ pub fn look(
     if finished.outcome != Outcome::Done {
         return Ok(Found::Complete(finished));
     }
-    let ended = Ended::of(path, experiment, again)?.filter(|ended| !ended.missing.is_empty());
+    let ended = Ended::of(path, experiment, again)?.filter(Ended::lacks_any);
     Ok(ended.map_or(Found::Complete(finished), Found::Lacking))
 }
 

@@ -11,7 +11,7 @@ use super::{RunError, configured, data, device, device::ComputeDevice, start_thr
 use crate::{
     config::{self, Experiment},
     model::BuildDevice,
-    results::{CHECKPOINT, Care, EXPERIMENT, Status, WEIGHTS, read, seal},
+    results::{CHECKPOINT, Care, EXPERIMENT, Status, WEIGHTS, kept_epochs, kept_weights, read, seal},
     sinks::{Progress, Weights, read_weights},
     train::{RunPlan, Session},
 };
@@ -42,7 +42,9 @@ pub trait OnSession {
 
 impl StoredRun {
     /// Reads experiment and weights of the run in `folder`, and makes sure that they are what it left there.
-    pub fn open(folder: &Path) -> Result<Self, RunError> {
+    ///
+    /// `epoch`: of which epoch; none: the last that there is.
+    pub fn open(folder: &Path, epoch: Option<u64>) -> Result<Self, RunError> {
         let damaged = |error| RunError::Damaged(error, folder.into());
         let status = Status::expected(folder).map_err(damaged)?.unwrap_or_default();
         if let Some(error) = status.damages(folder, Care::Weights).into_iter().next() {
@@ -53,7 +55,7 @@ impl StoredRun {
         let text = text.ok_or_else(|| damaged(seal::missing(&path)))?;
         let changes = ["probes=[]", "collapse=[]"].map(String::from);
         let experiment = configured(config::load_stored(&path.to_string_lossy(), &text, &changes))?;
-        let weights = read_weights(&weights_of(folder)?)?;
+        let weights = read_weights(&weights_of(folder, epoch, experiment.train.epochs)?)?;
         Ok(StoredRun { folder: folder.into(), experiment, weights, data: status.data })
     }
 
@@ -112,13 +114,27 @@ impl StoredRun {
     }
 }
 
-/// The file with the last weights of a run: those of its end, else those of its last checkpoint.
-fn weights_of(folder: &Path) -> Result<PathBuf, RunError> {
-    let there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
-    let found = [WEIGHTS, CHECKPOINT].into_iter().find(there).map(|name| folder.join(name));
-    found.ok_or_else(|| {
-        let message =
-            format!("{}: the run has no weights yet; its first checkpoint brings them", folder.display());
-        RunError::Config(message)
+/// The file with the weights of a run after an epoch, or its last: those of its end, else those of its last
+/// checkpoint.
+fn weights_of(folder: &Path, epoch: Option<u64>, epochs: u64) -> Result<PathBuf, RunError> {
+    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    if let Some(epoch) = epoch.filter(|epoch| *epoch != epochs) {
+        return Some(kept_weights(folder, epoch)).filter(there).ok_or_else(|| not_kept(folder, epoch));
+    }
+    let last = [WEIGHTS, CHECKPOINT].map(|name| folder.join(name));
+    let wanted = if epoch.is_some() { &last[..1] } else { &last };
+    wanted.iter().find(|path| there(path)).cloned().ok_or_else(|| {
+        let which =
+            if epoch.is_some() { "of its last epoch yet" } else { "yet; its first checkpoint brings them" };
+        RunError::Config(format!("{}: the run has no weights {which}", folder.display()))
     })
+}
+
+fn not_kept(folder: &Path, epoch: u64) -> RunError {
+    let kept: Vec<String> = kept_epochs(folder).iter().map(ToString::to_string).collect();
+    let kept = match kept.as_slice() {
+        [] => "none is kept before the last; `train.keep_every` keeps them".to_owned(),
+        kept => format!("kept are those of epochs {}", kept.join(", ")),
+    };
+    RunError::Config(format!("{}: the weights of epoch {epoch} are not there: {kept}", folder.display()))
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    events::{Progress, Snapshot},
+    events::{Progress, Snapshot, Tensors},
     results::{Seals, Vouched, read::regular_file, write_atomic},
 };
 
@@ -160,7 +160,7 @@ pub struct Weights {
     /// The step after which they were written.
     pub step: u64,
     /// Name, shape and values of every parameter.
-    pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    pub tensors: Tensors,
 }
 
 /// The parameters alone, of a checkpoint or of the weights that a finished run leaves.
@@ -186,8 +186,6 @@ enum Found {
     Fits,
     None,
 }
-
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// The state, whether it is sealed, and the tensors of a file.
 fn read_tensors(path: &Path) -> Result<(Value, Found, Tensors), String> {

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     data::Fingerprint,
-    events::{Artifact, EpochRow, Event, MetricsRow, Outcome, ProbeRow, Progress, Snapshot},
+    events::{Artifact, EpochRow, Event, MetricsRow, Outcome, Predictions, ProbeRow, Progress, Snapshot},
     results::{
         ARTIFACTS, CsvFile, FileError, RunFolder, RunState, Seal, Seals, Status, WEIGHTS,
         card::peak_memory,
         columns::{EPOCHS, METRICS, PROBES, Row, TIMING, Table, TimingRow},
-        seal, write_atomic,
+        kept_weights, seal, table as results_table, write_atomic,
     },
 };
 
@@ -183,6 +183,13 @@ pub fn write_artifact(run: &Path, artifact: &Artifact) -> io::Result<()> {
     write_atomic(&folder.join(&artifact.name), &artifact.bytes)
 }
 
+/// Writes what a probe says of every image, beside the other files of probes.
+pub fn write_predictions(run: &Path, predictions: &Predictions) -> io::Result<()> {
+    let bytes = results_table(predictions.rows.iter().cloned())?;
+    let name = format!("{}.predictions.csv", predictions.name);
+    write_artifact(run, &Artifact { name, bytes })
+}
+
 /// A table at what the checkpoint vouches for, or a new one.
 fn table<R: Row>(
     folder: &RunFolder,
@@ -226,6 +233,13 @@ impl Sink for Files {
                 self.probes.append(row)
             }
             Event::Artifact(artifact) => write_artifact(self.folder.path(), artifact),
+            Event::Predictions(predictions) => write_predictions(self.folder.path(), predictions),
+            Event::Keep(epoch, snapshot) => {
+                let path = kept_weights(self.folder.path(), *epoch);
+                let written = write_weights(&path, &self.identity, snapshot);
+                self.clock.since = Instant::now();
+                written
+            }
             Event::Checkpoint(snapshot) => {
                 let written = self.checkpoint(snapshot);
                 self.clock.since = Instant::now();

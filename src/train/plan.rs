@@ -28,6 +28,8 @@ pub struct PlannedProbe {
     pub controls: Vec<Control>,
     /// Label factors.
     pub labels: Vec<String>,
+    /// Whether what it says of every image is left as a file.
+    pub predictions: bool,
     /// The probe.
     pub probe: Box<dyn Probe>,
 }
@@ -59,8 +61,12 @@ pub struct RunPlan {
     pub log_every: u64,
     /// Epochs between checkpoints.
     pub checkpoint_every: u64,
+    /// Epochs between two of which the weights are kept; 0: none.
+    pub keep_every: u64,
     /// Epochs of the run.
     pub epochs: u64,
+    /// Numbers of the images that are held out among the training images; empty if nobody said.
+    pub held_out: Vec<usize>,
     /// Evaluations.
     pub probes: Vec<PlannedProbe>,
     /// When the run counts as collapsed.
@@ -86,6 +92,7 @@ impl RunPlan {
             encoders: p.encoders,
             controls: p.controls,
             labels: p.labels,
+            predictions: p.predictions,
             probe: p.component.object,
         });
         let source = BatchSource {
@@ -112,7 +119,9 @@ impl RunPlan {
             batch_size: experiment.train.batch_size,
             log_every: experiment.train.log_every,
             checkpoint_every: experiment.train.checkpoint_every,
+            keep_every: experiment.train.keep_every,
             epochs: experiment.train.epochs,
+            held_out: Vec::new(),
             probes: probes.collect(),
             collapse: experiment.collapse,
         };
@@ -152,6 +161,11 @@ impl RunPlan {
     /// Weights of the terms in a step.
     pub fn weights(&self, step: u64) -> Vec<f64> {
         self.weights.iter().map(|(_, weight)| weight.value(step, self.horizon)).collect()
+    }
+
+    /// Whether the weights of an epoch before the last are kept.
+    pub fn keeps(&self, epoch: u64) -> bool {
+        self.keep_every > 0 && epoch.is_multiple_of(self.keep_every) && epoch < self.epochs
     }
 
     /// EMA momentum of a step.

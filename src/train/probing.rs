@@ -6,7 +6,7 @@ use ijepa_registry::prelude::*;
 
 use super::{Session, SplitImages, TrainError, features::Subject, plan::PlannedProbe, run_loop::Emit};
 use crate::{
-    events::{Artifact, Cell, Event, Phase, ProbeRow, ProbedSplit},
+    events::{Artifact, Cell, Event, Phase, PredictionRow, Predictions, ProbeRow, ProbedSplit, Tensors},
     model::BuildDevice,
 };
 
@@ -48,6 +48,22 @@ impl<D: BuildDevice> Session<D> {
     pub fn probe_end(&self, emit: &mut Emit, stop: &AtomicBool) -> Result<Option<Vec<ProbeRow>>, TrainError> {
         let epoch = self.progress.step / self.plan.horizon.steps_per_epoch.max(1);
         self.probe(epoch, true, emit, stop)
+    }
+
+    /// Rows of every probe that is due at the end of an earlier epoch, on the weights that were kept of it.
+    pub fn probe_earlier(
+        &mut self,
+        epoch: u64,
+        weights: Tensors,
+        emit: &mut Emit,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<ProbeRow>>, TrainError> {
+        let last = self.snapshot();
+        self.restore_weights(weights)?;
+        self.progress.step = epoch * self.plan.horizon.steps_per_epoch;
+        let rows = self.probe(epoch, false, emit, stop);
+        self.restore(last)?;
+        rows
     }
 
     /// Rows of every probe that is due at the end of `epoch`; controls join at the last one. None
@@ -105,12 +121,17 @@ impl<D: BuildDevice> Session<D> {
             for split in MEASURED {
                 let Some(data) = labels.with(features, split) else { continue };
                 let seed = self.plan.source.seed;
-                let Findings { values, files } =
+                let Findings { values, files, predictions } =
                     measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
+                let on = [&planned.name, subject.name(), factor, &split.text()];
+                let on: Vec<&str> = on.into_iter().filter(|part| !part.is_empty()).collect();
+                let name = format!("{}-epoch{}", on.join("-"), stamp.epoch);
+                if let Some(predicted) = predictions.filter(|_| planned.predictions) {
+                    let rows = self.prediction_rows(factor, split, data.test.labels, &predicted);
+                    emit(Event::Predictions(Predictions { name: name.clone(), rows }))?;
+                }
                 for (ending, bytes) in files {
-                    let on = [&planned.name, subject.name(), factor, &split.text()];
-                    let on: Vec<&str> = on.into_iter().filter(|part| !part.is_empty()).collect();
-                    let name = format!("{}-epoch{}.{ending}", on.join("-"), stamp.epoch);
+                    let name = format!("{name}.{ending}");
                     emit(Event::Artifact(Artifact { name, bytes }))?;
                 }
                 for (metric, value) in planned.probe.metrics().into_iter().zip(values) {
@@ -130,6 +151,31 @@ impl<D: BuildDevice> Session<D> {
             }
         }
         Ok(())
+    }
+
+    /// What a probe says of every image that it is judged on.
+    fn prediction_rows(
+        &self,
+        factor: &str,
+        split: ProbedSplit,
+        labels: &[u32],
+        predicted: &[u32],
+    ) -> Vec<PredictionRow> {
+        let held_out = &self.plan.held_out;
+        let number = |i: usize| match split {
+            ProbedSplit::Validation => held_out.get(i).copied().unwrap_or(i),
+            ProbedSplit::Test => i,
+        };
+        let train = &self.plan.source.data.train.labels;
+        let names = train.iter().find(|l| factor.is_empty() || l.name == factor).map(|l| &l.values);
+        let name =
+            |class: u32| names.map_or_else(|| class.to_string(), |names| names[class as usize].clone());
+        let row = |(i, (&label, &class)): (usize, (&u32, &u32))| PredictionRow {
+            image: number(i) as u64,
+            label: name(label),
+            prediction: name(class),
+        };
+        labels.iter().zip(predicted).enumerate().map(row).collect()
     }
 
     /// Labels of `factor` in all splits (the class for a probe without labels; all alike if there are none).

@@ -165,6 +165,9 @@ fn close_epoch<D: BuildDevice>(
     for row in rows {
         emit(Event::Probe(row))?;
     }
+    if session.plan.keeps(epoch) {
+        emit(Event::Keep(epoch, Box::new(session.snapshot())))?;
+    }
     if last || epoch.is_multiple_of(session.plan.checkpoint_every) || session.collapsed().is_some() {
         emit(Event::Checkpoint(Box::new(session.snapshot())))?;
     }

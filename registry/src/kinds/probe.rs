@@ -102,18 +102,29 @@ pub struct Findings {
     /// Pictures and arrays: the ending of a file's name, such as `svg`, and what it holds. They are written
     /// into the folder `probes` of the run.
     pub files: Vec<(String, Vec<u8>)>,
+    /// The class that it says every image that it is judged on is of, in their order; none if it predicts
+    /// nothing.
+    pub predictions: Option<Vec<u32>>,
+}
+
+impl Findings {
+    /// The same with what is predicted of every image.
+    pub fn predicting(self, predictions: Vec<u32>) -> Self {
+        Findings { predictions: Some(predictions), ..self }
+    }
 }
 
 impl From<Vec<f64>> for Findings {
     fn from(values: Vec<f64>) -> Self {
-        Findings { values, files: Vec::new() }
+        Findings { values, ..Findings::default() }
     }
 }
 
 /// An evaluation of frozen features.
 ///
 /// Promises: returns exactly the declared metrics, in order; finite on finite features; a pure
-/// function of data and seed, whatever the thread count; what `check_data` lets pass is measured.
+/// function of data and seed, whatever the thread count; what `check_data` lets pass is measured; if it predicts,
+/// one class per image, of which the share that is right is its metric `top1`, in %.
 pub trait Probe: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings (without data).
     fn check(&self) -> Vec<crate::problem::Problem>;
@@ -131,6 +142,10 @@ pub trait Probe: std::fmt::Debug + Send + Sync {
     /// Whether it needs labels; if not, it runs once and not per label factor.
     fn uses_labels(&self) -> bool {
         true
+    }
+    /// Whether it says of every image which class it is of ([`Findings::predictions`]).
+    fn predicts(&self) -> bool {
+        false
     }
     /// Which features it looks at.
     fn needs(&self) -> Needs {

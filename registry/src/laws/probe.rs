@@ -26,7 +26,7 @@ impl KindLaws for dyn Probe {
         let Some(found) = broken.value("cannot measure two clusters", probe.measure(&data, &context)) else {
             return;
         };
-        let Findings { values, files } = found;
+        let Findings { values, files, predictions } = found;
         broken.unless(values.len() == metrics.len(), || {
             format!("{} values for {} declared metrics", values.len(), metrics.len())
         });
@@ -38,9 +38,38 @@ impl KindLaws for dyn Probe {
         broken.unless(bits(&again.values) == bits(&values), || {
             format!("measured twice: {values:?} and {:?}", again.values)
         });
+        broken.unless(predictions.is_some() == probe.predicts(), || {
+            format!("says that it predicts: {}, predicts: {}", probe.predicts(), predictions.is_some())
+        });
+        broken
+            .unless(again.predictions == predictions, || "it predicts something else the second time".into());
+        broken.0.extend(
+            predictions.and_then(|predicted| problem_of_predictions(&data, &predicted, &metrics, &values)),
+        );
         broken.unless(again.files == files, || "its files differ when measured twice".into());
         broken.0.extend(SCARCE.iter().filter_map(|scarce| problem_of_counts(probe, scarce)));
     }
+}
+
+/// Predictions are one class per image, and those that the accuracy counts.
+fn problem_of_predictions(
+    data: &ProbeData,
+    predicted: &[u32],
+    metrics: &[MetricDecl],
+    values: &[f64],
+) -> Option<String> {
+    let labels = data.test.labels;
+    if predicted.len() != labels.len() || predicted.iter().any(|&class| class as usize >= data.classes) {
+        return Some(format!(
+            "predicts {predicted:?} for {} images of {} classes",
+            labels.len(),
+            data.classes
+        ));
+    }
+    let right = labels.iter().zip(predicted).filter(|(label, class)| label == class).count();
+    let share = 100.0 * right as f64 / labels.len() as f64;
+    let top1 = metrics.iter().position(|metric| metric.name == "top1").map(|at| values[at]);
+    (top1 != Some(share)).then(|| format!("predicts {share} % right, but `top1` is {top1:?}"))
 }
 
 /// Training images of every class, and test images, some of them too few for many a probe.

@@ -78,6 +78,9 @@ impl Probe for Attentive {
         all.push(MetricDecl::new("test_nll", "nats", nll, Direction::Lower));
         all
     }
+    fn predicts(&self) -> bool {
+        true
+    }
     fn needs(&self) -> Needs {
         Needs { layers: self.layers, tokens: true }
     }
@@ -86,12 +89,13 @@ impl Probe for Attentive {
         let failed = |e: ModelError| ProbeError(e.0);
         let mut model = Pooling::new(self.heads, data, context.seed);
         self.fit(&mut model, data, context).map_err(failed)?;
-        let Score { top1, balanced, nll } =
-            model.score(&data.test, data.classes, self.batch_size).map_err(failed)?;
+        let tally = model.tally(&data.test, data.classes, self.batch_size).map_err(failed)?;
+        let Score { top1, balanced, nll } = tally.score();
         if !nll.is_finite() {
             return Err(ProbeError("the classifier diverged; try a smaller learning rate".into()));
         }
-        Ok(vec![top1, balanced, majority_rate(data), nll].into())
+        let values = vec![top1, balanced, majority_rate(data), nll];
+        Ok(Findings::from(values).predicting(tally.predictions()))
     }
 }
 
@@ -196,7 +200,7 @@ impl Pooling {
         loss.try_backward().map_err(ModelError::from_debug)
     }
 
-    fn score(&self, split: &Features, classes: usize, batch: usize) -> Result<Score, ModelError> {
+    fn tally(&self, split: &Features, classes: usize, batch: usize) -> Result<Tally, ModelError> {
         let all: Vec<u32> = (0..split.count() as u32).collect();
         let mut tally = Tally::new(classes);
         for images in all.chunks(batch) {
@@ -208,7 +212,7 @@ impl Pooling {
                 tally.take(label, best, -f64::from(row[label as usize].max(f32::MIN_POSITIVE)).ln());
             }
         }
-        Ok(tally.score())
+        Ok(tally)
     }
 
     fn named(&mut self) -> Vec<(String, &mut Param<Cpu>)> {

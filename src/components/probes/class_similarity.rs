@@ -55,7 +55,7 @@ impl Probe for ClassSimilarity {
         let values = vec![own / images, other / images, (own - other) / images];
         let picture =
             (data.classes <= MOST_CLASSES).then(|| ("svg".to_owned(), picture(&centres).into_bytes()));
-        Ok(Findings { values, files: picture.into_iter().collect() })
+        Ok(Findings { files: picture.into_iter().collect(), ..values.into() })
     }
 }
 

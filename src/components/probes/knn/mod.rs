@@ -97,6 +97,10 @@ impl Probe for Knn {
         problems
     }
 
+    fn predicts(&self) -> bool {
+        true
+    }
+
     fn needs(&self) -> Needs {
         Needs { layers: self.layers, ..Needs::POOLED }
     }
@@ -138,8 +142,10 @@ impl Probe for Knn {
             tally
         };
         let parts: Vec<Tally> = blocks.map(judge).collect();
-        let score = parts.iter().fold(Tally::new(data.classes), |all, part| all.and(part)).score();
-        Ok(vec![score.top1, score.balanced, majority_rate(data)].into())
+        let all = parts.iter().fold(Tally::new(data.classes), |all, part| all.and(part));
+        let score = all.score();
+        let values = vec![score.top1, score.balanced, majority_rate(data)];
+        Ok(Findings::from(values).predicting(all.predictions()))
     }
 }
 

@@ -17,6 +17,8 @@ const MOMENTUM: f64 = 0.9;
 pub(crate) struct Measured {
     /// On test.
     pub test: Score,
+    /// What it says of every image of test.
+    pub predictions: Vec<u32>,
     /// On all of train.
     pub train: Score,
     /// What was chosen, and how.
@@ -54,9 +56,11 @@ pub(crate) fn converged(
     let test = Design::new(data.test.values, &standard).logits(&fit.head);
     let mut choice: Vec<f64> = held.into_iter().collect();
     choice.extend([decays[pick], edge(&decays, pick), fit.objective, fit.gap]);
+    let test = tally_of(&test, data.test.labels, data.classes, |_| true);
     Ok(Measured {
-        test: score_of(&test, data.test.labels, data.classes, |_| true),
-        train: score_of(&fit.logits, labels, data.classes, |_| true),
+        test: test.score(),
+        predictions: test.predictions(),
+        train: tally_of(&fit.logits, labels, data.classes, |_| true).score(),
         choice,
     })
 }
@@ -69,7 +73,7 @@ fn search(task: &Task, decays: &[f64], tell: impl Fn(usize)) -> Vec<(Vec<f64>, S
     let mut fit = Fit::zero(task);
     for (done, i) in order.into_iter().enumerate() {
         fit = logistic_optimum::fit(task, decays[i], &fit);
-        let score = score_of(&fit.logits, task.labels, task.classes, |row| !task.used[row]);
+        let score = tally_of(&fit.logits, task.labels, task.classes, |row| !task.used[row]).score();
         found[i] = Some((fit.head.clone(), score));
         tell(done + 1);
     }
@@ -77,7 +81,7 @@ fn search(task: &Task, decays: &[f64], tell: impl Fn(usize)) -> Vec<(Vec<f64>, S
 }
 
 /// Of `logits` `(image, class)` on some of the images.
-fn score_of(logits: &[f64], labels: &[u32], classes: usize, counts: impl Fn(usize) -> bool) -> Score {
+fn tally_of(logits: &[f64], labels: &[u32], classes: usize, counts: impl Fn(usize) -> bool) -> Tally {
     let mut tally = Tally::new(classes);
     for (row, (z, &label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         if counts(row) {
@@ -86,7 +90,7 @@ fn score_of(logits: &[f64], labels: &[u32], classes: usize, counts: impl Fn(usiz
             tally.take(label, best, sum.ln() - (z[label as usize] - z[best]));
         }
     }
-    tally.score()
+    tally
 }
 
 /// SGD with the best of a grid of learning rates and weight decays.
@@ -119,8 +123,10 @@ pub(crate) fn tuned(
     let test = Samples { x: data.test.values, labels: data.test.labels, ..samples };
     let (rate, decay) = (pick / decays.len(), pick % decays.len());
     let edges = [edge(&settings.learning_rates, rate), edge(&decays, decay)];
+    let (test, predictions) = head.judged(test, &rows(test.labels.len()));
     Ok(Measured {
-        test: head.scores(test, &rows(test.labels.len()))[0],
+        test,
+        predictions,
         train: head.scores(samples, &all)[0],
         choice: vec![scores[pick].top1, rates[pick], edges[0], grid[pick], edges[1]],
     })
@@ -137,11 +143,8 @@ pub(crate) fn reference(settings: &Linear, data: &ProbeData, context: &ProbeCont
     let progress = |done| (context.progress)(done as u64, total);
     fit(&mut head, samples, &recipe(settings, &rate, &[0.0]), order, progress);
     let test = Samples { x: data.test.values, labels: data.test.labels, ..samples };
-    Measured {
-        test: head.scores(test, &rows(test.labels.len()))[0],
-        train: head.scores(samples, &all)[0],
-        choice: vec![],
-    }
+    let (test, predictions) = head.judged(test, &rows(test.labels.len()));
+    Measured { test, predictions, train: head.scores(samples, &all)[0], choice: vec![] }
 }
 
 fn recipe<'a>(settings: &Linear, rates: &'a [f64], decays: &'a [f64]) -> Recipe<'a> {

@@ -68,15 +68,28 @@ impl Classifiers {
 
     /// Accuracy and likelihood of every head on `rows`. Equal logits count as the lowest class.
     pub fn scores(&self, data: Samples, rows: &[u32]) -> Vec<Score> {
+        let tallies = self.tallies(data, rows);
+        tallies.iter().enumerate().map(|(head, tally)| self.score(head, tally)).collect()
+    }
+
+    /// How the only head does on `rows`, and what it says of each.
+    pub fn judged(&self, data: Samples, rows: &[u32]) -> (Score, Vec<u32>) {
+        let tally = self.tallies(data, rows).swap_remove(0);
+        (self.score(0, &tally), tally.predictions())
+    }
+
+    fn score(&self, head: usize, tally: &Tally) -> Score {
+        let score = tally.score();
+        if self.is_finite(head) { score } else { Score { nll: f64::NAN, ..score } }
+    }
+
+    /// Of every head on all of `rows`.
+    fn tallies(&self, data: Samples, rows: &[u32]) -> Vec<Tally> {
         let heads = self.bias.len() / self.classes;
         let weights = self.packed();
         let parts: Vec<_> = rows.par_chunks(SCORED).map(|rows| self.tally(&weights, data, rows)).collect();
-        let score = |head: usize| {
-            let all = parts.iter().fold(Tally::new(self.classes), |all, part| all.and(&part[head]));
-            let score = all.score();
-            if self.is_finite(head) { score } else { Score { nll: f64::NAN, ..score } }
-        };
-        (0..heads).map(score).collect()
+        let all = |head: usize| parts.iter().fold(Tally::new(self.classes), |all, part| all.and(&part[head]));
+        (0..heads).map(all).collect()
     }
 
     /// Of every head on a few rows.

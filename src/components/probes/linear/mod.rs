@@ -163,6 +163,10 @@ impl Probe for Linear {
         problems
     }
 
+    fn predicts(&self) -> bool {
+        true
+    }
+
     fn needs(&self) -> Needs {
         Needs { layers: self.layers, ..Needs::POOLED }
     }
@@ -231,7 +235,7 @@ impl Probe for Linear {
 
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;
-        let Measured { test, train, choice } = match self.protocol {
+        let Measured { test, predictions, train, choice } = match self.protocol {
             Protocol::Converged => classifier::converged(self, data, context)?,
             Protocol::Tuned => classifier::tuned(self, data, context)?,
             Protocol::Reference => classifier::reference(self, data, context),
@@ -241,7 +245,7 @@ impl Probe for Linear {
         }
         let mut values = vec![test.top1, test.balanced, majority_rate(data), train.top1, test.nll];
         values.extend(choice);
-        Ok(values.into())
+        Ok(Findings::from(values).predicting(predictions))
     }
 }
 

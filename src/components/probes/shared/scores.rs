@@ -2,12 +2,13 @@
 
 use ijepa_registry::prelude::*;
 
-/// Correct answers per class and the negative log likelihood of some images.
+/// Correct answers per class, the negative log likelihood, and what is predicted of some images.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     seen: Vec<u64>,
     correct: Vec<u64>,
     nll: f64,
+    predicted: Vec<u32>,
 }
 
 /// How a classifier does.
@@ -24,7 +25,7 @@ pub(crate) struct Score {
 impl Tally {
     /// Of no image yet.
     pub fn new(classes: usize) -> Self {
-        Tally { seen: vec![0; classes], correct: vec![0; classes], nll: 0.0 }
+        Tally { seen: vec![0; classes], correct: vec![0; classes], nll: 0.0, predicted: Vec::new() }
     }
 
     /// One more image.
@@ -33,6 +34,7 @@ impl Tally {
         self.seen[label] += 1;
         self.correct[label] += u64::from(predicted == label);
         self.nll += nll;
+        self.predicted.push(predicted as u32);
     }
 
     /// With those of another.
@@ -40,7 +42,13 @@ impl Tally {
         self.seen.iter_mut().zip(&other.seen).for_each(|(a, b)| *a += b);
         self.correct.iter_mut().zip(&other.correct).for_each(|(a, b)| *a += b);
         self.nll += other.nll;
+        self.predicted.extend(&other.predicted);
         self
+    }
+
+    /// What was predicted of every image, in the order in which they were taken.
+    pub fn predictions(self) -> Vec<u32> {
+        self.predicted
     }
 
     /// What it comes to.
