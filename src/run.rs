@@ -4,6 +4,8 @@ pub(crate) mod data;
 pub(crate) mod device;
 pub mod early_stopping;
 mod ended;
+mod extend;
+mod extend_checks;
 mod feature_images;
 pub mod features;
 mod finished;
@@ -41,6 +43,7 @@ use crate::{
 pub(crate) use data::{absent, check_data};
 use device::ComputeDevice;
 use ended::Ended;
+use extend::Extension;
 use finished::{Found, look};
 use resume::{continued, resume};
 pub(crate) use threads::start_threads;
@@ -58,6 +61,8 @@ pub struct RunOptions {
     pub force: bool,
     /// Stop with a checkpoint when this epoch is over; none: train to the end.
     pub until_epoch: Option<u64>,
+    /// Go on from a finished run of the same experiment with fewer epochs, instead of from nothing.
+    pub extend: bool,
 }
 
 /// What became of the run.
@@ -165,6 +170,7 @@ fn in_folder(
     if let Found::Complete(finished) = look(&path, &mut experiment, again, options)? {
         return Ok(finished);
     }
+    let extension = extension(&path, &experiment, &set, options)?;
     let folder = RunFolder::open(&path)?;
     if options.force && folder.is_used() {
         folder.set_aside()?;
@@ -175,6 +181,11 @@ fn in_folder(
         Found::Lacking(ended) => Some(ended),
         Found::Unfinished => None,
     };
+    if let Some(extension) = extension.filter(|_| ended.is_none()) {
+        extension.begin(&folder, &experiment, &content)?;
+        let (from, epochs) = (extension.from.display(), extension.epochs);
+        progress.note(&format!("note: goes on from {from}, after its {epochs} epochs"));
+    }
     let images = data::describe(&experiment, &set);
     progress.note(&images);
     let card = DataCard { content, images };
@@ -194,6 +205,21 @@ fn in_folder(
     }
     let name = ComputeDevice::Cpu.to_string();
     run_on(experiment, data, card, folder, ended, progress, &Cpu::default(), &name, until)
+}
+
+/// The finished run that a new one goes on from, if it is to; one that has begun goes on from its own checkpoint.
+fn extension(
+    path: &Path,
+    experiment: &Experiment,
+    set: &ImageSet,
+    options: &RunOptions,
+) -> Result<Option<Extension>, RunError> {
+    let damaged = |error| RunError::Damaged(error, path.into());
+    if !options.extend || RunFolder::checkpoint_in(path).map_err(damaged)?.is_some() {
+        return Ok(None);
+    }
+    let horizon = experiment.horizon(set.count(&set.train) - experiment.validation);
+    Extension::find(&options.output, experiment, horizon).map(Some)
 }
 
 /// Starts the threads that compute; what a person should know of them, of the device and of the memory.

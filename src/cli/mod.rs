@@ -80,6 +80,8 @@ Examples:
   ijepa-run experiments/baseline.yaml                       run it; run it again to resume
   ijepa-run experiments/baseline.yaml encoder.depth=4       change one setting
   ijepa-run experiments/baseline.yaml masking=random seed=1 take another component
+  ijepa-run experiments/baseline.yaml train.epochs=200 --extend
+                                                            more epochs, where the first ones are the same
   ijepa-run experiments/baseline.yaml --dry-run             say what would run
   ijepa-run experiments/sweeps/mask-count.yaml -j 2         run a sweep, two runs at a time
   ijepa-run experiments/baseline.yaml -m masking.targets=1,2,4 seed=0,1
@@ -207,6 +209,10 @@ pub(crate) struct RunOptions {
     /// Start over: files of an earlier attempt are moved aside, never deleted.
     #[arg(long)]
     pub force: bool,
+    /// Go on from a finished run of the same experiment with fewer epochs, where its steps are the first ones of
+    /// this one: with schedules that do not depend on the length. The result is that of a run of this length.
+    #[arg(long, conflicts_with_all = ["force", "multirun"])]
+    pub extend: bool,
     /// Print errors only.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -105,6 +105,7 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
         verbosity,
         force: false,
         until_epoch: None,
+        extend: false,
     };
     let again: Vec<String> = wanted.iter().map(name).collect();
     match run::probe_run(experiment, folder, &again, &options, signals::stop_flag()) {

@@ -102,6 +102,7 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
         verbosity,
         force: options.force,
         until_epoch: options.until_epoch,
+        extend: options.extend,
     };
     if options.stop_with_stdin {
         signals::stop_when_stdin_ends();

@@ -13,6 +13,12 @@ use crate::{
 
 /// Prints or runs a plan.
 pub(crate) fn from_plan(plan: &Plan, options: &RunOptions) -> Exit {
+    if options.extend {
+        print::stderr(
+            "--extend: is for one experiment, not for a sweep: ijepa-run FILE train.epochs=N --extend",
+        );
+        return Exit::Config;
+    }
     if !options.quiet {
         let rounding = plan.runs.iter().find_map(|r| device::rounding_note_of(&r.experiment));
         plan.notes.iter().chain(&rounding).for_each(|note| print::stderr(&format!("note: {note}")));

@@ -61,10 +61,10 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
     let names = names(&request.runs);
     let (mut looks, mut found, mut sets) = (Vec::new(), None::<Sample>, Vec::new());
     for (folder, name) in request.runs.iter().zip(&names) {
-        let mut run = StoredRun::open(folder)?;
+        let mut run = StoredRun::open(folder, None)?;
         let set = Arc::new(hold_out(run.read_data(&mut progress)?, run.experiment.validation));
         let sample = Sample::of(&set, request.images).ok_or_else(|| no_images(folder))?;
-        let again = StoredRun::open(folder)?.experiment;
+        let again = StoredRun::open(folder, None)?.experiment;
         let work = Looking { name, folder, sample: &sample, stop };
         let Some(look) = run.on_session(set.clone(), request.threads, &mut progress, work)? else {
             return Ok(None);

@@ -233,7 +233,7 @@ fn listed(epochs: &[u64]) -> String {
 }
 
 /// Whether a row is one of a measurement.
-fn is_of(measurement: &Measurement, row: &ProbeRow) -> bool {
+pub fn is_of(measurement: &Measurement, row: &ProbeRow) -> bool {
     [&measurement.probe, &measurement.encoder, &measurement.labels, &measurement.protocol]
         == [&row.probe, &row.encoder, &row.labels, &row.protocol]
 }

@@ -14,7 +14,6 @@ pub use checkpoint::{
     write_weights,
 };
 pub use clean::{CleanError, free, freeable};
-pub use files::{Files, write_artifact};
 pub use files::{Files, write_artifact, write_predictions};
 pub use progress::{Progress, Verbosity, human_time, shows_bars};
 pub use verify::{AcceptError, Findings, accept, verify};

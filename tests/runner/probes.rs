@@ -204,7 +204,7 @@ fn predictions_of_single_images_are_a_table() {
             assert_eq!((table[0].join(","), table.len()), ("image,label,prediction".into(), 1 + images));
             let right = table[1..].iter().filter(|row| row[1] == row[2]).count();
             let found =
-                rows.iter().find(|r| r[1] == "12" && r[2..7] == [probe, "target", labels, split, "top1"]);
+                rows.iter().find(|r| r[0] == "3" && r[2..7] == [probe, "target", labels, split, "top1"]);
             let top1: f64 = found.unwrap()[value].parse().unwrap();
             assert!((top1 - 100.0 * right as f64 / images as f64).abs() < 1e-6, "{probe} {split}");
             let numbers: Vec<usize> = table[1..].iter().map(|row| row[0].parse().unwrap()).collect();

@@ -85,6 +85,7 @@ pub fn train(experiment: Experiment, output: &Path, until_epoch: Option<u64>) ->
         verbosity: Verbosity::Quiet,
         force: false,
         until_epoch,
+        extend: false,
     };
     run_experiment(experiment, &options, &AtomicBool::new(false)).map_err(|e| e.to_string())
 }
