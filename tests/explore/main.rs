@@ -1,5 +1,7 @@
 //! The page of `ijepa-run explore`: of a tiny run, of two, and what is refused.
 
+mod attention;
+
 #[allow(dead_code)]
 #[path = "../runner/program.rs"]
 mod program;
