@@ -112,9 +112,15 @@ fn largest(report: &Report) -> Sentence<'_> {
     start.piece(Piece::Arm(&report.arms[contrast.arm])).words(": ").then(with_interval(contrast)).words(".")
 }
 
+/// A difference with its interval; with its p where the interval, which holds all comparisons together, contains 0 and
+/// the step-down test does not.
 fn with_interval<'a>(contrast: &Contrast) -> Sentence<'a> {
     let sentence = Sentence::default().piece(Piece::Difference(contrast.difference.estimate));
+    let decided = matches!(contrast.verdict, Verdict::Better | Verdict::Worse);
     match contrast.interval() {
+        (low, high) if decided && low <= 0.0 && high >= 0.0 => {
+            sentence.words(&format!(", p = {:.3} after Holm", contrast.p_holm))
+        }
         (low, high) if low.is_finite() => {
             sentence.words(", 95 % interval ").piece(Piece::Interval(low, high))
         }

@@ -7,6 +7,7 @@ mod held_out;
 mod images;
 mod lab;
 mod mistakes;
+mod published;
 
 use lab::Lab;
 use serde_json::Value;
