@@ -14,8 +14,8 @@ use crate::{
 
 const EXAMPLES: &str = "\
 A finished run keeps its last checkpoint (weights, optimizer state, place in the data), which serves to train it
-further. Its results, its weights.safetensors and the checkpoints that `train.keep_every` asked for are never
-touched: a cleaned run counts as done in `ls`, `verify`, sweeps, `compare` and `report`, takes more probes, and
+further and to measure more probes on it; a cleaned run can do neither. Its results, its weights.safetensors and
+all other checkpoints are never touched: it counts as done in `ls`, `verify`, sweeps, `compare` and `report`, and
 its status says what was freed.
 
 Examples:

@@ -82,6 +82,12 @@ impl RunFolder {
             Err(FileError::at(&path, None, format!("{what}, but {CHECKPOINT} is gone")))
         };
         if let Some(status) = Status::read(folder)? {
+            if status.freed.contains_key(CHECKPOINT) {
+                let message = format!(
+                    "`ijepa-run clean` freed {CHECKPOINT}: the run can neither be continued nor take more probes"
+                );
+                return Err(FileError::at(&folder.join(STATUS), None, message));
+            }
             let Status { state, step, steps, .. } = status;
             if step > 0 || state.is_over() {
                 return lost(folder.join(STATUS), format!("says step {step} of {steps}, {state}"));

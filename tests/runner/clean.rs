@@ -43,9 +43,10 @@ fn a_cleaned_run_is_still_done() {
     assert!(again.code == 0 && again.stderr.contains("already done"), "{}{}", again.stdout, again.stderr);
     let sweep = folder.run(&["tiny.yaml", "-m", "seed=0,1", "--dry-run"]);
     assert!(sweep.stdout.contains("1 new, 0 to continue, 1 finished"), "{}", sweep.stdout);
-    // Probes are measured on the weights, which are still there.
+    // Probes go on from the checkpoint: that is said, and changes nothing.
     let probed = folder.run(&["probe", run.to_str().unwrap(), "knn={ k: 3, name: near }"]);
-    assert_eq!(probed.code, 0, "{}{}", probed.stdout, probed.stderr);
+    let why = "`ijepa-run clean` freed checkpoints/latest.safetensors: the run can neither be continued";
+    assert!(probed.code == 1 && probed.stderr.contains(why), "{}{}", probed.stdout, probed.stderr);
     assert_eq!(folder.run(&["verify", "results"]).code, 0);
     assert_eq!(folder.run(&["verify", "--accept", "results"]).code, 0);
     let nothing = folder.run(&["clean", "--yes"]);
