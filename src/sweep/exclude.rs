@@ -1,5 +1,7 @@
 //! Points that are not wanted.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -28,13 +30,15 @@ impl<'a> Excluder<'a> {
         let known = |c: &&Condition| {
             setting(self.base, &c.path).is_some() || axes.iter().any(|axis| below(&c.path, axis).is_some())
         };
+        // A setting may be the axis and what it changes.
+        let names: Vec<&str> = axes.iter().copied().collect::<BTreeSet<&str>>().into_iter().collect();
         let problems: Vec<Located> = conditions
             .filter(|c| !known(c))
             .map(|c| Located {
                 span: c.span.clone(),
                 path: c.path.clone(),
                 message: "neither the base nor a parameter has this setting".into(),
-                help: Some(crate::config::did_you_mean(&c.path, axes)),
+                help: Some(crate::config::did_you_mean(&c.path, &names)),
             })
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }

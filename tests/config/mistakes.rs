@@ -327,7 +327,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "evry: 1",
         "dir/a.yaml:15:35: probes.0.evry: probe `test_knn` has no setting `evry`\n\
      \x20 help: did you mean `every`?\n\
-     \x20       allowed: k, name, every, encoders, controls, labels",
+     \x20       allowed: k, name, every, encoders, controls, labels, predictions",
     ),
     (
         "controls: [pixels]",
