@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, exit, print, show, signals};
+use super::{Exit, exit, looking_args::LookingArgs, print, show, signals};
 use crate::{
     explore::{ExploreRequest, MOST_RUNS, explore as page_of},
     results::write_atomic,
-    sinks::Verbosity,
 };
 
 const EXAMPLES: &str = "\
@@ -39,21 +38,14 @@ pub(crate) struct ExploreArgs {
     /// Images whose features are looked at, evenly spaced over the test images.
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(10..=50_000))]
     images: u32,
-    /// Folder in which runs are looked up.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
-    results: PathBuf,
-    /// Threads to compute with; all cores if left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// Print errors only.
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    looking: LookingArgs,
 }
 
 /// Writes the page.
 pub(crate) fn explore(args: &ExploreArgs) -> Exit {
     let runs: Result<Vec<PathBuf>, String> =
-        args.runs.iter().map(|run| show::find(run, &args.results)).collect();
+        args.runs.iter().map(|run| show::find(run, &args.looking.results)).collect();
     let runs = match runs {
         Ok(runs) => runs,
         Err(message) => {
@@ -65,8 +57,8 @@ pub(crate) fn explore(args: &ExploreArgs) -> Exit {
     let request = ExploreRequest {
         runs,
         images: args.images as usize,
-        threads: args.threads.map(usize::from),
-        verbosity: if args.quiet { Verbosity::Quiet } else { Verbosity::Normal },
+        threads: args.looking.threads(),
+        verbosity: args.looking.verbosity(),
     };
     match page_of(&request, signals::stop_flag()) {
         Ok(Some(html)) => written(&page, &html),

@@ -4,14 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, exit, print, show, signals};
+use super::{Exit, exit, looking_args::LookingArgs, print, show, signals};
 use crate::{
     run::Subject,
     run::features::{FeatureRequest, FeatureSplit, Layers, WrittenFeatures, write_features},
-    sinks::{
-        Verbosity,
-        features::{FeatureFormat, images_beside},
-    },
+    sinks::features::{FeatureFormat, images_beside},
 };
 
 const EXAMPLES: &str = "\
@@ -67,15 +64,8 @@ pub(crate) struct FeaturesArgs {
     /// Replace FILE if it is there.
     #[arg(long)]
     force: bool,
-    /// Folder in which runs are looked up.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
-    results: PathBuf,
-    /// Threads to compute with; all cores if left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// Print errors only.
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    looking: LookingArgs,
 }
 
 /// Names of encoders and controls as probes have them.
@@ -125,7 +115,8 @@ impl FeaturesArgs {
 
 /// Writes the features of a run.
 pub(crate) fn features(args: &FeaturesArgs) -> Exit {
-    let asked = args.request().and_then(|request| Ok((show::find(&args.run, &args.results)?, request)));
+    let asked =
+        args.request().and_then(|request| Ok((show::find(&args.run, &args.looking.results)?, request)));
     let (folder, request) = match asked {
         Ok(asked) => asked,
         Err(message) => {
@@ -133,8 +124,8 @@ pub(crate) fn features(args: &FeaturesArgs) -> Exit {
             return Exit::Config;
         }
     };
-    let verbosity = if args.quiet { Verbosity::Quiet } else { Verbosity::Normal };
-    let threads = args.threads.map(usize::from);
+    let verbosity = args.looking.verbosity();
+    let threads = args.looking.threads();
     match write_features(&folder, &request, threads, verbosity, signals::stop_flag()) {
         Ok(Some(written)) => told(&request.output, &written, args),
         Ok(None) => {
@@ -149,7 +140,7 @@ pub(crate) fn features(args: &FeaturesArgs) -> Exit {
 }
 
 fn told(output: &Path, written: &WrittenFeatures, args: &FeaturesArgs) -> Exit {
-    if args.quiet {
+    if args.looking.quiet {
         return Exit::Done;
     }
     let shape: Vec<String> = written.shape.iter().map(ToString::to_string).collect();

@@ -12,6 +12,7 @@ mod explore;
 mod features;
 mod files;
 mod hints;
+mod looking_args;
 mod ls;
 mod man;
 mod metric_args;

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Exit, exit, print, probe_words::Words, signals};
+use super::{Exit, exit, looking_args::LookingArgs, print, probe_words::Words, signals};
 use crate::{
     config::{self, Experiment},
     results::{EXPERIMENT, RunState, Status},
     run::{self, RunOptions},
-    sinks::Verbosity,
 };
 
 const EXAMPLES: &str = "\
@@ -38,20 +37,13 @@ pub(crate) struct ProbeArgs {
     /// weights `train.keep_every` kept.
     #[arg(value_name = "RUN|SWEEP|PROBE", required = true)]
     words: Vec<String>,
-    /// Folder in which runs are looked up.
-    #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
-    results: PathBuf,
-    /// Threads to compute with; all cores if left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// Print errors only.
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    looking: LookingArgs,
 }
 
 /// Measures probes on finished runs, one run after the other.
 pub(crate) fn probe(args: &ProbeArgs) -> Exit {
-    let read = Words::read(&args.words, &args.results);
+    let read = Words::read(&args.words, &args.looking.results);
     let (words, folders) = match read.and_then(|words| words.folders().map(|folders| (words, folders))) {
         Ok((_, folders)) if folders.is_empty() => {
             return refuse("name a run too: ijepa-run probe RUN PROBE; `ijepa-run ls` lists runs");
@@ -98,10 +90,10 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
         Ok(experiment) => experiment,
         Err(message) => return refuse(&message),
     };
-    let verbosity = if args.quiet { Verbosity::Quiet } else { Verbosity::Normal };
+    let verbosity = args.looking.verbosity();
     let options = RunOptions {
-        output: args.results.clone(),
-        threads: args.threads.map(usize::from),
+        output: args.looking.results.clone(),
+        threads: args.looking.threads(),
         verbosity,
         force: false,
         until_epoch: None,
