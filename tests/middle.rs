@@ -90,6 +90,52 @@ fn the_last_blocks_side_by_side_are_predicted() {
 }
 
 #[test]
+fn every_predictor_learns() {
+    improves(&["predictor={ kind: joint, dim: 24, depth: 1, heads: 2 }"]);
+    improves(&["predictor={ kind: mlp, dim: 24, depth: 1 }"]);
+}
+
+/// The control learns what positions tell, and the encoder nothing: it has no gradient.
+#[test]
+fn position_only_is_a_control() {
+    let control = ["predictor=position_only", "loss={ kind: l2, target: none }", "weight_decay=0"];
+    let (mut batches, mut session) = prepared(&control, 6);
+    let start: Vec<Vec<f32>> = encoder(&session);
+    let mut last = None;
+    for step in 0..session.plan.horizon.steps {
+        last =
+            session.step(&batches.next().unwrap(), step + 1 == session.plan.horizon.steps).unwrap().details;
+        session.progress.step += 1;
+    }
+    let row = last.unwrap();
+    let bound = row.explained_variance_position;
+    assert!(row.explained_variance <= bound + 0.01, "{} of at most {bound}", row.explained_variance);
+    assert!(start == encoder(&session), "the encoder moved");
+}
+
+fn encoder(session: &Session<Cpu>) -> Vec<Vec<f32>> {
+    session.jepa.context_encoder.params().iter().map(|p| p.data.as_vec()).collect()
+}
+
+#[test]
+fn targets_of_every_transform_are_predicted() {
+    for target in ["batch", "standardise", "dyn_tanh"] {
+        improves(&[&format!("loss={{ kind: smooth_l1, target: {target} }}")]);
+    }
+}
+
+#[test]
+fn a_part_of_the_targets_is_predicted() {
+    let few = train(&["masking={ kind: inverse_block, predict_fraction: 0.25, unit: 2 }"], 6);
+    assert!(
+        few.last[0] < few.first[0] && few.last[1] > few.first[1] + 0.05,
+        "{:?} to {:?}",
+        few.first,
+        few.last
+    );
+}
+
+#[test]
 fn several_views_of_an_image_are_predicted() {
     improves(&["masking.draws=3"]);
 }

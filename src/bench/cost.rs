@@ -159,7 +159,7 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let (of_encoder, of_predictor) = (count(&encoder.params()), count(&predictor.params()));
     let masking = experiment.masking.object.as_ref();
     let batch_size = experiment.train.batch_size;
-    let steps: Vec<Vec<MaskPlan>> = typical_masks(masking, experiment.draws, grid, 0, batch_size).collect();
+    let steps: Vec<Vec<MaskPlan>> = typical_masks(masking, &experiment.views, grid, 0, batch_size).collect();
     let cost = step_cost(experiment);
     let parameters = of_encoder + of_predictor + of_terms;
     Ok(Cost {
@@ -246,7 +246,14 @@ mod tests {
         for masking in ["masking.targets=4", "masking.targets=8", "masking=random"] {
             let experiment = load(&[masking]);
             let grid = experiment.grid();
-            let draw = BatchDraw { seed: 1, epoch: 3, step: 0, images: (0..16_384).collect(), repeat: 0 };
+            let draw = BatchDraw {
+                seed: 1,
+                epoch: 3,
+                step: 0,
+                images: (0..16_384).collect(),
+                repeat: 0,
+                progress: 0.0,
+            };
             let plans = experiment.masking.object.sample(grid, &draw).plans;
             let per_image = step_cost(&experiment).step(&plans).unwrap().total() / plans.len() as f64;
             let tokens_per_image = plans.iter().map(tokens).sum::<usize>() as f64 / plans.len() as f64;

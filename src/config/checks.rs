@@ -30,7 +30,7 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     targets(parts, report);
     regularizers(parts, report);
     if let Some((masking, grid)) = parts.masking.as_ref().zip(grid) {
-        report.clean("masking", masking.object.check(grid));
+        report.clean("masking", masking.object.check_views(grid, &parts.views));
     }
     if let Some(loss) = &parts.loss {
         report.clean("loss", loss.object.check());

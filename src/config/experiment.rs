@@ -2,10 +2,11 @@
 
 use ijepa_registry::{
     __kind,
-    kinds::{Augmentation, Horizon, Probe, Regularized, RegularizerSettings, Schedule},
+    kinds::{Augmentation, Horizon, Probe, Regularized, RegularizerSettings, Schedule, ViewOptions},
     mask::Grid,
     metric::MetricDecl,
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -14,7 +15,9 @@ use super::{
     data::DataFacts,
     history,
     identity::identity,
-    sections::{COMPONENTS, Control, Device, ProbedEncoder, Section, TrainSettings, with_sections},
+    sections::{
+        COMPONENTS, Control, DataOptions, Device, ProbedEncoder, Section, TrainSettings, with_sections,
+    },
     span::SourceMap,
 };
 
@@ -35,8 +38,8 @@ macro_rules! experiment {
             )+
             /// Training images that are held out to choose by.
             pub validation: usize,
-            /// Independent masks per image and step.
-            pub draws: u64,
+            /// How often masks are drawn, on which grid, and what is kept of them.
+            pub views: ViewOptions,
             /// What is known of the images, where somebody has looked.
             pub data: Option<DataFacts>,
             /// Image pipeline, in order.
@@ -149,8 +152,8 @@ impl Experiment {
         let mut add = |name: &str, value: Value| top.insert(name.into(), value);
         for (Section { section, .. }, part) in self.components() {
             let value = match *section {
-                "dataset" => with_option(render(part), "validation", self.validation as u64, 0),
-                "masking" => with_option(render(part), "draws", self.draws, 1),
+                "dataset" => with_changed(render(part), &DataOptions { validation: self.validation }),
+                "masking" => with_changed(render(part), &self.views),
                 _ => render(part),
             };
             add(section, value);
@@ -284,12 +287,21 @@ pub fn last_measurements(probes: &[ProbeSpec]) -> Vec<Measurement> {
     all
 }
 
-/// A section with a key that belongs to no kind of its component, where that is not what it is without it.
-fn with_option(mut section: Value, key: &str, value: u64, default: u64) -> Value {
-    if let (Value::Object(map), false) = (&mut section, value == default) {
-        map.insert(key.into(), json!(value));
+/// A section with the keys that belong to no kind of its component, where they are not what they are without it.
+fn with_changed<O: Serialize + Default>(mut section: Value, options: &O) -> Value {
+    if let Value::Object(map) = &mut section {
+        map.extend(changed(options));
     }
     section
+}
+
+/// Options that are not their defaults.
+pub(super) fn changed<O: Serialize + Default>(options: &O) -> Map<String, Value> {
+    let [all, defaults] = [options, &O::default()].map(|o| serde_json::to_value(o).unwrap_or_default());
+    let all = all.as_object().into_iter().flatten();
+    all.filter(|(key, value)| defaults[key.as_str()] != **value)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 /// The name of a metric from probe, encoder, labels and metric; empty parts are left out.

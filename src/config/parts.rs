@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use ijepa_registry::{
     __kind,
     entry::{Kind, schema_of},
-    kinds::{Augmentation, Probe, RegularizerSettings, Schedule},
+    kinds::{Augmentation, Probe, RegularizerSettings, Schedule, ViewOptions},
     problem::Problem,
 };
 use schemars::JsonSchema;
@@ -20,8 +20,8 @@ use super::{
     experiment::{Experiment, ProbeSpec, RegularizerSpec},
     history,
     sections::{
-        DataOptions, Device, Header, MaskingOptions, ProbeOptions, RegularizerOptions, TrainSettings, WEIGHT,
-        options_of, with_sections,
+        DataOptions, Device, Header, ProbeOptions, RegularizerOptions, TrainSettings, WEIGHT, options_of,
+        with_sections,
     },
     settings::{settle, violations},
     span::{SourceMap, Span, join},
@@ -33,7 +33,7 @@ macro_rules! parts {
         pub(crate) struct Parts {
             $(pub $section: Option<Component<__kind!($kind)>>,)+
             pub validation: usize,
-            pub draws: u64,
+            pub views: ViewOptions,
             pub augmentation: Vec<Component<dyn Augmentation>>,
             pub regularizers: Vec<RegularizerSpec>,
             pub train: Option<TrainSettings>,
@@ -44,13 +44,12 @@ macro_rules! parts {
         impl Parts {
             /// Reads every section.
             pub(crate) fn read(top: &Map<String, Value>, report: &mut Report) -> Parts {
-                let (data, masking) = (options::<DataOptions>("dataset", top, report), options("masking", top, report));
+                let (data, views) = (options::<DataOptions>("dataset", top, report), options("masking", top, report));
                 let validation = data.validation;
-                let MaskingOptions { draws } = masking;
                 Parts {
                     $($section: section(stringify!($section), $default, top, report),)+
                     validation,
-                    draws,
+                    views,
                     augmentation: augmentation(top, report),
                     regularizers: regularizers(top, report),
                     train: train(top, report),
@@ -73,7 +72,7 @@ macro_rules! parts {
                     device: header.device.parse::<Device>().ok()?,
                     $($section: self.$section?,)+
                     validation: self.validation,
-                    draws: self.draws,
+                    views: self.views,
                     data: None,
                     augmentation: self.augmentation,
                     regularizers: self.regularizers,

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ijepa_registry::{
     entry::schema_of,
-    kinds::{Horizon, Regularized},
+    kinds::{Horizon, Regularized, ViewOptions},
     params::MatmulPrecision,
 };
 use schemars::JsonSchema;
@@ -185,22 +185,6 @@ pub(crate) struct DataOptions {
     pub validation: usize,
 }
 
-/// Keys of the masking that belong to no kind of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct MaskingOptions {
-    /// Independent draws per image and step. Each is a view of its own; all share one pass of the teacher, so
-    /// that more is predicted of every image that the teacher has seen.
-    #[schemars(range(min = 1, max = 64))]
-    pub draws: u64,
-}
-
-impl Default for MaskingOptions {
-    fn default() -> Self {
-        MaskingOptions { draws: 1 }
-    }
-}
-
 /// Keys of a regularizer that belong to no kind of it; its other keys are the component's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -223,7 +207,7 @@ fn pooled_context() -> Regularized {
 pub(crate) fn options_of(kind: &str) -> Option<Value> {
     let schema = match kind {
         "dataset" => schema_of::<DataOptions>(),
-        "masking" => schema_of::<MaskingOptions>(),
+        "masking" => schema_of::<ViewOptions>(),
         "regularizer" => schema_of::<RegularizerOptions>(),
         "probe" => schema_of::<ProbeOptions>(),
         _ => return None,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     component::Part,
-    experiment::{Experiment, ProbeSpec, RegularizerSpec},
+    experiment::{Experiment, ProbeSpec, RegularizerSpec, changed},
     sections::{Section, TrainSettings},
 };
 
@@ -17,7 +17,9 @@ impl Experiment {
         for (Section { section, kind, .. }, part) in self.components() {
             let option = match *section {
                 "dataset" if self.validation > 0 => format!(" validation={}", self.validation),
-                "masking" if self.draws > 1 => format!(" draws={}", self.draws),
+                "masking" => {
+                    changed(&self.views).iter().map(|(key, value)| format!(" {key}={value}")).collect()
+                }
                 _ => String::new(),
             };
             lines.push((section.to_string(), chosen(kind, &part.section()) + &option));

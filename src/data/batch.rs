@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ijepa_registry::{
     device::transform::TransformProgram,
     image::ImageSet,
-    kinds::Masking,
+    kinds::{Masking, ViewOptions},
     mask::{BatchDraw, MaskBatch},
 };
 
@@ -44,8 +44,10 @@ pub struct BatchSource {
     pub pipeline: Pipeline,
     /// Masking strategy.
     pub masking: Box<dyn Masking>,
-    /// Independent masks per image.
-    pub draws: u64,
+    /// How often masks are drawn, on which grid, and what is kept of them.
+    pub views: ViewOptions,
+    /// Epochs of the whole run.
+    pub epochs: u64,
     /// Side of a square patch in pixels.
     pub patch: usize,
     /// Seed of the order, the augmentations and the masks.
@@ -74,9 +76,10 @@ impl BatchSource {
     }
 
     fn masked(&self, epoch: u64, step: usize, indices: &[u32], images: BatchImages) -> Batch {
+        let progress = epoch as f64 / self.epochs.max(1) as f64;
         let keys = indices.iter().map(|&i| u64::from(i)).collect();
-        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys, repeat: 0 };
-        let masks = self.masking.views(self.data.shape.grid(self.patch), draw, self.draws);
+        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys, repeat: 0, progress };
+        let masks = self.masking.views(self.data.shape.grid(self.patch), draw, &self.views);
         Batch { epoch, step, indices: indices.to_vec(), images, masks }
     }
 }
@@ -113,7 +116,8 @@ pub(super) mod tests {
             data: Arc::new(black_set(count)),
             pipeline: pipeline(&[false]),
             masking: Box::new(Drawn),
-            draws: 1,
+            views: ViewOptions::default(),
+            epochs: 4,
             patch: 2,
             seed,
         }

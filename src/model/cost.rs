@@ -43,7 +43,7 @@ const TYPICAL_IMAGES: usize = 4096;
 /// where a batch shares it, nor are the masks of the same few images.
 pub fn typical_masks(
     masking: &dyn Masking,
-    draws: u64,
+    views: &ViewOptions,
     grid: Grid,
     seed: u64,
     batch_size: usize,
@@ -52,7 +52,8 @@ pub fn typical_masks(
     (0..steps).map(move |step| {
         let size = batch_size as u64;
         let images = (step * size..(step + 1) * size).collect();
-        masking.views(grid, BatchDraw { seed, epoch: 0, step, images, repeat: 0 }, draws).plans
+        let progress = step as f64 / steps as f64;
+        masking.views(grid, BatchDraw { seed, epoch: 0, step, images, repeat: 0, progress }, views).plans
     })
 }
 

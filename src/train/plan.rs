@@ -99,7 +99,8 @@ impl RunPlan {
             data,
             pipeline: Pipeline::new(experiment.augmentation.into_iter().map(step).collect()),
             masking: experiment.masking.object,
-            draws: experiment.draws,
+            views: experiment.views,
+            epochs: experiment.train.epochs,
             patch: geometry.patch,
             seed: experiment.seed,
         };
@@ -149,8 +150,8 @@ impl RunPlan {
 
     /// Masks of some steps of `count` images, to count with.
     pub fn typical_masks(&self, count: usize) -> impl Iterator<Item = Vec<MaskPlan>> {
-        let BatchSource { masking, draws, seed, patch, data, .. } = &*self.source;
-        typical_masks(masking.as_ref(), *draws, data.shape.grid(*patch), *seed, count)
+        let BatchSource { masking, views, seed, patch, data, .. } = &*self.source;
+        typical_masks(masking.as_ref(), views, data.shape.grid(*patch), *seed, count)
     }
 
     /// Columns of `metrics.csv` for the parts of the loss; none where it has only one.

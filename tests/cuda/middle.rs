@@ -5,8 +5,13 @@ use dfdx::prelude::Cpu;
 use crate::emulator::computing_device;
 use crate::training::{assert_follows, losses_of_an_epoch};
 
-const CASES: [&[&str]; 9] = [
+const CASES: [&[&str]; 14] = [
     &["predictor={ kind: cross_attention, dim: 8, depth: 1, heads: 2 }"],
+    &["predictor={ kind: joint, dim: 8, depth: 1, heads: 2 }"],
+    &["predictor={ kind: mlp, dim: 8, depth: 1 }"],
+    &["predictor=position_only"],
+    &["loss={ kind: smooth_l1, target: batch }", "masking.predict_fraction=0.5"],
+    &["loss={ kind: l2, target: standardise }"],
     &["targets={ kind: ema, layers: 2, combine: concat }"],
     &["targets={ kind: ema, layers: 2, combine: mean }"],
     &["targets=pixels"],

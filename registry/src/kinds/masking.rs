@@ -23,16 +23,3 @@ pub trait Masking: std::fmt::Debug + Send + Sync {
         1
     }
 }
-
-impl dyn Masking + '_ {
-    /// The views of `draws` independent draws for the same images: draw by draw, each on streams of its own.
-    pub fn views(&self, grid: Grid, draw: BatchDraw, draws: u64) -> MaskBatch {
-        let mut all = self.sample(grid, &draw);
-        for repeat in 1..draws {
-            let more = self.sample(grid, &BatchDraw { repeat, ..draw.clone() });
-            all.redraws += more.redraws;
-            all.plans.iter_mut().zip(more.plans).for_each(|(plan, more)| plan.views.extend(more.views));
-        }
-        all
-    }
-}

@@ -16,6 +16,7 @@ mod probe;
 mod regularizer;
 mod schedule;
 mod targets;
+mod views;
 
 pub use augmentation::Augmentation;
 pub use dataset::{DataError, Dataset, Factor, LoadContext, Survey};
@@ -33,3 +34,4 @@ pub use probe::{
 pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings};
 pub use schedule::{Horizon, Schedule};
 pub use targets::{TargetInput, Targets, TargetsContext, TargetsSettings, Teacher};
+pub use views::ViewOptions;

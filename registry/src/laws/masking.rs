@@ -19,12 +19,23 @@ impl KindLaws for dyn Masking {
             let problem = (0..KEYS).find_map(|key| problem_of_key(masking, grid, key));
             broken.0.extend(problem.map(|p| format!("{}x{} patches: {p}", grid.rows, grid.cols)));
         }
+        for grid in grids {
+            let problem = (0..KEYS).find_map(|key| problem_of_options(masking, grid, key));
+            broken
+                .0
+                .extend(problem.map(|p| format!("{}x{} patches, with options: {p}", grid.rows, grid.cols)));
+        }
     }
 }
 
-fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
+fn draw_of(key: u64) -> BatchDraw {
     let images = (0..IMAGES).map(|i| key * IMAGES + i).collect();
-    let draw = BatchDraw { seed: key / 16, epoch: key % 4, step: key, images, repeat: 0 };
+    let progress = key as f64 / KEYS as f64;
+    BatchDraw { seed: key / 16, epoch: key % 4, step: key, images, repeat: 0, progress }
+}
+
+fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
+    let draw = draw_of(key);
     let batch = masking.sample(grid, &draw);
     if batch != masking.sample(grid, &draw) {
         return Some("the same key gives another mask".into());
@@ -32,6 +43,16 @@ fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String>
     if batch.plans.len() != draw.images.len() {
         return Some(format!("{} plans for {} images", batch.plans.len(), draw.images.len()));
     }
+    batch.plans.iter().find_map(|plan| problem_of_plan(masking, grid, plan))
+}
+
+/// What the options of the section make of a mask keeps the same promises.
+fn problem_of_options(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
+    let options = ViewOptions { draws: 2, unit: 2, predict_fraction: 0.5, ..ViewOptions::default() };
+    if !masking.check_views(grid, &options).is_empty() {
+        return None;
+    }
+    let batch = masking.views(grid, draw_of(key), &options);
     batch.plans.iter().find_map(|plan| problem_of_plan(masking, grid, plan))
 }
 

@@ -75,7 +75,7 @@ pub struct MaskBatch {
 }
 
 /// Key of one batch's masks: equal keys give equal masks, whatever else happens in a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BatchDraw {
     /// Seed of the experiment.
     pub seed: u64,
@@ -87,6 +87,8 @@ pub struct BatchDraw {
     pub images: Vec<u64>,
     /// Which of several independent draws for the same images, from 0 (`masking.draws`).
     pub repeat: u64,
+    /// Share of the epochs that is over, from 0 to below 1, for masks that follow a schedule.
+    pub progress: f64,
 }
 
 impl BatchDraw {
@@ -97,6 +99,10 @@ impl BatchDraw {
     /// The stream of image `i` of the batch; it does not depend on the batch around it.
     pub fn image_stream(&self, i: usize) -> Stream {
         Stream::new(self.seed, &self.purpose("mask/image"), self.epoch, self.images[i])
+    }
+    /// The stream of what the options of the section do to the masks of image `i`.
+    pub fn option_stream(&self, i: usize) -> Stream {
+        Stream::new(self.seed, &self.purpose("mask/options"), self.epoch, self.images[i])
     }
     /// The first draw has the streams of an experiment with one draw.
     fn purpose(&self, name: &'static str) -> Cow<'static, str> {

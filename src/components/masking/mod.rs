@@ -1,6 +1,7 @@
 //! Masking strategies.
 
 mod block;
+mod inverse_block;
 mod multiblock;
 mod multiblock_batch;
 mod random;

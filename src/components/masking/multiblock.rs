@@ -235,8 +235,17 @@ mod tests {
 
     fn sample(settings: &MultiBlock, images: u64) -> MaskBatch {
         assert_eq!(settings.check(GRID), vec![], "{settings:?}");
-        settings
-            .sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images: (0..images).collect(), repeat: 0 })
+        settings.sample(
+            GRID,
+            &BatchDraw {
+                seed: 3,
+                epoch: 1,
+                step: 4,
+                images: (0..images).collect(),
+                repeat: 0,
+                progress: 0.0,
+            },
+        )
     }
     fn contexts(batch: &MaskBatch) -> Vec<usize> {
         batch.plans.iter().flat_map(MaskPlan::contexts).map(Vec::len).collect()
@@ -266,8 +275,9 @@ mod tests {
     #[test]
     fn an_image_keeps_its_mask_in_another_batch() {
         let settings = MultiBlock::default();
-        let batch =
-            |images| settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, repeat: 0 });
+        let batch = |images| {
+            settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, repeat: 0, progress: 0.0 })
+        };
         assert_eq!(batch(vec![8, 9]).plans[1], batch(vec![9]).plans[0]);
     }
 

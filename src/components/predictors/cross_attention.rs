@@ -2,12 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
+use super::shared::TransformerSettings;
 use crate::{
     kernels::{Backend, NONE},
-    nn::{
-        BlockDesign, BlockVariant, Init, InitScheme, Linear, Mlp, MlpKind, Norm, NormKind, PositionKind,
-        check_attention, cost, position_table, table,
-    },
+    nn::{BlockDesign, Init, Linear, Mlp, MlpKind, Norm, NormKind, cost, position_table, table},
 };
 
 component! {
@@ -23,88 +21,48 @@ component! {
     aliases = ["crossmae" => "cross_attention", "cross" => "cross_attention", "decoder" => "cross_attention"]
 }
 
-/// Settings of `predictor: { kind: cross_attention }`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct CrossAttentionSettings {
-    /// Width of the tokens inside the predictor; divisible by `heads`.
-    #[schemars(range(min = 1, max = 4096), extend("x-aliases" = ["embed_dim", "width", "hidden_size"]))]
-    dim: usize,
-    /// Number of blocks.
-    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["layers", "num_layers", "blocks"]))]
-    depth: usize,
-    /// Attention heads per block.
-    #[schemars(range(min = 1, max = 64), extend("x-aliases" = ["num_heads"]))]
-    heads: usize,
-    /// Width of the MLP's hidden layer as a multiple of `dim`.
-    #[schemars(range(min = 0.25, max = 16.0))]
-    mlp_ratio: f64,
-    /// How tokens learn where they are.
-    positions: PositionKind,
-    /// Where initial values come from.
-    init: InitScheme,
-    /// Epsilon of every layer norm.
-    #[schemars(range(min = 1e-12, max = 0.1))]
-    norm_eps: f64,
-}
-
-impl Default for CrossAttentionSettings {
-    /// The sizes of predictor `vit`, so that the two differ in who sees whom.
-    fn default() -> Self {
-        CrossAttentionSettings {
-            dim: 96,
-            depth: 4,
-            heads: 6,
-            mlp_ratio: 4.0,
-            positions: PositionKind::Learned,
-            init: InitScheme::Torch,
-            norm_eps: 1e-5,
-        }
-    }
-}
+/// Settings of `predictor: { kind: cross_attention }`: those of `vit`, so that the two differ in who sees whom.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct CrossAttentionSettings(TransformerSettings);
 
 impl CrossAttentionSettings {
-    fn block(&self) -> BlockDesign {
-        BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
-    }
-
     fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
-        let init = Init::new(context.device, context.seed, "predictor", self.init);
-        let block = |i| CrossBlock::new(&init, &format!("predictor_blocks.{i}"), i + 1, &self.block());
+        let TransformerSettings { dim, depth, positions, norm_eps, .. } = self.0;
+        let init = Init::new(context.device, context.seed, "predictor", self.0.init);
+        let block = |i| CrossBlock::new(&init, &format!("predictor_blocks.{i}"), i + 1, &self.0.block());
         Ok(Box::new(CrossAttention {
-            embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
-            mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
-            positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
-            blocks: (0..self.depth).map(block).collect(),
-            norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
-            project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
+            embed: Linear::new(&init, "predictor_embed", &[dim, context.encoder_dim]),
+            mask_token: init.tokens("mask_token", &[1, 1, dim]),
+            positions: position_table(&init, positions, "predictor_pos_embed", context.grid, dim),
+            blocks: (0..depth).map(block).collect(),
+            norm: Norm::new(&init, "predictor_norm", dim, norm_eps, NormKind::LayerNorm),
+            project: Linear::new(&init, "predictor_proj", &[context.target_dim, dim]),
         }))
     }
 }
 
 impl PredictorSettings for CrossAttentionSettings {
     fn check(&self, _encoder_dim: usize) -> Vec<Problem> {
-        check_attention(self.dim, self.heads, self.positions)
+        self.0.check()
     }
     fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
-        let around = self.dim * (encoder_dim + 4 + self.positions.rows(grid)) + target_dim * (self.dim + 1);
         // A block has the matrices of a usual one, and a norm of the context besides.
-        let block = self.block().parameters() + 2 * self.dim as u64;
-        Some(self.depth as u64 * block + around as u64)
+        let block = self.0.block().parameters() + 2 * self.0.dim as u64;
+        Some(self.0.depth as u64 * block + self.0.around(grid, encoder_dim, target_dim))
     }
     fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
         let (seen, predicted) = (view.context.len(), view.targets.iter().map(Vec::len).sum());
-        let block = self.block();
+        let (block, TransformerSettings { dim, depth, .. }) = (self.0.block(), self.0);
         // Per query what enters a block, query, attention output, middle row, hidden layer; per context token
         // key and value.
-        let activations = predicted * (4 * self.dim + block.hidden) + seen * 2 * self.dim;
+        let activations = predicted * (4 * dim + block.hidden) + seen * 2 * dim;
         let blocks = Cost {
-            flop: self.depth as f64 * block.flop(predicted, seen),
+            flop: depth as f64 * block.flop(predicted, seen),
             input: 0.0,
-            activations: (self.depth * activations) as f64,
+            activations: (depth * activations) as f64,
         };
-        let ends = cost::projection(seen, encoder_dim, self.dim);
-        Some(ends + blocks + cost::projection(predicted, self.dim, target_dim))
+        let ends = cost::projection(seen, encoder_dim, dim);
+        Some(ends + blocks + cost::projection(predicted, dim, target_dim))
     }
     build_on_devices!(predictor);
 }

@@ -138,7 +138,7 @@ fn first_line(text: &str) -> String {
 
 /// Equal keys draw equal masks.
 fn key(experiment: &Experiment) -> Value {
-    let masking = json!([experiment.masking.kind, experiment.masking.settings, experiment.draws]);
+    let masking = json!([experiment.masking.kind, experiment.masking.settings, experiment.views]);
     let data = json!([experiment.dataset.kind, experiment.dataset.settings]);
     json!([experiment.seed, masking, data, experiment.encoder.object.patch(), experiment.train.batch_size])
 }
@@ -198,8 +198,15 @@ fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> Vec<(usize, MaskP
             break;
         }
         let images = batch.iter().map(|&i| u64::from(i)).collect();
-        let draw = BatchDraw { seed: experiment.seed, epoch: 0, step: step as u64, images, repeat: 0 };
-        let plans = experiment.masking.object.views(grid, draw, experiment.draws).plans;
+        let draw = BatchDraw {
+            seed: experiment.seed,
+            epoch: 0,
+            step: step as u64,
+            images,
+            repeat: 0,
+            progress: 0.0,
+        };
+        let plans = experiment.masking.object.views(grid, draw, &experiment.views).plans;
         drawn.extend(batch.iter().map(|&i| i as usize).zip(plans));
     }
     drawn
