@@ -35,6 +35,8 @@ pub mod run;
 
 pub mod explore;
 
+pub mod export;
+
 pub mod bench;
 
 pub mod doctor;

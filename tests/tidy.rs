@@ -7,7 +7,7 @@ use std::{
 
 /// What each layer of `src` may import of the others, bottom-up. `registry` may be imported by all.
 /// `src/lib.rs` and the code map of ARCHITECTURE.md list them in this order.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     ("kernels", &[]),
     ("nn", &["kernels"]),
     ("data", &[]),
@@ -30,14 +30,15 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "report", "run",
         ],
     ),
+    ("export", &["data", "config", "events", "results", "sinks", "model", "train", "analysis", "run"]),
     ("bench", &["kernels", "nn", "data", "config", "sweep", "results", "model", "train", "run"]),
     ("doctor", &["kernels", "config", "results", "run"]),
     ("scaffold", &[]),
     (
         "cli",
         &[
-            "config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "explore", "bench",
-            "doctor", "scaffold",
+            "config", "sweep", "events", "results", "sinks", "analysis", "report", "run", "explore",
+            "export", "bench", "doctor", "scaffold",
         ],
     ),
     ("main", &[]),

@@ -56,6 +56,14 @@ pub fn group(
     Ok((arms, notes))
 }
 
+/// Arms of runs as they come, with their labels and without a judgement: copies stay, and other data too.
+pub fn labelled(runs: Vec<Run>) -> Vec<Arm> {
+    let alike = gather(runs, |run| (run.name.clone(), run.settings.clone()));
+    let mut arms: Vec<Arm> = alike.into_iter().flat_map(|runs| split(runs, &[])).collect();
+    label(&mut arms);
+    arms
+}
+
 /// Runs with equal keys, in order of appearance.
 fn gather<K: std::hash::Hash + Eq>(runs: Vec<Run>, key: impl Fn(&Run) -> K) -> Vec<Vec<Run>> {
     let mut places: HashMap<K, usize> = HashMap::new();

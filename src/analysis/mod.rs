@@ -28,7 +28,7 @@ mod summary;
 mod tested;
 mod verdict;
 
-pub use arms::Arm;
+pub use arms::{Arm, labelled};
 pub use compare::{Report, Request, Study, compare};
 pub use contrast::{Contrast, Question, judged};
 pub use direction::Judged;

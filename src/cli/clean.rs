@@ -65,7 +65,7 @@ pub(crate) fn clean(args: &CleanArgs) -> Exit {
 }
 
 /// The run folders that a word means.
-fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn meant(wanted: &Path, results: &Path) -> Result<Vec<PathBuf>, String> {
     let of_sweep = |folder: &Path| {
         let table = SweepTable::read(folder).map_err(|e| e.to_string())?;
         Ok(table.runs.iter().map(|run| table.run_folder(run)).collect())

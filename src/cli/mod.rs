@@ -9,6 +9,7 @@ mod components;
 mod doctor;
 mod exit;
 mod explore;
+mod export;
 mod features;
 mod files;
 mod hints;
@@ -98,6 +99,7 @@ Examples:
                                                             more probes on a finished run
   ijepa-run new loss focal                                  a loss of your own: the file, and what to fill in
   ijepa-run features 001765f2 --output f.npz                features of its images, for NumPy and others
+  ijepa-run export huggingface 001765f2                     its encoder, for transformers; or timm, tensorboard, mlflow
   ijepa-run bench                                           speed on this machine, time of the recipe
   ijepa-run doctor                                          what this machine offers, what is missing
 
@@ -142,6 +144,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Write a page to look at a run, or at two: learning curves, t-SNE, neighbours, classes, patches, masks.
     Explore(explore::ExploreArgs),
+    /// Write runs for other programs: transformers, timm, TensorBoard, MLflow.
+    Export(export::ExportArgs),
     /// Write features of a run, of its data set or of any images: NumPy, safetensors or CSV.
     Features(features::FeaturesArgs),
     /// List run folders, from their files only.
@@ -265,6 +269,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
         Some(Command::Explore(args)) => explore::explore(&args).into(),
+        Some(Command::Export(args)) => export::export(&args).into(),
         Some(Command::Features(args)) => features::features(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Man(args)) => man::man(&args).into(),

@@ -85,7 +85,7 @@ pub struct Artifact {
 }
 
 /// What a probe says of every image that it is judged on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
     /// Start of the file's name: probe, encoder, labels, split and epoch.
     pub name: String,

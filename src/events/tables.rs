@@ -106,11 +106,12 @@ row! {
 
 row! {
     /// One row of the predictions of a probe.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq)]
     PredictionRow {
         image: u64, "", "number of the image among the test images, or of a held-out one among the training images, from 0";
         label: String, "", "what it is";
         prediction: String, "", "what the probe says it is";
+        score: Option<f64>, "1", "the probability that the probe gives to its prediction; empty where it gives none";
     }
 }
 

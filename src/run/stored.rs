@@ -6,6 +6,7 @@ use std::{
 };
 
 use ijepa_registry::{image::ImageSet, tensor::Cpu};
+use serde_json::{Value, json};
 
 use super::{RunError, configured, data, device, device::ComputeDevice, start_threads};
 use crate::{
@@ -45,6 +46,11 @@ impl StoredRun {
     ///
     /// `epoch`: of which epoch; none: the last that there is.
     pub fn open(folder: &Path, epoch: Option<u64>) -> Result<Self, RunError> {
+        Self::open_with(folder, epoch, &[])
+    }
+
+    /// The same with some probes, as entries of a file.
+    pub fn open_with(folder: &Path, epoch: Option<u64>, probes: &[Value]) -> Result<Self, RunError> {
         let damaged = |error| RunError::Damaged(error, folder.into());
         let status = Status::expected(folder).map_err(damaged)?.unwrap_or_default();
         if let Some(error) = status.damages(folder, Care::Weights).into_iter().next() {
@@ -53,7 +59,7 @@ impl StoredRun {
         let path = folder.join(EXPERIMENT);
         let text = read::text(&path).map_err(damaged)?;
         let text = text.ok_or_else(|| damaged(seal::missing(&path)))?;
-        let changes = ["probes=[]", "collapse=[]"].map(String::from);
+        let changes = [format!("probes={}", json!(probes)), "collapse=[]".into()];
         let experiment = configured(config::load_stored(&path.to_string_lossy(), &text, &changes))?;
         let weights = read_weights(&weights_of(folder, epoch, experiment.train.epochs)?)?;
         Ok(StoredRun { folder: folder.into(), experiment, weights, data: status.data })

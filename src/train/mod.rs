@@ -4,6 +4,7 @@ mod collapse;
 mod deferred;
 mod device_images;
 mod features;
+mod fitting;
 mod plan;
 mod probing;
 mod run_loop;

@@ -19,7 +19,7 @@ fn wants(probe: &PlannedProbe, subject: Subject) -> bool {
 }
 
 /// Features of all splits, `(image, token, dim)`.
-struct FeatureSet {
+pub(super) struct FeatureSet {
     dim: usize,
     /// Features of an image: 1 where tokens are averaged.
     tokens: usize,
@@ -121,13 +121,18 @@ impl<D: BuildDevice> Session<D> {
             for split in MEASURED {
                 let Some(data) = labels.with(features, split) else { continue };
                 let seed = self.plan.source.seed;
-                let Findings { values, files, predictions } =
+                let Findings { values, files, predictions, scores, .. } =
                     measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
                 let on = [&planned.name, subject.name(), factor, &split.text()];
                 let on: Vec<&str> = on.into_iter().filter(|part| !part.is_empty()).collect();
                 let name = format!("{}-epoch{}", on.join("-"), stamp.epoch);
                 if let Some(predicted) = predictions.filter(|_| planned.predictions) {
-                    let rows = self.prediction_rows(factor, split, data.test.labels, &predicted);
+                    let rows = self.prediction_rows(
+                        factor,
+                        split,
+                        data.test.labels,
+                        (&predicted, scores.as_deref()),
+                    );
                     emit(Event::Predictions(Predictions { name: name.clone(), rows }))?;
                 }
                 for (ending, bytes) in files {
@@ -159,7 +164,7 @@ impl<D: BuildDevice> Session<D> {
         factor: &str,
         split: ProbedSplit,
         labels: &[u32],
-        predicted: &[u32],
+        (predicted, scores): (&[u32], Option<&[f32]>),
     ) -> Vec<PredictionRow> {
         let held_out = &self.plan.held_out;
         let number = |i: usize| match split {
@@ -174,12 +179,13 @@ impl<D: BuildDevice> Session<D> {
             image: number(i) as u64,
             label: name(label),
             prediction: name(class),
+            score: scores.map(|scores| f64::from(scores[i])),
         };
         labels.iter().zip(predicted).enumerate().map(row).collect()
     }
 
     /// Labels of `factor` in all splits (the class for a probe without labels; all alike if there are none).
-    fn probe_labels(&self, factor: &str) -> Result<ProbeLabels, String> {
+    pub(super) fn probe_labels(&self, factor: &str) -> Result<ProbeLabels, String> {
         let data = &self.plan.source.data;
         let of = |split: &Split| {
             let by_name = split.labels.iter().find(|l| l.name == factor);
@@ -202,7 +208,7 @@ impl<D: BuildDevice> Session<D> {
         })
     }
 
-    fn feature_set(
+    pub(super) fn feature_set(
         &self,
         subject: Subject,
         needs: Needs,
@@ -233,7 +239,7 @@ impl<D: BuildDevice> Session<D> {
 }
 
 /// Labels of all images.
-struct ProbeLabels {
+pub(super) struct ProbeLabels {
     train: Vec<u32>,
     test: Vec<u32>,
     validation: Vec<u32>,
@@ -243,7 +249,7 @@ struct ProbeLabels {
 impl ProbeLabels {
     /// What a probe is fitted to and, in the place of the test images, what it is measured on. None if there
     /// are no such images.
-    fn with<'a>(&'a self, features: &'a FeatureSet, split: ProbedSplit) -> Option<ProbeData<'a>> {
+    pub fn with<'a>(&'a self, features: &'a FeatureSet, split: ProbedSplit) -> Option<ProbeData<'a>> {
         let (values, labels) = match split {
             ProbedSplit::Test => (&features.test, &self.test),
             ProbedSplit::Validation => (&features.validation, &self.validation),
@@ -259,7 +265,7 @@ impl ProbeLabels {
 
 /// Runs a probe and tells how far it is. Progress is only displayed: a sink that refuses it is
 /// asked again with the next row.
-fn measure_telling(
+pub(super) fn measure_telling(
     planned: &PlannedProbe,
     data: &ProbeData,
     seed: u64,

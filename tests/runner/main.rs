@@ -3,6 +3,7 @@
 mod clean;
 mod damage;
 mod data;
+mod export;
 mod extend;
 mod features;
 mod lost;

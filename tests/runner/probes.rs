@@ -201,7 +201,10 @@ fn predictions_of_single_images_are_a_table() {
         for (split, images) in [("test", 20), ("validation", 16)] {
             let table =
                 folder.table(&format!("probes/{probe}-target-{labels}-{split}-epoch3.predictions.csv"));
-            assert_eq!((table[0].join(","), table.len()), ("image,label,prediction".into(), 1 + images));
+            assert_eq!(
+                (table[0].join(","), table.len()),
+                ("image,label,prediction,score".into(), 1 + images)
+            );
             let right = table[1..].iter().filter(|row| row[1] == row[2]).count();
             let found =
                 rows.iter().find(|r| r[0] == "3" && r[2..7] == [probe, "target", labels, split, "top1"]);

@@ -1,9 +1,10 @@
-//! Tests on data that is not in the repository: fixtures of two other repositories, and real images. Without
-//! the data they are ignored, each with what it needs, and the last line counts them. README.md beside this file
+//! Tests on data that is not in the repository: fixtures of two other repositories, and real images, and the
+//! programs that exports are for. Without the data they are ignored, each with what it needs, and the last line counts them. README.md beside this file
 //! says what the data is.
 
 #[path = "../parity/checks/mod.rs"]
 mod checks;
+mod exports;
 mod real_images;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     let data = [
         Data::find("IJEPA_FIXTURES", "../shared/fixtures", "seed/mask_stats.json", checks::ALL),
         Data::find("IJEPA_SHARED", "../shared", "data/unpack_cifar10.sh", real_images::ALL),
+        Data::find("IJEPA_EXPORT_VENV", ".export-venv", "pyvenv.cfg", exports::ALL),
     ];
     let arguments = Arguments::from_args();
     let result = libtest_mimic::run(&arguments, data.iter().flat_map(Data::trials).collect());

@@ -29,7 +29,8 @@ pub use masking::Masking;
 pub use optimizer::{EmaUpdate, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
 pub use probe::{
-    Features, Findings, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError, ProbeSizes,
+    Features, Findings, LinearClassifier, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError,
+    ProbeSizes,
 };
 pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings};
 pub use schedule::{Horizon, Schedule};

@@ -105,12 +105,35 @@ pub struct Findings {
     /// The class that it says every image that it is judged on is of, in their order; none if it predicts
     /// nothing.
     pub predictions: Option<Vec<u32>>,
+    /// How sure it is of each of them: the probability that it gives to the class, 0 to 1; none if it gives none.
+    pub scores: Option<Vec<f32>>,
+    /// The linear map that it predicts with, if it is nothing else: what can be taken along as a classifier.
+    pub classifier: Option<LinearClassifier>,
+}
+
+/// A linear classifier on features as they are: the class of the largest of `W x + b`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearClassifier {
+    /// `W`, row-major `(class, dim)`.
+    pub weight: Vec<f32>,
+    /// `b`, one per class.
+    pub bias: Vec<f32>,
 }
 
 impl Findings {
     /// The same with what is predicted of every image.
     pub fn predicting(self, predictions: Vec<u32>) -> Self {
         Findings { predictions: Some(predictions), ..self }
+    }
+
+    /// The same with the probability that each prediction was given.
+    pub fn scoring(self, scores: Vec<f32>) -> Self {
+        Findings { scores: Some(scores), ..self }
+    }
+
+    /// The same with the linear map that it predicts with.
+    pub fn classifying_by(self, classifier: LinearClassifier) -> Self {
+        Findings { classifier: Some(classifier), ..self }
     }
 }
 
@@ -124,7 +147,7 @@ impl From<Vec<f64>> for Findings {
 ///
 /// Promises: returns exactly the declared metrics, in order; finite on finite features; a pure
 /// function of data and seed, whatever the thread count; what `check_data` lets pass is measured; if it predicts,
-/// one class per image, of which the share that is right is its metric `top1`, in %.
+/// one class per image, of which the share that is right is its metric `top1`, in %, and scores within 0 and 1.
 pub trait Probe: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings (without data).
     fn check(&self) -> Vec<crate::problem::Problem>;

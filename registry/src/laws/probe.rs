@@ -26,7 +26,7 @@ impl KindLaws for dyn Probe {
         let Some(found) = broken.value("cannot measure two clusters", probe.measure(&data, &context)) else {
             return;
         };
-        let Findings { values, files, predictions } = found;
+        let Findings { values, files, predictions, scores, classifier } = found;
         broken.unless(values.len() == metrics.len(), || {
             format!("{} values for {} declared metrics", values.len(), metrics.len())
         });
@@ -43,12 +43,44 @@ impl KindLaws for dyn Probe {
         });
         broken
             .unless(again.predictions == predictions, || "it predicts something else the second time".into());
+        broken.0.extend(problem_of_scores(predictions.as_deref(), scores.as_deref()));
+        broken.0.extend(classifier.and_then(|c| problem_of_classifier(&data, &c, predictions.as_deref())));
         broken.0.extend(
             predictions.and_then(|predicted| problem_of_predictions(&data, &predicted, &metrics, &values)),
         );
         broken.unless(again.files == files, || "its files differ when measured twice".into());
         broken.0.extend(SCARCE.iter().filter_map(|scarce| problem_of_counts(probe, scarce)));
     }
+}
+
+/// Scores are probabilities, one per prediction.
+fn problem_of_scores(predicted: Option<&[u32]>, scores: Option<&[f32]>) -> Option<String> {
+    let scores = scores?;
+    let (count, of) = (scores.len(), predicted.map_or(0, <[u32]>::len));
+    let outside = scores.iter().find(|s| !(0.0..=1.0).contains(*s));
+    let count = (count != of).then(|| format!("{count} scores for {of} predictions"));
+    count.or(outside.map(|score| format!("a score is {score}, which is no probability")))
+}
+
+/// A linear map says what the probe says.
+fn problem_of_classifier(
+    data: &ProbeData,
+    map: &LinearClassifier,
+    predicted: Option<&[u32]>,
+) -> Option<String> {
+    let dim = data.test.dim;
+    if data.test.tokens != 1 || map.weight.len() != map.bias.len() * dim || map.bias.len() != data.classes {
+        return Some(format!("its linear map is not {} x {dim} (class, dim)", data.classes));
+    }
+    let logit = |x: &[f32], class: usize| {
+        let row = &map.weight[class * dim..(class + 1) * dim];
+        map.bias[class] + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()
+    };
+    let says =
+        |x: &[f32]| (1..data.classes).fold(0, |best, c| if logit(x, c) > logit(x, best) { c } else { best });
+    let wrong =
+        (0..data.test.count()).find(|&i| predicted.is_none_or(|p| says(data.test.row(i)) as u32 != p[i]));
+    wrong.map(|i| format!("its linear map says something else of test image {i} than the probe"))
 }
 
 /// Predictions are one class per image, and those that the accuracy counts.

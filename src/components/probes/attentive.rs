@@ -4,7 +4,7 @@ use dfdx::prelude::{PutTape, SplitTape};
 use ijepa_registry::{catalogue, prelude::*};
 
 use super::shared::features::{Standardiser, check_counts, check_labelled, is_one};
-use super::shared::scores::{Score, Tally, accuracy_metrics, majority_rate};
+use super::shared::scores::{Answer, Score, Tally, accuracy_metrics, majority_rate};
 use crate::{
     kernels::{Backend, Compose, NONE, TableTerm, from_host, to_host},
     nn::{Init, InitScheme, Linear, Norm, NormKind},
@@ -95,7 +95,8 @@ impl Probe for Attentive {
             return Err(ProbeError("the classifier diverged; try a smaller learning rate".into()));
         }
         let values = vec![top1, balanced, majority_rate(data), nll];
-        Ok(Findings::from(values).predicting(tally.predictions()))
+        let (predictions, scores) = tally.said();
+        Ok(Findings::from(values).predicting(predictions).scoring(scores))
     }
 }
 
@@ -209,7 +210,8 @@ impl Pooling {
                 let label = split.labels[i as usize];
                 let best = (0..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
                 softmax(row);
-                tally.take(label, best, -f64::from(row[label as usize].max(f32::MIN_POSITIVE)).ln());
+                let answer = Answer { class: best, score: f64::from(row[best]) };
+                tally.take(label, answer, -f64::from(row[label as usize].max(f32::MIN_POSITIVE)).ln());
             }
         }
         Ok(tally)

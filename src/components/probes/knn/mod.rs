@@ -10,7 +10,7 @@ use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
 use super::shared::features::{check_counts, check_labelled, is_one};
-use super::shared::scores::{Tally, accuracy_metrics, majority_rate};
+use super::shared::scores::{Answer, Tally, accuracy_metrics, majority_rate};
 use search::{Bank, Neighbour};
 
 /// Most test images that one task handles: each row of train that they are compared with in full is then
@@ -68,8 +68,9 @@ component! {
 }
 
 impl Knn {
-    /// The class that wins the vote of `near` (most similar first), whose classes are in `labels`.
-    fn vote(&self, near: &[Neighbour], labels: &[u32], classes: usize) -> usize {
+    /// The class that wins the vote of `near` (most similar first), whose classes are in `labels`, and its share of
+    /// the votes.
+    fn vote(&self, near: &[Neighbour], labels: &[u32], classes: usize) -> Answer {
         let mut votes = vec![0.0; classes];
         for &(similarity, row) in near {
             // Relative to the nearest: the same ratios, and no overflow at a small temperature.
@@ -81,7 +82,8 @@ impl Knn {
         }
         // Sums of equal votes may differ by their rounding.
         let most = votes.iter().copied().fold(0.0, f64::max) * (1.0 - 1e-12);
-        votes.iter().position(|v| *v >= most).unwrap_or(0)
+        let class = votes.iter().position(|v| *v >= most).unwrap_or(0);
+        Answer { class, score: votes[class] / votes.iter().sum::<f64>() }
     }
 }
 
@@ -145,7 +147,8 @@ impl Probe for Knn {
         let all = parts.iter().fold(Tally::new(data.classes), |all, part| all.and(part));
         let score = all.score();
         let values = vec![score.top1, score.balanced, majority_rate(data)];
-        Ok(Findings::from(values).predicting(all.predictions()))
+        let (predictions, scores) = all.said();
+        Ok(Findings::from(values).predicting(predictions).scoring(scores))
     }
 }
 
@@ -157,10 +160,12 @@ mod tests {
     #[test]
     fn votes_follow_the_weights_and_ties_the_lowest_class() {
         let (near, labels) = ([(0.9, 0), (0.2, 1), (0.1, 2)], [2, 1, 1]);
-        assert_eq!(Knn::default().vote(&near, &labels, 3), 2);
+        let vote = |knn: &Knn, near: &[Neighbour]| knn.vote(near, &labels, 3).class;
+        assert_eq!(vote(&Knn::default(), &near), 2);
         let uniform = Knn { weights: Weights::Uniform, ..Knn::default() };
-        assert_eq!((uniform.vote(&near, &labels, 3), uniform.vote(&near[..2], &labels, 3)), (1, 1));
-        assert_eq!(Knn { temperature: 1e-4, ..Knn::default() }.vote(&near, &labels, 3), 2);
+        assert_eq!((vote(&uniform, &near), vote(&uniform, &near[..2])), (1, 1));
+        assert_eq!(uniform.vote(&near, &labels, 3).score, 2.0 / 3.0);
+        assert_eq!(vote(&Knn { temperature: 1e-4, ..Knn::default() }, &near), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::sgd::{Recipe, fit};
 use super::softmax::argmax;
 use super::{Linear, Protocol};
 use crate::components::probes::shared::features::{NOTHING_TO_HOLD_OUT, Standardiser, hold_out};
-use crate::components::probes::shared::scores::{Score, Tally};
+use crate::components::probes::shared::scores::{Answer, Score, Tally};
 
 const MOMENTUM: f64 = 0.9;
 
@@ -17,8 +17,10 @@ const MOMENTUM: f64 = 0.9;
 pub(crate) struct Measured {
     /// On test.
     pub test: Score,
-    /// What it says of every image of test.
-    pub predictions: Vec<u32>,
+    /// What it says of every image of test, and how surely.
+    pub said: (Vec<u32>, Vec<f32>),
+    /// What it says it by.
+    pub classifier: LinearClassifier,
     /// On all of train.
     pub train: Score,
     /// What was chosen, and how.
@@ -53,13 +55,15 @@ pub(crate) fn converged(
     };
     let fit = logistic_optimum::fit(&task, decays[pick], &start);
     tell(decays.len() + 1);
+    let classifier = design.affine(&fit.head).classifier();
     let test = Design::new(data.test.values, &standard).logits(&fit.head);
     let mut choice: Vec<f64> = held.into_iter().collect();
     choice.extend([decays[pick], edge(&decays, pick), fit.objective, fit.gap]);
     let test = tally_of(&test, data.test.labels, data.classes, |_| true);
     Ok(Measured {
         test: test.score(),
-        predictions: test.predictions(),
+        said: test.said(),
+        classifier,
         train: tally_of(&fit.logits, labels, data.classes, |_| true).score(),
         choice,
     })
@@ -87,7 +91,8 @@ fn tally_of(logits: &[f64], labels: &[u32], classes: usize, counts: impl Fn(usiz
         if counts(row) {
             let best = argmax(z);
             let sum: f64 = z.iter().map(|l| (l - z[best]).exp()).sum();
-            tally.take(label, best, sum.ln() - (z[label as usize] - z[best]));
+            let answer = Answer { class: best, score: sum.recip() };
+            tally.take(label, answer, sum.ln() - (z[label as usize] - z[best]));
         }
     }
     tally
@@ -123,10 +128,11 @@ pub(crate) fn tuned(
     let test = Samples { x: data.test.values, labels: data.test.labels, ..samples };
     let (rate, decay) = (pick / decays.len(), pick % decays.len());
     let edges = [edge(&settings.learning_rates, rate), edge(&decays, decay)];
-    let (test, predictions) = head.judged(test, &rows(test.labels.len()));
+    let (test, tally) = head.judged(test, &rows(test.labels.len()));
     Ok(Measured {
         test,
-        predictions,
+        said: tally.said(),
+        classifier: head.on_features(Some(&standard)),
         train: head.scores(samples, &all)[0],
         choice: vec![scores[pick].top1, rates[pick], edges[0], grid[pick], edges[1]],
     })
@@ -143,8 +149,14 @@ pub(crate) fn reference(settings: &Linear, data: &ProbeData, context: &ProbeCont
     let progress = |done| (context.progress)(done as u64, total);
     fit(&mut head, samples, &recipe(settings, &rate, &[0.0]), order, progress);
     let test = Samples { x: data.test.values, labels: data.test.labels, ..samples };
-    let (test, predictions) = head.judged(test, &rows(test.labels.len()));
-    Measured { test, predictions, train: head.scores(samples, &all)[0], choice: vec![] }
+    let (test, tally) = head.judged(test, &rows(test.labels.len()));
+    Measured {
+        test,
+        said: tally.said(),
+        classifier: head.on_features(None),
+        train: head.scores(samples, &all)[0],
+        choice: vec![],
+    }
 }
 
 fn recipe<'a>(settings: &Linear, rates: &'a [f64], decays: &'a [f64]) -> Recipe<'a> {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::softmax::{argmax, exp};
 use crate::components::probes::shared::features::Standardiser;
-use crate::components::probes::shared::scores::{Score, Tally};
+use crate::components::probes::shared::scores::{Answer, Score, Tally};
 use crate::kernels::{Packed, Start, product};
 
 /// Images that one task scores.
@@ -73,9 +73,25 @@ impl Classifiers {
     }
 
     /// How the only head does on `rows`, and what it says of each.
-    pub fn judged(&self, data: Samples, rows: &[u32]) -> (Score, Vec<u32>) {
+    pub fn judged(&self, data: Samples, rows: &[u32]) -> (Score, Tally) {
         let tally = self.tallies(data, rows).swap_remove(0);
-        (self.score(0, &tally), tally.predictions())
+        (self.score(0, &tally), tally)
+    }
+
+    /// The only head on features as they are: `w (x - mean) scale + b = (w scale) x + (b - (w scale) mean)`.
+    pub fn on_features(&self, standard: Option<&Standardiser>) -> LinearClassifier {
+        let row = |class: usize| -> (Vec<f32>, f64) {
+            let own = self.weights.iter().skip(class).step_by(self.classes).map(|&w| f64::from(w));
+            let bias = f64::from(self.bias[class]);
+            let Some(Standardiser { mean, scale, .. }) = standard else {
+                return (own.map(|w| w as f32).collect(), bias);
+            };
+            let scaled: Vec<f64> = own.zip(scale).map(|(w, s)| w * s).collect();
+            let shift: f64 = scaled.iter().zip(mean).map(|(w, m)| w * m).sum();
+            (scaled.into_iter().map(|w| w as f32).collect(), bias - shift)
+        };
+        let (weights, bias): (Vec<Vec<f32>>, Vec<f64>) = (0..self.classes).map(row).unzip();
+        LinearClassifier { weight: weights.concat(), bias: bias.into_iter().map(|b| b as f32).collect() }
     }
 
     fn score(&self, head: usize, tally: &Tally) -> Score {
@@ -104,7 +120,8 @@ impl Classifiers {
             for (own, tally) in all.chunks_exact(self.classes).zip(&mut tallies) {
                 let best = argmax(own);
                 let sum: f64 = own.iter().map(|&l| f64::from(exp(l - own[best]))).sum();
-                tally.take(label, best, sum.ln() - f64::from(own[label as usize] - own[best]));
+                let answer = Answer { class: best, score: sum.recip() };
+                tally.take(label, answer, sum.ln() - f64::from(own[label as usize] - own[best]));
             }
         }
         tallies

@@ -3,6 +3,7 @@
 //! Row `i` is `(x_i - mean) * scale` in f64, of features that stay as they are: the products with it scale
 //! the few columns instead, which takes no memory and rounds nothing.
 
+use ijepa_registry::prelude::*;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
@@ -34,6 +35,12 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
+    /// The same map in the precision of the features.
+    pub fn classifier(&self) -> LinearClassifier {
+        let rounded = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+        LinearClassifier { weight: rounded(&self.weights), bias: rounded(&self.bias) }
+    }
+
     /// Logits `(row, class)` of some rows of features.
     pub fn apply(&self, x: &[f32], out: &mut [f64]) {
         wide_product(out, x, &self.weights, self.weights.len() / self.bias.len());

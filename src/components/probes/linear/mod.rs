@@ -235,7 +235,7 @@ impl Probe for Linear {
 
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;
-        let Measured { test, predictions, train, choice } = match self.protocol {
+        let Measured { test, said: (predictions, scores), classifier, train, choice } = match self.protocol {
             Protocol::Converged => classifier::converged(self, data, context)?,
             Protocol::Tuned => classifier::tuned(self, data, context)?,
             Protocol::Reference => classifier::reference(self, data, context),
@@ -245,7 +245,7 @@ impl Probe for Linear {
         }
         let mut values = vec![test.top1, test.balanced, majority_rate(data), train.top1, test.nll];
         values.extend(choice);
-        Ok(Findings::from(values).predicting(predictions))
+        Ok(Findings::from(values).predicting(predictions).scoring(scores).classifying_by(classifier))
     }
 }
 

@@ -9,6 +9,16 @@ pub(crate) struct Tally {
     correct: Vec<u64>,
     nll: f64,
     predicted: Vec<u32>,
+    sureness: Vec<f32>,
+}
+
+/// What is said of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// The class.
+    pub class: usize,
+    /// The probability that it is given.
+    pub score: f64,
 }
 
 /// How a classifier does.
@@ -25,16 +35,23 @@ pub(crate) struct Score {
 impl Tally {
     /// Of no image yet.
     pub fn new(classes: usize) -> Self {
-        Tally { seen: vec![0; classes], correct: vec![0; classes], nll: 0.0, predicted: Vec::new() }
+        Tally {
+            seen: vec![0; classes],
+            correct: vec![0; classes],
+            nll: 0.0,
+            predicted: Vec::new(),
+            sureness: Vec::new(),
+        }
     }
 
     /// One more image.
-    pub fn take(&mut self, label: u32, predicted: usize, nll: f64) {
+    pub fn take(&mut self, label: u32, answer: Answer, nll: f64) {
         let label = label as usize;
         self.seen[label] += 1;
-        self.correct[label] += u64::from(predicted == label);
+        self.correct[label] += u64::from(answer.class == label);
         self.nll += nll;
-        self.predicted.push(predicted as u32);
+        self.predicted.push(answer.class as u32);
+        self.sureness.push(answer.score as f32);
     }
 
     /// With those of another.
@@ -43,12 +60,13 @@ impl Tally {
         self.correct.iter_mut().zip(&other.correct).for_each(|(a, b)| *a += b);
         self.nll += other.nll;
         self.predicted.extend(&other.predicted);
+        self.sureness.extend(&other.sureness);
         self
     }
 
-    /// What was predicted of every image, in the order in which they were taken.
-    pub fn predictions(self) -> Vec<u32> {
-        self.predicted
+    /// What was predicted of every image, in the order in which they were taken, and how surely.
+    pub fn said(self) -> (Vec<u32>, Vec<f32>) {
+        (self.predicted, self.sureness)
     }
 
     /// What it comes to.
@@ -94,9 +112,10 @@ mod tests {
     fn balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() {
         // 8 of 9 of class 0, 1 of 2 of class 2, none of class 1: scikit-learn's balanced_accuracy_score.
         let mut tally = Tally::new(3);
-        (0..9).for_each(|i| tally.take(0, usize::from(i == 8), 0.1));
+        let answer = |class| Answer { class, score: 1.0 };
+        (0..9).for_each(|i| tally.take(0, answer(usize::from(i == 8)), 0.1));
         let mut more = Tally::new(3);
-        (0..2).for_each(|i| more.take(2, 2 * i, 0.1));
+        (0..2).for_each(|i| more.take(2, answer(2 * i), 0.1));
         let score = tally.and(&more).score();
         assert!((score.top1 - 100.0 * 9.0 / 11.0).abs() < 1e-12 && (score.nll - 0.1).abs() < 1e-12);
         assert!((score.balanced - 50.0 * (8.0 / 9.0 + 0.5)).abs() < 1e-12);
