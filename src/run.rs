@@ -9,6 +9,7 @@ mod extend_checks;
 mod feature_images;
 pub mod features;
 mod finished;
+mod initial;
 pub mod launcher;
 pub(crate) mod memory;
 mod older;
@@ -45,7 +46,10 @@ use device::ComputeDevice;
 use ended::Ended;
 use extend::Extension;
 use finished::{Found, look};
+use initial::start_from;
+pub use initial::weights_of;
 use resume::{continued, resume};
+pub use stored::moved;
 pub(crate) use threads::start_threads;
 
 /// How to run, apart from what.
@@ -264,6 +268,7 @@ fn run_on<D: BuildDevice>(
     if let Some(ended) = &ended {
         experiment.probes.retain(|spec| ended.lacks(&spec.name));
     }
+    let init = experiment.init.take();
     let (plan, builder) = RunPlan::new(experiment, data);
     let plan = RunPlan { held_out: held, ..plan };
     let mut session = Session::new(plan, builder, device)?;
@@ -273,7 +278,13 @@ fn run_on<D: BuildDevice>(
     if let Some(warning) = memory::check_training(&session, threads)? {
         progress.note(&warning);
     }
-    let resumed = resume(&mut session, &folder, &identity, &card.content)?;
+    let resumed = match &ended {
+        Some(ended) if ended.take_weights(&mut session, &path, &card.content.all)? => None,
+        _ => resume(&mut session, &folder, &identity, &card.content)?,
+    };
+    if let (Some(init), None, None) = (&init, &resumed, &ended) {
+        start_from(&mut session, init)?;
+    }
     let content = card.content.clone();
     let card = RunCard::of_this_process(device_name, threads, &card, session.progress.step);
     if let Some(ended) = ended {
@@ -287,13 +298,17 @@ fn run_on<D: BuildDevice>(
             Ok(())
         };
         let rows = ended.measure(&mut session, &path, &mut emit, until.stop)?;
-        let (Some(rows), Some(meta)) = (rows, resumed) else {
+        let Some(rows) = rows else {
             return Ok(Finished { folder: path, outcome: Outcome::Stopped, reused: false });
         };
-        ended.write(&folder, &rows, meta, &session.snapshot(), &|| {
+        let describe = || {
             write_atomic(&path.join(EXPERIMENT), yaml.as_bytes())?;
             meanings.write(&path)
-        })?;
+        };
+        match resumed {
+            Some(meta) => ended.write(&folder, &rows, meta, &session.snapshot(), &describe)?,
+            None => ended.write_cleaned(&path, &rows, &describe)?,
+        }
         card.append_to(&path)?;
         return Ok(Finished { folder: path, outcome: Outcome::Done, reused: false });
     }

@@ -14,7 +14,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 A finished run keeps its last checkpoint (weights, optimizer state, place in the data), which serves to train it
-further and to measure more probes on it; a cleaned run can do neither. Its results, its weights.safetensors and
+further (--extend); a cleaned run cannot be. Probes are measured on its weights.safetensors. Its results, its weights.safetensors and
 all other checkpoints are never touched: it counts as done in `ls`, `verify`, sweeps, `compare` and `report`, and
 its status says what was freed.
 

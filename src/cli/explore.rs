@@ -57,6 +57,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Exit {
     let request = ExploreRequest {
         runs,
         images: args.images as usize,
+        data: args.looking.data.clone(),
         threads: args.looking.threads(),
         verbosity: args.looking.verbosity(),
     };

@@ -160,6 +160,7 @@ impl ExportArgs {
             library,
             encoder: self.encoder.map(|e| ["target", "context"][e as usize]),
             epoch: self.epoch,
+            data: self.looking.data.clone(),
             classifier: classifier.map(|probe| ClassifierRequest { probe, labels: self.labels.clone() }),
             license: self.license.clone(),
         }

@@ -106,6 +106,7 @@ impl FeaturesArgs {
             tokens: self.tokens,
             epoch: self.epoch,
             splits: self.split.iter().map(|split| FeatureSplit::ALL[*split as usize]).collect(),
+            data: self.looking.data.clone(),
             images: self.images.clone(),
             output: self.output.clone(),
             format,

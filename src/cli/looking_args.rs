@@ -11,6 +11,9 @@ pub(super) struct LookingArgs {
     /// Folder in which runs are looked up.
     #[arg(long, value_name = "DIR", env = "IJEPA_RUN_OUTPUT", default_value = "results")]
     pub results: PathBuf,
+    /// Where the data set of the run lies now, if it was moved; its images have to be the same.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
     /// Threads to compute with; all cores if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,

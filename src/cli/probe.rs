@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::{Exit, exit, looking_args::LookingArgs, print, probe_words::Words, signals};
 use crate::{
+    analysis::{SweepTable, is_sweep},
     config::{self, Experiment},
-    results::{EXPERIMENT, RunState, Status},
+    results::{EXPERIMENT, RunState, Status, refresh_metrics},
     run::{self, RunOptions},
 };
 
@@ -61,14 +62,35 @@ pub(crate) fn probe(args: &ProbeArgs) -> Exit {
         return refuse("no run of the sweep is done; probes are measured on runs that are");
     }
     let mut worst = Exit::Done;
-    for folder in done {
+    for folder in &done {
         let exit = probe_one(folder, &words.probes, args);
         worst = if exit as u8 > worst as u8 { exit } else { worst };
         if exit == Exit::Requeue {
             break;
         }
     }
+    refresh(&words.sweeps, &done, &args.looking.results);
     worst
+}
+
+/// Takes what was measured into the tables of the sweeps that were named, and of others with these runs.
+fn refresh(named: &[PathBuf], probed: &[&PathBuf], results: &Path) {
+    let is_probed = |id: &str| probed.iter().any(|run| run.file_name().is_some_and(|name| name == id));
+    let entries = std::fs::read_dir(results.join("sweeps")).into_iter().flatten().flatten();
+    let mut sweeps: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_sweep(path)).collect();
+    sweeps.sort();
+    let others = sweeps.into_iter().filter(|path| !named.contains(path));
+    for path in named.iter().cloned().chain(others) {
+        let Ok(table) = SweepTable::read(&path) else { continue };
+        let Some(run) = table.runs.iter().find(|run| is_probed(&run.id)) else { continue };
+        let folder = table.run_folder(run);
+        if let Some(Err(error)) = folder.parent().map(|runs| refresh_metrics(&path, runs)) {
+            print::stderr(&format!(
+                "note: {}/runs.csv does not have the new metrics: {error}",
+                path.display()
+            ));
+        }
+    }
 }
 
 fn is_done(folder: &Path) -> bool {
@@ -86,7 +108,7 @@ fn name(entry: &Value) -> String {
 }
 
 fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
-    let experiment = match experiment(folder, wanted) {
+    let experiment = match experiment(folder, wanted, args.looking.data.as_deref()) {
         Ok(experiment) => experiment,
         Err(message) => return refuse(&message),
     };
@@ -110,7 +132,7 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
 }
 
 /// The experiment of a run, with these probes beside its own; one of the same name takes its place.
-fn experiment(folder: &Path, wanted: &[Value]) -> Result<Experiment, String> {
+fn experiment(folder: &Path, wanted: &[Value], data: Option<&Path>) -> Result<Experiment, String> {
     let path = folder.join(EXPERIMENT);
     let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let text = crate::results::read::text(&path).map_err(|e| e.to_string())?;
@@ -123,6 +145,9 @@ fn experiment(folder: &Path, wanted: &[Value]) -> Result<Experiment, String> {
             None => probes.push(entry.clone()),
         }
     }
-    let changes = if wanted.is_empty() { vec![] } else { vec![format!("probes={}", json!(probes))] };
+    let mut changes: Vec<String> = data.map(run::moved).into_iter().collect();
+    if !wanted.is_empty() {
+        changes.push(format!("probes={}", json!(probes)));
+    }
     config::load_stored(&path.to_string_lossy(), &text, &changes).map_err(|e| e.to_string())
 }

@@ -98,6 +98,7 @@ pub(crate) fn dry_run_of_one(plan: &Plan, options: &RunOptions) -> String {
     ];
     lines.extend(components.map(|(name, kind)| (name, kind.clone())));
     let probes: Vec<&str> = experiment.probes.iter().map(|p| p.name.as_str()).collect();
+    lines.extend(experiment.init.iter().map(|init| ("start", init.text())));
     lines.push(("probes", if probes.is_empty() { "none".into() } else { probes.join(", ") }));
     lines.push(("device", experiment.device.to_string()));
     lines.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()

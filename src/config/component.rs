@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     document::describe,
     error::Report,
+    init::InitSettings,
     sections::{COMPONENT_LISTS, COMPONENTS, TrainSettings},
     settings::{settle, violations},
     surroundings::expand_paths,
@@ -64,6 +65,15 @@ impl<K: Kind + Debug + ?Sized> Part for Component<K> {
     fn decisive(&self) -> Value {
         let schema = catalogue::find::<K>(&self.kind).map(|e| (e.schema)().to_value());
         without_cosmetics(self.section(), &schema.unwrap_or_default())
+    }
+}
+
+impl Part for InitSettings {
+    fn section(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+    fn decisive(&self) -> Value {
+        without_cosmetics(self.sorted().section(), &schema_of::<Self>().to_value())
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{
     component::cosmetic_names,
+    init::InitSettings,
     sections::{COMPONENT_LISTS, COMPONENTS, Header, TrainSettings},
 };
 
@@ -29,6 +30,8 @@ pub(crate) fn cosmetic_paths(configuration: &Value) -> Vec<String> {
     let mut paths = cosmetic_names(&schema_of::<Header>().to_value());
     let of_train = cosmetic_names(&schema_of::<TrainSettings>().to_value());
     paths.extend(of_train.iter().map(|name| format!("train.{name}")));
+    let of_init = cosmetic_names(&schema_of::<InitSettings>().to_value());
+    paths.extend(of_init.iter().map(|name| format!("init.{name}")));
     for part in COMPONENTS {
         let section = &configuration[part.section];
         paths.extend(of_component(part.kind, section).iter().map(|name| format!("{}.{name}", part.section)));

@@ -6,7 +6,7 @@ use ijepa_registry::problem::Problem;
 
 use super::{
     span::{SourceMap, Span, join},
-    surroundings::Variables,
+    surroundings::{Variables, WeightsOf},
 };
 
 /// One problem and where it was typed.
@@ -102,6 +102,7 @@ pub(crate) struct Report<'a> {
     places: &'a SourceMap,
     problems: Vec<Located>,
     variables: Variables,
+    weights: Option<WeightsOf>,
     /// Sections that a misspelled key stands for.
     misspelled: Vec<&'static str>,
 }
@@ -109,12 +110,17 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// Starts with problems found earlier.
     pub fn new(places: &'a SourceMap, problems: Vec<Located>) -> Self {
-        Report { places, problems, variables: Variables::default(), misspelled: Vec::new() }
+        Report { places, problems, variables: Variables::default(), weights: None, misspelled: Vec::new() }
     }
 
     /// What variables in the paths stand for that are read on the way.
     pub fn with_variables(self, variables: &Variables) -> Self {
         Report { variables: variables.clone(), ..self }
+    }
+
+    /// Who tells the hash of weights.
+    pub fn with_weights(self, weights: Option<WeightsOf>) -> Self {
+        Report { weights, ..self }
     }
 
     /// Sections that are there under another name: they are not missed.
@@ -130,6 +136,11 @@ impl<'a> Report<'a> {
     /// Those of [`Report::with_variables`].
     pub fn variables(&self) -> Variables {
         self.variables.clone()
+    }
+
+    /// That of [`Report::with_weights`].
+    pub fn weights_of(&self) -> Option<WeightsOf> {
+        self.weights.clone()
     }
 
     /// Files a finding whose path is relative to `owner`.

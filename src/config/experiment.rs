@@ -15,6 +15,7 @@ use super::{
     data::DataFacts,
     history,
     identity::identity,
+    init::InitSettings,
     sections::{
         COMPONENTS, Control, DataOptions, Device, ProbedEncoder, Section, TrainSettings, with_sections,
     },
@@ -46,6 +47,8 @@ macro_rules! experiment {
             pub augmentation: Vec<Component<dyn Augmentation>>,
             /// Further terms of the loss.
             pub regularizers: Vec<RegularizerSpec>,
+            /// The weights that training starts from; none: initial values.
+            pub init: Option<InitSettings>,
             /// Length of the run and its batches.
             pub train: TrainSettings,
             /// Evaluations of the frozen encoders.
@@ -162,6 +165,9 @@ impl Experiment {
             }
         }
         add("regularizers", self.regularizers.iter().map(|term| render(term)).collect());
+        if let Some(init) = &self.init {
+            add("init", render(init));
+        }
         add("train", render(&self.train));
         add("probes", self.probes.iter().map(|p| render(p)).collect());
         add("collapse", json!(self.collapse));

@@ -7,7 +7,7 @@ use super::{
     error::{ConfigError, Located},
     merge::{expand_names, merge, short_names},
     overrides,
-    surroundings::{Surroundings, Variables, expanded},
+    surroundings::{Surroundings, Variables, WeightsOf, expanded},
 };
 
 /// One tree with the place of every entry, nothing judged yet.
@@ -20,6 +20,8 @@ pub(crate) struct Spec {
     pub problems: Vec<Located>,
     /// What variables in paths stand for.
     pub variables: Variables,
+    /// Tells the hash of weights.
+    pub weights: Option<WeightsOf>,
     /// Files that were inherited from.
     pub extended: Vec<String>,
 }
@@ -36,7 +38,8 @@ pub(crate) fn assemble(
 ) -> Result<Spec, ConfigError> {
     let (mut document, extended) = layers(&[plain(file_name)], text, outside).map_err(ConfigError::new)?;
     let (notes, problems) = overrides::apply(&mut document, overrides);
-    Ok(Spec { document, notes, problems, variables: outside.variables.clone(), extended })
+    let (variables, weights) = (outside.variables.clone(), outside.weights.clone());
+    Ok(Spec { document, notes, problems, variables, weights, extended })
 }
 
 /// The last of `names`, whose text is given, laid over the file that it extends, and all files that were

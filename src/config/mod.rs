@@ -17,6 +17,7 @@ mod error;
 mod experiment;
 mod history;
 mod identity;
+mod init;
 mod layers;
 mod merge;
 mod naming;
@@ -46,6 +47,7 @@ pub use experiment::{
 };
 pub(crate) use history::{modern, modernize, renamed};
 pub(crate) use identity::identity;
+pub use init::{InitPart, InitSettings};
 pub(crate) use layers::{drop_anchors, relative};
 pub(crate) use naming::paths_of;
 pub(crate) use parts::stored_probes;
@@ -54,7 +56,7 @@ pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
 pub use span::Span;
 pub(crate) use span::join;
-pub use surroundings::{ReadFile, Surroundings, Variables};
+pub use surroundings::{ReadFile, Surroundings, Variables, WeightsOf};
 pub use wording::range as describe_range;
 pub(crate) use wording::{bare, did_you_mean};
 

@@ -4,6 +4,7 @@ use ijepa_registry::{catalogue, entry::schema_of, problem::nearest};
 use serde_json::Value;
 
 use super::{
+    init::InitSettings,
     sections::{COMPONENT_LISTS, COMPONENTS, Header, SECTIONS, TrainSettings},
     span::join,
     wording::ticked,
@@ -71,6 +72,7 @@ fn settings() -> Vec<Setting> {
     let parts = || COMPONENTS.iter().chain(COMPONENT_LISTS);
     let mut all: Vec<Setting> = parts().map(|p| section(p.section, p.aliases)).collect();
     all.extend(below("", &schema_of::<Header>().to_value()));
+    all.extend(below("init", &schema_of::<InitSettings>().to_value()));
     all.extend(below("train", &schema_of::<TrainSettings>().to_value()));
     let listings = catalogue::list();
     for part in COMPONENTS {

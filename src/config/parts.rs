@@ -19,12 +19,14 @@ use super::{
     error::{MISSING_SECTION, Report},
     experiment::{Experiment, ProbeSpec, RegularizerSpec},
     history,
+    init::InitSettings,
     sections::{
         DataOptions, Device, Header, ProbeOptions, RegularizerOptions, TrainSettings, WEIGHT, options_of,
         with_sections,
     },
     settings::{settle, violations},
     span::{SourceMap, Span, join},
+    surroundings::expand_paths,
 };
 
 macro_rules! parts {
@@ -36,6 +38,7 @@ macro_rules! parts {
             pub views: ViewOptions,
             pub augmentation: Vec<Component<dyn Augmentation>>,
             pub regularizers: Vec<RegularizerSpec>,
+            pub init: Option<InitSettings>,
             pub train: Option<TrainSettings>,
             pub probes: Vec<ProbeSpec>,
             pub collapse: Vec<CollapseRule>,
@@ -52,6 +55,7 @@ macro_rules! parts {
                     views,
                     augmentation: augmentation(top, report),
                     regularizers: regularizers(top, report),
+                    init: init(top, report),
                     train: train(top, report),
                     probes: probes(top, validation > 0, report),
                     collapse: collapse(top, report),
@@ -76,6 +80,7 @@ macro_rules! parts {
                     data: None,
                     augmentation: self.augmentation,
                     regularizers: self.regularizers,
+                    init: self.init,
                     train: self.train?,
                     probes: self.probes,
                     collapse: self.collapse,
@@ -187,6 +192,37 @@ fn train(top: &Map<String, Value>, report: &mut Report) -> Option<TrainSettings>
             None
         }
         Some(value) => decode("train", value.clone(), "`train`", report),
+    }
+}
+
+/// The weights to start from. A name alone is where they are.
+fn init(top: &Map<String, Value>, report: &mut Report) -> Option<InitSettings> {
+    let mut value = match top.get("init")? {
+        Value::String(from) => serde_json::json!({ "from": from }),
+        other => other.clone(),
+    };
+    expand_paths("init", &schema_of::<InitSettings>().to_value(), &mut value, report);
+    let mut settings: InitSettings = decode("init", value, "`init`", report)?;
+    look_up(&mut settings, report);
+    Some(settings)
+}
+
+/// Fills in the hash of the weights, if anybody can look at them; a hash that is there has to be theirs.
+fn look_up(init: &mut InitSettings, report: &mut Report) {
+    let found = report.weights_of().map(|of| of(&init.from, &init.parts));
+    match (found, &init.weights) {
+        (Some(Ok(hash)), None) => init.weights = Some(hash),
+        (Some(Ok(hash)), Some(named)) if hash != *named => {
+            let message = format!("is {named}, but the weights in {} are {hash}", init.from);
+            let help = "leave `weights` out to start from those that are there";
+            report.add("init", Problem::new("weights", message).help(help));
+        }
+        // A run that is continued does not look at them again.
+        (Some(Err(_)), Some(_)) | (Some(Ok(_)), Some(_)) | (None, Some(_)) => {}
+        (Some(Err(reason)), None) => report.add("init", Problem::new("from", reason)),
+        (None, None) => {
+            report.add("init", Problem::new("weights", "is missing, and nobody looks at the weights here"))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     collapse::CollapseRule,
+    init::InitSettings,
     sections::{COMPONENT_LISTS, COMPONENTS, Header, Section, TrainSettings, WEIGHT, options_of},
     settings::{allows, closed},
 };
@@ -55,6 +56,9 @@ fn properties() -> Map<String, Value> {
         let list = json!({ "type": ["array", "null"], "items": items, "description": part.about });
         all.insert(part.section.into(), list);
     }
+    let mut init = plain::<InitSettings>();
+    init["description"] = "Weights of another run that training starts from.".into();
+    all.insert("init".into(), json!({ "anyOf": [init, { "type": ["string", "null"] }] }));
     let mut train = plain::<TrainSettings>();
     train.as_object_mut().map(|train| train.shift_remove("required"));
     all.insert("train".into(), train);

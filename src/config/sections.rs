@@ -95,7 +95,7 @@ pub(crate) static SECTIONS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
             all.push("augmentation");
         }
     }
-    all.extend(["regularizers", "train", "probes", "collapse"]);
+    all.extend(["regularizers", "init", "train", "probes", "collapse"]);
     all
 });
 

@@ -32,6 +32,7 @@ impl Experiment {
         }
         let terms = self.regularizers.iter().enumerate();
         lines.extend(terms.map(|(i, term)| (format!("regularizers.{i}"), regularized(term))));
+        lines.extend(self.init.iter().map(|init| ("init".into(), init.text())));
         lines.push(("train".into(), train(&self.train)));
         lines.extend(self.probes.iter().enumerate().map(|(i, probe)| (format!("probes.{i}"), probed(probe))));
         lines

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::error::Report;
+use super::{error::Report, init::InitPart};
 use ijepa_registry::problem::Problem;
 
 /// Reads a file by name; the error says why it cannot.
@@ -13,6 +13,9 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 /// Values of environment variables; `HOME` is what `~` stands for.
 pub type Variables = Arc<BTreeMap<String, String>>;
 
+/// The hash of some parts of the weights in a run folder or file, or why there is none.
+pub type WeightsOf = Arc<dyn Fn(&str, &[InitPart]) -> Result<String, String> + Send + Sync>;
+
 /// Facts that the text alone does not hold.
 #[derive(Clone)]
 pub struct Surroundings<'a> {
@@ -20,12 +23,14 @@ pub struct Surroundings<'a> {
     pub read: ReadFile<'a>,
     /// What variables in paths stand for.
     pub variables: Variables,
+    /// Tells the hash of weights that `init` names; none: nobody looks at them.
+    pub weights: Option<WeightsOf>,
 }
 
 impl<'a> Surroundings<'a> {
-    /// Other files, and no variables.
+    /// Other files, no variables and no weights.
     pub fn files(read: ReadFile<'a>) -> Self {
-        Surroundings { read, variables: Variables::default() }
+        Surroundings { read, variables: Variables::default(), weights: None }
     }
 }
 

@@ -166,9 +166,17 @@ impl Mean {
         self.sum += value;
         self.count += 1;
     }
+    /// The mean so far.
+    pub fn value(&self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+    /// Whether nothing was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
     /// The mean so far, and starts again.
     pub fn take(&mut self) -> f64 {
-        let mean = self.sum / self.count.max(1) as f64;
+        let mean = self.value();
         *self = Mean::default();
         mean
     }

@@ -23,7 +23,10 @@ use crate::{
     data::hold_out,
     report::{Masks, masks_of},
     results::run_name_parts,
-    run::{RunError, stored::StoredRun},
+    run::{
+        RunError,
+        stored::{Opening, StoredRun},
+    },
     sinks::{Progress, Verbosity},
 };
 
@@ -41,6 +44,8 @@ pub struct ExploreRequest {
     pub runs: Vec<PathBuf>,
     /// Images whose features are looked at, at most.
     pub images: usize,
+    /// Where their data set lies now; none: where it was.
+    pub data: Option<PathBuf>,
     /// Compute threads; none: one per core.
     pub threads: Option<usize>,
     /// How much to say.
@@ -61,10 +66,11 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
     let names = names(&request.runs);
     let (mut looks, mut found, mut sets) = (Vec::new(), None::<Sample>, Vec::new());
     for (folder, name) in request.runs.iter().zip(&names) {
-        let mut run = StoredRun::open(folder, None)?;
+        let opening = Opening { data: request.data.as_deref(), ..Opening::default() };
+        let mut run = StoredRun::open(folder, &opening)?;
         let set = Arc::new(hold_out(run.read_data(&mut progress)?, run.experiment.validation));
         let sample = Sample::of(&set, request.images).ok_or_else(|| no_images(folder))?;
-        let again = StoredRun::open(folder, None)?.experiment;
+        let again = StoredRun::open(folder, &opening)?.experiment;
         let work = Looking { name, folder, sample: &sample, stop };
         let Some(look) = run.on_session(set.clone(), request.threads, &mut progress, work)? else {
             return Ok(None);

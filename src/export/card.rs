@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     classifier::Classifier,
     encoder::Encoder,
-    model::{Library, ModelRequest},
     preprocessing::Preprocessing,
+    request::{Library, ModelRequest},
     timm,
 };
 use crate::{

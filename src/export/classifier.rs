@@ -15,15 +15,6 @@ use crate::{
     train::Session,
 };
 
-/// Which classifier is wanted.
-#[derive(Clone, Debug)]
-pub struct ClassifierRequest {
-    /// Name of a probe of the run, or of a kind of probe, or an entry of `probes` as a file holds it.
-    pub probe: String,
-    /// Label factor; none: the first of the probe.
-    pub labels: Option<String>,
-}
-
 /// A linear classifier on the mean of the encoder's tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Classifier {

@@ -13,6 +13,7 @@ mod huggingface;
 mod mlflow;
 mod model;
 mod preprocessing;
+mod request;
 mod tensorboard;
 mod tensors;
 mod timm;
@@ -24,9 +25,9 @@ use std::{
 
 use crate::results::write_atomic;
 
-pub use classifier::ClassifierRequest;
 pub use history::{History, histories};
-pub use model::{Library, ModelRequest, export_model};
+pub use model::export_model;
+pub use request::{ClassifierRequest, Library, ModelRequest};
 
 /// A file of an export.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,43 +10,23 @@ use serde_json::Value;
 use super::{
     ExportedFile,
     card::Card,
-    classifier::{self, Classifier, ClassifierRequest, Fitting},
+    classifier::{self, Classifier, Fitting},
     encoder::Encoder,
     huggingface,
     preprocessing::Preprocessing,
+    request::{ClassifierRequest, Library, ModelRequest},
     tensors::safetensors_bytes,
     timm,
 };
 use crate::{
     config::ProbedEncoder,
     data::hold_out,
-    run::{RunError, Subject, stored::StoredRun},
+    run::{
+        RunError, Subject,
+        stored::{Opening, StoredRun},
+    },
     sinks::{Progress, Verbosity},
 };
-
-/// Whose models can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Library {
-    /// Hugging Face's `transformers`.
-    Transformers,
-    /// `timm`.
-    Timm,
-}
-
-/// What is to be taken along.
-#[derive(Clone, Debug)]
-pub struct ModelRequest {
-    /// For which library.
-    pub library: Library,
-    /// `target` or `context`; none: the target encoder if there is one.
-    pub encoder: Option<&'static str>,
-    /// Of which epoch; none: the last.
-    pub epoch: Option<u64>,
-    /// A classifier on top.
-    pub classifier: Option<ClassifierRequest>,
-    /// Licence of the weights.
-    pub license: Option<String>,
-}
 
 /// The files of the model of the run in `folder`; none if `stop` was set meanwhile.
 pub fn export_model(
@@ -59,7 +39,10 @@ pub fn export_model(
     let wanted = request.classifier.as_ref();
     let probes: Vec<Value> =
         wanted.map(|c| classifier::entry(folder, &c.probe)).transpose()?.into_iter().collect();
-    let run = StoredRun::open_with(folder, request.epoch, &probes)?;
+    let run = StoredRun::open(
+        folder,
+        &Opening { epoch: request.epoch, probes: &probes, data: request.data.as_deref() },
+    )?;
     let holds = if request.library == Library::Timm { timm::HOLDS } else { huggingface::HOLDS };
     let (encoder, image) =
         match (Encoder::of(&run, request.encoder, holds), Preprocessing::of(&run.experiment)) {

@@ -83,9 +83,7 @@ impl RunFolder {
         };
         if let Some(status) = Status::read(folder)? {
             if status.freed.contains_key(CHECKPOINT) {
-                let message = format!(
-                    "`ijepa-run clean` freed {CHECKPOINT}: the run can neither be continued nor take more probes"
-                );
+                let message = format!("`ijepa-run clean` freed {CHECKPOINT}: the run cannot be continued");
                 return Err(FileError::at(&folder.join(STATUS), None, message));
             }
             let Status { state, step, steps, .. } = status;

@@ -16,6 +16,7 @@ mod run_name;
 pub mod seal;
 mod status;
 mod sweep_folder;
+mod sweep_refresh;
 mod sweep_timing;
 
 pub use crate::events::{ProbedSplit, RunState};
@@ -31,6 +32,7 @@ pub use run_name::run_name_parts;
 pub use seal::{Care, Seal, Seals};
 pub use status::Status;
 pub use sweep_folder::{RunRow, Sizes, SweepFolder, decisions, table, wide_table};
+pub use sweep_refresh::refresh_metrics;
 
 /// The experiment of a run folder, with nothing left to default.
 pub const EXPERIMENT: &str = "experiment.yaml";

@@ -15,8 +15,8 @@ use crate::{
     events::{ProbeRow, Snapshot},
     model::BuildDevice,
     results::{
-        EXPERIMENT, RunState, Status, columns::PROBES, kept_epochs, kept_weights, protocols, read, replace,
-        seal, table,
+        CHECKPOINT, EXPERIMENT, RunState, Status, WEIGHTS, columns::PROBES, kept_epochs, kept_weights,
+        protocols, read, replace, seal, table, write_atomic,
     },
     sinks::{CheckpointMeta, read_weights, write_checkpoint},
     train::{Emit, Session},
@@ -34,6 +34,8 @@ pub struct Ended {
     missing: Vec<String>,
     /// Names of those that have to be measured on the weights that were kept of an earlier epoch.
     earlier: BTreeMap<u64, Vec<String>>,
+    /// Its status, where its last checkpoint was given up: the weights are all that is left.
+    cleaned: Option<Box<Status>>,
 }
 
 impl Ended {
@@ -54,8 +56,9 @@ impl Ended {
         let own: Vec<String> = experiment.probes.iter().map(|spec| spec.name.clone()).collect();
         experiment.probes.extend(stored.into_iter().filter(|spec| !own.contains(&spec.name)));
         let (step, measurements) = (status.steps, last_measurements(&experiment.probes));
-        let mut ended =
-            Ended { step, rows: found, measurements, missing: Vec::new(), earlier: BTreeMap::new() };
+        let cleaned = status.freed.contains_key(CHECKPOINT).then(|| Box::new(status));
+        let (missing, earlier) = Default::default();
+        let mut ended = Ended { step, rows: found, measurements, missing, earlier, cleaned };
         for spec in &experiment.probes {
             if again.contains(&spec.name) || !ended.has(&spec.name, step, |_| true) {
                 ended.missing.push(spec.name.clone());
@@ -139,6 +142,41 @@ impl Ended {
             "probes: `{name}` was measured at earlier steps with other settings, and their weights are gone; give the \
              new one a name of its own, such as `name: {name}_2`"
         )))
+    }
+
+    /// Takes the weights of a run whose checkpoint was given up; false where there is one to resume from.
+    pub fn take_weights<D: BuildDevice>(
+        &self,
+        session: &mut Session<D>,
+        folder: &Path,
+        data: &str,
+    ) -> Result<bool, RunError> {
+        let Some(status) = &self.cleaned else { return Ok(false) };
+        if status.data != data {
+            let message = "the images of `dataset` are other data than those that this run was trained on";
+            return Err(RunError::OtherData(format!("{}: {message}", folder.display())));
+        }
+        let weights = read_weights(&folder.join(WEIGHTS))?;
+        session.restore_weights(weights.tensors)?;
+        session.progress.step = weights.step;
+        Ok(true)
+    }
+
+    /// Writes the rows that were measured on a run whose checkpoint was given up. Nothing but the status vouches for
+    /// its files, and that is written last: a process that is killed meanwhile leaves a table that `verify --accept`
+    /// takes.
+    pub fn write_cleaned(
+        &self,
+        folder: &Path,
+        measured: &[ProbeRow],
+        describe: &dyn Fn() -> io::Result<()>,
+    ) -> Result<(), RunError> {
+        let bytes = table(self.merged(measured).into_iter())?;
+        write_atomic(&folder.join(PROBES.file), &bytes)?;
+        describe()?;
+        let files = seal::of_folder(folder).map_err(|e| RunError::Damaged(e, folder.into()))?;
+        let status = self.cleaned.as_deref().cloned().unwrap_or_default();
+        Ok(status.sealing(files).write(folder)?)
     }
 
     /// Measures what is missing; none if `stop` was set meanwhile.

@@ -29,6 +29,8 @@ pub struct Extension {
     pub epochs: u64,
     /// Steps of an epoch.
     per_epoch: u64,
+    /// Whether its last row of `metrics.csv` stands within an interval of a longer run, which has none there.
+    ends_within: bool,
     snapshot: Snapshot,
     /// Rows of `probes.csv` that a longer run has too.
     rows: Vec<ProbeRow>,
@@ -56,7 +58,16 @@ impl Extension {
         let checkpoint = RunFolder::checkpoint_in(&from).map_err(damaged)?;
         let gone = || RunError::Config(format!("--extend: the checkpoint of {} is gone", from.display()));
         let (_, snapshot) = read_checkpoint(&checkpoint.ok_or_else(gone)?)?;
-        Ok(Extension { epochs, per_epoch: horizon.steps_per_epoch, snapshot, rows, from })
+        let (log_every, steps) = (experiment.train.log_every, epochs * horizon.steps_per_epoch);
+        let ends_within = !steps.is_multiple_of(log_every);
+        if ends_within && snapshot.progress.interval.is_empty() {
+            let reason = format!(
+                "train.log_every: the last row of metrics.csv, of step {steps}, is no multiple of {log_every}, and the \
+                 version that trained it did not keep what the next row needs"
+            );
+            return Err(refused(&from, epochs, experiment.train.epochs, &[reason]));
+        }
+        Ok(Extension { epochs, per_epoch: horizon.steps_per_epoch, ends_within, snapshot, rows, from })
     }
 
     /// Leaves in `folder` what the longer run would have left after as many epochs. Nothing counts before its
@@ -74,9 +85,10 @@ impl Extension {
         self.keep_artifacts(folder, experiment)?;
         let mut tables = vec![(PROBES.file, table(self.rows.iter().cloned())?)];
         for of in [METRICS, EPOCHS, TIMING] {
-            tables.extend(
-                read::bytes(&self.from.join(of.file)).map_err(damaged)?.map(|bytes| (of.file, bytes)),
-            );
+            let bytes = read::bytes(&self.from.join(of.file)).map_err(damaged)?;
+            let is_longer = of == METRICS && self.ends_within;
+            let cut = |bytes| if is_longer { without_last_row(bytes) } else { bytes };
+            tables.extend(bytes.map(|bytes| (of.file, cut(bytes))));
         }
         let steps = experiment.train.epochs * self.per_epoch;
         begin_tables(folder.path(), &tables, Seals::new(), &|seals| {
@@ -118,6 +130,14 @@ impl Extension {
         }
         Ok(())
     }
+}
+
+/// A table without its last row.
+fn without_last_row(mut table: Vec<u8>) -> Vec<u8> {
+    let mut ends = table.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let before = ends.nth(1).unwrap_or(0);
+    table.truncate(before);
+    table
 }
 
 /// Whether a probe leaves a file of this name while a run goes on: `PROBE-ENCODER-...-epochN.ENDING`.

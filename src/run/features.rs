@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     RunError,
     feature_images::{of_data, of_folder},
-    stored::{OnSession, StoredRun},
+    stored::{OnSession, Opening, StoredRun},
 };
 use crate::{
     data::{Item, decode_bytes, hold_out, images_below},
@@ -51,6 +51,8 @@ pub struct FeatureRequest {
     pub epoch: Option<u64>,
     /// Which images of the data set; none: all.
     pub splits: Vec<FeatureSplit>,
+    /// Where the data set lies now; none: where it was.
+    pub data: Option<PathBuf>,
     /// A folder of other images.
     pub images: Option<PathBuf>,
     /// Where to.
@@ -77,7 +79,8 @@ pub fn write_features(
     stop: &AtomicBool,
 ) -> Result<Option<WrittenFeatures>, RunError> {
     let mut progress = Progress::new(verbosity);
-    let mut run = StoredRun::open(folder, request.epoch)?;
+    let opening = Opening { epoch: request.epoch, data: request.data.as_deref(), ..Opening::default() };
+    let mut run = StoredRun::open(folder, &opening)?;
     let form = Form::of(request, run.experiment.encoder.object.layers())?;
     let (about, step) = (about(&run, request, &form), run.weights.step);
     let (head, data, source) = match &request.images {

@@ -29,6 +29,30 @@ pub struct StoredRun {
     pub data: String,
 }
 
+/// How a run is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening<'a> {
+    /// Of which epoch the weights are; none: the last that there are.
+    pub epoch: Option<u64>,
+    /// Probes, as entries of a file.
+    pub probes: &'a [Value],
+    /// Where its data set lies now; none: where it was.
+    pub data: Option<&'a Path>,
+}
+
+impl Opening<'_> {
+    /// Changes to the stored experiment: its own probes and rules may be of another program.
+    fn changes(&self) -> Vec<String> {
+        let moved = self.data.map(moved);
+        [format!("probes={}", json!(self.probes)), "collapse=[]".into()].into_iter().chain(moved).collect()
+    }
+}
+
+/// The change of an experiment whose data lie elsewhere now.
+pub fn moved(data: &Path) -> String {
+    format!("dataset.path={}", json!(data.to_string_lossy()))
+}
+
 /// What is done with a session, on whatever device it is.
 pub trait OnSession {
     /// What comes of it.
@@ -43,14 +67,7 @@ pub trait OnSession {
 
 impl StoredRun {
     /// Reads experiment and weights of the run in `folder`, and makes sure that they are what it left there.
-    ///
-    /// `epoch`: of which epoch; none: the last that there is.
-    pub fn open(folder: &Path, epoch: Option<u64>) -> Result<Self, RunError> {
-        Self::open_with(folder, epoch, &[])
-    }
-
-    /// The same with some probes, as entries of a file.
-    pub fn open_with(folder: &Path, epoch: Option<u64>, probes: &[Value]) -> Result<Self, RunError> {
+    pub fn open(folder: &Path, opening: &Opening) -> Result<Self, RunError> {
         let damaged = |error| RunError::Damaged(error, folder.into());
         let status = Status::expected(folder).map_err(damaged)?.unwrap_or_default();
         if let Some(error) = status.damages(folder, Care::Weights).into_iter().next() {
@@ -59,9 +76,9 @@ impl StoredRun {
         let path = folder.join(EXPERIMENT);
         let text = read::text(&path).map_err(damaged)?;
         let text = text.ok_or_else(|| damaged(seal::missing(&path)))?;
-        let changes = [format!("probes={}", json!(probes)), "collapse=[]".into()];
-        let experiment = configured(config::load_stored(&path.to_string_lossy(), &text, &changes))?;
-        let weights = read_weights(&weights_of(folder, epoch, experiment.train.epochs)?)?;
+        let stored = config::load_stored(&path.to_string_lossy(), &text, &opening.changes());
+        let experiment = configured(stored)?;
+        let weights = read_weights(&weights_of(folder, opening.epoch, experiment.train.epochs)?)?;
         Ok(StoredRun { folder: folder.into(), experiment, weights, data: status.data })
     }
 

@@ -125,11 +125,14 @@ fn settle<D: BuildDevice>(
 fn metrics_row<D: BuildDevice>(session: &mut Session<D>, row: MetricsRow) -> MetricsRow {
     let plan = &session.plan;
     let progress = &mut session.progress;
+    // The last row of a run that ends within an interval: a longer run goes on with it.
+    let is_whole = progress.step.is_multiple_of(plan.log_every);
+    let loss = if is_whole { progress.interval.take() } else { progress.interval.value() };
     MetricsRow {
         step: progress.step,
         epoch: progress.step.div_ceil(plan.horizon.steps_per_epoch),
         images: progress.step * plan.batch_size as u64,
-        loss: progress.interval.take(),
+        loss,
         mask_redraws: progress.mask_redraws,
         ..row
     }

@@ -185,7 +185,10 @@ fn numbers_null_anchors_and_merge_keys() {
 fn variables_are_replaced_in_paths_only() {
     let read = |_: &str| Err("nothing".to_owned());
     let pairs = [("HOME", "/home-of-a-test"), ("DATA", "/d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let outside = config::Surroundings { read: &read, variables: config::Variables::new(pairs.into()) };
+    let outside = config::Surroundings {
+        variables: config::Variables::new(pairs.into()),
+        ..config::Surroundings::files(&read)
+    };
     let folder = |path: &str| {
         let text = BASE
             .replace("dataset: { kind: test_images, size: 32, train: 1000 }", "dataset: { kind: shapes }");

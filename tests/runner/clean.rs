@@ -43,14 +43,46 @@ fn a_cleaned_run_is_still_done() {
     assert!(again.code == 0 && again.stderr.contains("already done"), "{}{}", again.stdout, again.stderr);
     let sweep = folder.run(&["tiny.yaml", "-m", "seed=0,1", "--dry-run"]);
     assert!(sweep.stdout.contains("1 new, 0 to continue, 1 finished"), "{}", sweep.stdout);
-    // Probes go on from the checkpoint: that is said, and changes nothing.
-    let probed = folder.run(&["probe", run.to_str().unwrap(), "knn={ k: 3, name: near }"]);
-    let why = "`ijepa-run clean` freed checkpoints/latest.safetensors: the run can neither be continued";
-    assert!(probed.code == 1 && probed.stderr.contains(why), "{}{}", probed.stdout, probed.stderr);
+    // It cannot be trained further: that is said, and changes nothing.
+    let longer = folder.run(&["tiny.yaml", "ema=0.95", "-q"]);
+    assert_eq!(longer.code, 0, "{}", longer.stderr);
+    assert_eq!(folder.run(&["clean", "--yes"]).code, 0);
+    let extended = folder.run(&["tiny.yaml", "ema=0.95", "train.epochs=5", "--extend"]);
+    assert!(
+        extended.code == 2 && extended.stderr.contains("the checkpoint of results/tiny-"),
+        "{}",
+        extended.stderr
+    );
     assert_eq!(folder.run(&["verify", "results"]).code, 0);
     assert_eq!(folder.run(&["verify", "--accept", "results"]).code, 0);
     let nothing = folder.run(&["clean", "--yes"]);
     assert!(nothing.code == 0 && nothing.stderr.contains("nothing to free"), "{}", nothing.stderr);
+}
+
+/// Probes that come after `clean` find the same as they would have before.
+#[test]
+fn a_cleaned_run_takes_probes_on_its_weights() {
+    let folder = Folder::new();
+    let keep = "train.keep_every=1";
+    assert_eq!(folder.run(&["tiny.yaml", keep, "-q"]).code, 0);
+    assert_eq!(folder.run(&["tiny.yaml", keep, "--output", "whole", "-q"]).code, 0);
+    assert_eq!(folder.run(&["clean", "--yes"]).code, 0);
+    let run = run_folder(&folder);
+    let probe =
+        "[{ kind: knn, name: near, k: 3, every: 1 }, { kind: linear, controls: [random_init, pixels] }]";
+    let table = |results: &str| {
+        let told = folder.run(&["probe", "tiny", probe, "--results", results, "-q"]);
+        assert_eq!(told.code, 0, "{}{}", told.stdout, told.stderr);
+        let name = run.file_name().unwrap();
+        fs::read_to_string(folder.path().join(results).join(name).join("probes.csv")).unwrap()
+    };
+    let (cleaned, whole) = (table("results"), table("whole"));
+    assert!(cleaned == whole && cleaned.contains("1,4,near"), "{cleaned}");
+    assert!(!run.join(CHECKPOINT).exists());
+    assert_eq!(folder.run(&["verify", "results"]).code, 0);
+    let status = fs::read_to_string(run.join("status.json")).unwrap();
+    assert!(status.contains("\"freed\""), "{status}");
+    assert_eq!(folder.run(&["features", "tiny", "-o", "f.npy", "-q"]).code, 0);
 }
 
 #[test]

@@ -341,3 +341,30 @@ fn the_fingerprint_is_remembered_outside_of_the_run_folder() {
     reused(&run);
     assert_eq!(lab.runs().len(), 1, "{:?}", lab.runs());
 }
+
+/// Data that were moved after a run are found where they are said to be, if they are the same.
+#[test]
+fn probes_and_features_find_data_that_were_moved() {
+    let lab = Lab::new();
+    done(&lab.run(&[]));
+    fs::rename(lab.path("a"), lab.path("moved")).unwrap();
+    write_data(&lab.path("b"), 40);
+    let commands: [&[&str]; 3] = [
+        &["probe", "tiny", "{ kind: knn, name: near, k: 1 }"],
+        &["features", "tiny", "--output", "f.npy"],
+        &["export", "timm", "tiny", "--classifier", "{ kind: linear, weight_decays: [0.1] }"],
+    ];
+    for command in commands {
+        let call = |more: &[&str]| lab.0.run(&[command, &["-q"], more].concat());
+        let (gone, other) = (call(&[]), call(&["--data", "b"]));
+        assert!(gone.code != 0 && other.code == 1, "{}{}", gone.stderr, other.stderr);
+        assert!(
+            other.stderr.contains("other data") || other.stderr.contains("not those that"),
+            "{}",
+            other.stderr
+        );
+        let found = call(&["--data", "moved"]);
+        assert_eq!(found.code, 0, "{command:?}: {}", found.stderr);
+    }
+    assert!(lab.0.table("probes.csv").iter().any(|row| row[2] == "near"));
+}

@@ -6,6 +6,7 @@ mod data;
 mod export;
 mod extend;
 mod features;
+mod initial;
 mod lost;
 mod middle;
 mod old;

@@ -273,3 +273,27 @@ fn kept_weights_give_the_rows_of_earlier_epochs() {
     let refused = folder.run(&["features", run, "-o", "second.npz", "--epoch", "7"]);
     assert!(refused.code != 0, "{}", refused.stderr);
 }
+
+/// The table of a sweep has what was measured on its runs later, and everything else as it was.
+#[test]
+fn the_table_of_a_sweep_has_the_new_metrics() {
+    let folder = Folder::new();
+    assert_eq!(folder.run(&["tiny.yaml", "-m", "masking.targets=1,2", "-q"]).code, 0);
+    let sweeps = fs::read_dir(folder.path().join("results/sweeps")).unwrap();
+    let sweep = sweeps.map(|e| e.unwrap().path()).find(|p| p.join("runs.csv").is_file()).unwrap();
+    let read = || fs::read_to_string(sweep.join("runs.csv")).unwrap();
+    let before = read();
+    let told = folder.run(&["probe", sweep.to_str().unwrap(), "knn={ name: near, k: 3 }", "-q"]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    let after = read();
+    let header = |text: &str| text.lines().next().unwrap().split(',').map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (header(&before), header(&after));
+    assert!(new.contains(&"metric.near/target/class/top1.last".to_owned()), "{new:?}");
+    let kept: Vec<&String> = new.iter().filter(|name| !name.contains("near/")).collect();
+    assert_eq!(kept, old.iter().collect::<Vec<_>>());
+    // The same table as the sweep itself writes, which finds all runs done.
+    assert_eq!(folder.run(&["tiny.yaml", "-m", "masking.targets=1,2", "-q"]).code, 0);
+    assert_eq!(read(), after);
+    let report = folder.run(&["compare", sweep.to_str().unwrap(), "--metric", "near/target/class/top1"]);
+    assert_eq!(report.code, 0, "{}", report.stderr);
+}

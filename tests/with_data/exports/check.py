@@ -29,7 +29,7 @@ def rows(path):
 
 
 def predictions(folder):
-    [path] = glob.glob(f"{folder}/runs/plain-*/probes/linear-target-class-test-*.predictions.csv")
+    [path] = glob.glob(f"{folder}/runs/plain-s0-*/probes/linear-target-class-test-*.predictions.csv")
     return [row["prediction"] for row in rows(path)]
 
 
@@ -80,7 +80,7 @@ def agrees(name, found, expected, folder):
     assert not wrong, f"{name}: another class than the probe for images {wrong}"
     files, _ = images(folder)
     right = sum(label == file.split("/")[-2] for label, file in zip(found, files))
-    [path] = glob.glob(f"{folder}/runs/plain-*/probes.csv")
+    [path] = glob.glob(f"{folder}/runs/plain-s0-*/probes.csv")
     key = dict(probe="linear", encoder="target", labels="class", split="test", metric="top1")
     [row] = [row for row in rows(path) if all(row[k] == v for k, v in key.items())]
     accuracy = 100 * right / len(files)
@@ -167,9 +167,25 @@ def mlflow(folder):
         assert open(path).read() == open(f"{folder}/runs/{name}/experiment.yaml").read()
 
 
+def leveldb_log(file):
+    """Records of a log of LevelDB behind 7 bytes: blocks of 32 KiB, each record of checksum, length, type, data."""
+    with open(file, "rb") as log:
+        content = log.read()
+    at, parts = 7, b""
+    while at + 7 <= len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        parts += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield parts
+            parts = b""
+
+
 def wandb(folder):
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal import datastore
 
     script = os.path.join(os.path.dirname(__file__), "../../../scripts/to_wandb.py")
     runs = sorted(glob.glob(f"{folder}/runs/*-s*"))
@@ -179,10 +195,8 @@ def wandb(folder):
     files = glob.glob(f"{out}/wandb/offline-run-*/*.wandb")
     assert len(files) == len(runs) == 3, files
     for file in files:
-        store = datastore.DataStore()
-        store.open_for_scan(file)
         steps, losses, run = [], [], None
-        while (data := store.scan_data()) is not None:
+        for data in leveldb_log(file):
             record = wandb_internal_pb2.Record.FromString(data)
             kind = record.WhichOneof("record_type")
             if kind == "run":

@@ -61,7 +61,7 @@ fn write_images(folder: &Path) {
         let level = |channel: usize| 100 + 12 * u16::from(channel == class % 3) - 6 * u16::from(class == 3);
         // One shift for all pixels of a channel keeps classes from being told apart by their mean.
         let shift: [u16; 3] = std::array::from_fn(|_| u16::from(noise()) / 8);
-        let pixels = (0..3 * size[0] * size[1]) as usize;
+        let pixels = (3 * size[0] * size[1]) as usize;
         let bytes: Vec<u8> =
             (0..pixels).map(|i| (level(i % 3) + shift[i % 3] + u16::from(noise()) / 4) as u8).collect();
         let mut png = png::Encoder::new(fs::File::create(path).expect("a file"), size[0], size[1]);
@@ -87,6 +87,10 @@ augmentation: [{ kind: normalize, mean: [0.4, 0.5, 0.45], std: [0.2, 0.25, 0.22]
 encoder: { kind: vit, dim: 32, depth: 2, heads: 2, patch: 4 }
 predictor: { kind: vit, dim: 16, depth: 1, heads: 2 }
 masking: random
+loss: l2
+optimizer: adamw
+weight_decay: 0.05
+ema: 0.95
 train: { epochs: 3, batch_size: 20, log_every: 2 }
 learning_rate: 0.002
 ";
