@@ -177,7 +177,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "sed: 7",
         "dir/a.yaml:2:1: sed: there is no section `sed`\n\
      \x20 help: did you mean `seed`?\n\
-     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, train, probes, collapse",
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, init, train, probes, collapse",
     ),
     (
         "seed: 7",
@@ -354,7 +354,7 @@ const OVERRIDES: &[(&str, &str)] = &[
         "encodr.depth=4",
         "override `encodr.depth=4`: encodr.depth: there is no section `encodr`\n\
      \x20 help: did you mean `encoder`?\n\
-     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, train, probes, collapse",
+     \x20       allowed: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, init, train, probes, collapse",
     ),
     ("encoder.depth=0", "override `encoder.depth=0`: encoder.depth: is 0; allowed: 1 to 64"),
     (
@@ -374,7 +374,7 @@ const OVERRIDES: &[(&str, &str)] = &[
         "epochs=3",
         "override `epochs=3`: epochs: there is no section `epochs`\n\
      \x20 help: did you mean `train.epochs`?\n\
-     \x20       sections: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, train, probes, collapse",
+     \x20       sections: version, extends, name, seed, device, dataset, augmentation, encoder, predictor, masking, targets, loss, optimizer, learning_rate, weight_decay, ema, regularizers, init, train, probes, collapse",
     ),
     (
         "encoder.depth=",

@@ -350,9 +350,10 @@ fn probes_and_features_find_data_that_were_moved() {
     fs::rename(lab.path("a"), lab.path("moved")).unwrap();
     write_data(&lab.path("b"), 40);
     let commands: [&[&str]; 3] = [
-        &["probe", "tiny", "{ kind: knn, name: near, k: 1 }"],
         &["features", "tiny", "--output", "f.npy"],
         &["export", "timm", "tiny", "--classifier", "{ kind: linear, weight_decays: [0.1] }"],
+        // Last: the run then says where its data are now.
+        &["probe", "tiny", "{ kind: knn, name: near, k: 1 }"],
     ];
     for command in commands {
         let call = |more: &[&str]| lab.0.run(&[command, &["-q"], more].concat());
