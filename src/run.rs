@@ -4,6 +4,7 @@ pub(crate) mod data;
 pub(crate) mod device;
 pub mod early_stopping;
 mod ended;
+pub mod exec;
 mod extend;
 mod extend_checks;
 mod feature_images;
@@ -23,6 +24,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use ijepa_registry::{image::ImageSet, kinds::DataError, tensor::Cpu};
@@ -36,7 +38,7 @@ use crate::{
     results::{
         EXPERIMENT, FileError, FolderError, MetricMeanings, RunFolder, RunState, Status,
         card::{DataCard, RunCard},
-        seal, write_atomic,
+        is_superseded, seal, write_atomic,
     },
     sinks::{CheckpointError, Files, Progress, Sink, Verbosity, write_artifact, write_predictions},
     train::{RunPlan, Session, TrainError, Until, run},
@@ -67,6 +69,8 @@ pub struct RunOptions {
     pub until_epoch: Option<u64>,
     /// Go on from a finished run of the same experiment with fewer epochs, instead of from nothing.
     pub extend: bool,
+    /// Take over from a process of another machine whose heartbeat stands still for so long.
+    pub steal: Option<Duration>,
 }
 
 /// What became of the run.
@@ -107,6 +111,16 @@ pub enum RunError {
     /// A file cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl RunError {
+    /// Whether another process has taken over the run, so that this one stopped and wrote nothing more.
+    pub fn is_superseded(&self) -> bool {
+        match self {
+            RunError::Io(error) | RunError::Train(TrainError::Sink(error)) => is_superseded(error),
+            _ => false,
+        }
+    }
 }
 
 /// Runs `experiment` in its folder: starts, continues from the checkpoint, or finds it done.
@@ -175,7 +189,7 @@ fn in_folder(
         return Ok(finished);
     }
     let extension = extension(&path, &experiment, &set, options)?;
-    let folder = RunFolder::open(&path)?;
+    let folder = RunFolder::open_or_steal(&path, options.steal)?;
     if options.force && folder.is_used() {
         folder.set_aside()?;
     }

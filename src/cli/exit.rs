@@ -47,7 +47,8 @@ fn results(folder: &Path, verbosity: Verbosity) -> String {
 pub(crate) fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Config(_) | RunError::Data(_) => Exit::Config,
-        RunError::Folder(FolderError::InUse(_)) => Exit::Locked,
+        RunError::Folder(FolderError::InUse(_) | FolderError::Claimed(..)) => Exit::Locked,
+        error if error.is_superseded() => Exit::Locked,
         _ => Exit::Failed,
     }
 }

@@ -1,12 +1,15 @@
 //! The command line: one file per subcommand. The only layer that prints.
 
 mod bench;
+mod cancel;
 mod check;
 mod clean;
 mod compare;
 mod completions;
 mod components;
 mod doctor;
+mod engine_args;
+mod exec;
 mod exit;
 mod explore;
 mod export;
@@ -34,6 +37,7 @@ mod summary;
 mod sweep;
 mod sweep_progress;
 mod text;
+mod time_limit;
 mod verify;
 mod watch;
 mod why;
@@ -69,6 +73,12 @@ impl Exit {
     fn or(self, other: Exit) -> Exit {
         if self == Exit::Done { other } else { self }
     }
+
+    /// The one with this number; a failure if there is none.
+    fn of_code(code: u8) -> Exit {
+        let all = [Exit::Done, Exit::Config, Exit::Diverged, Exit::Worse, Exit::Locked, Exit::Requeue];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Exit::Failed)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -86,6 +96,8 @@ Examples:
                                                             more epochs, where the first ones are the same
   ijepa-run experiments/baseline.yaml --dry-run             say what would run
   ijepa-run experiments/sweeps/mask-count.yaml -j 2         run a sweep, two runs at a time
+  ijepa-run experiments/sweeps/mask-count.yaml --engine emit
+                                                            write scripts for Slurm, GNU parallel, Kubernetes
   ijepa-run experiments/baseline.yaml -m masking.targets=1,2,4 seed=0,1
                                                             run a grid typed here
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
@@ -130,6 +142,8 @@ struct Cli {
 enum Command {
     /// Measure how fast an experiment runs here, and estimate how long it takes.
     Bench(bench::BenchArgs),
+    /// Take the tasks of a sweep out of the queue of a cluster; those under way stop with a checkpoint.
+    Cancel(cancel::CancelArgs),
     /// Check experiment and sweep files: every mistake with its line, nothing is run.
     Check(check::CheckArgs),
     /// Free the checkpoints that finished runs no longer need: shown first, deleted with --yes.
@@ -142,6 +156,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Say what this machine offers a run: processor, memory, GPUs, data, and what is missing.
     Doctor(doctor::DoctorArgs),
+    /// Carry out one task of a plan: some runs of a sweep, in a job array or by hand.
+    Exec(exec::ExecArgs),
     /// Write a page to look at a run, or at two: learning curves, t-SNE, neighbours, classes, patches, masks.
     Explore(explore::ExploreArgs),
     /// Write runs for other programs: transformers, timm, TensorBoard, MLflow.
@@ -205,9 +221,9 @@ pub(crate) struct RunOptions {
         default_value = "results"
     )]
     pub output: PathBuf,
-    /// Runs of a sweep at a time, each a process of its own.
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: u16,
+    /// Runs of a sweep at a time, each a process of its own; 1 on this machine if left out.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// Threads to compute with, per run; all cores if left out, shared by the runs of a sweep.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -218,6 +234,9 @@ pub(crate) struct RunOptions {
     /// this one: with schedules that do not depend on the length. The result is that of a run of this length.
     #[arg(long, conflicts_with_all = ["force", "multirun"])]
     pub extend: bool,
+    /// Take over a run from a process of another machine that is gone: watches its heartbeat for 10 minutes first.
+    #[arg(long)]
+    pub steal: bool,
     /// Print errors only.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -230,6 +249,15 @@ pub(crate) struct RunOptions {
     /// Stop with a checkpoint when this epoch is over: how a sweep judges runs on the way.
     #[arg(long, hide = true, value_name = "EPOCH")]
     pub until_epoch: Option<u64>,
+    #[command(flatten)]
+    pub engine: engine_args::EngineArgs,
+}
+
+impl RunOptions {
+    /// Runs at a time on this machine.
+    fn jobs(&self) -> usize {
+        self.jobs.map_or(1, usize::from)
+    }
 }
 
 /// Names of the subcommands.
@@ -262,12 +290,14 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Some(Command::Bench(args)) => bench::bench(&args).into(),
+        Some(Command::Cancel(args)) => cancel::cancel(&args).into(),
         Some(Command::Check(args)) => check::check(&args).into(),
         Some(Command::Clean(args)) => clean::clean(&args).into(),
         Some(Command::Compare(args)) => compare::compare(&args).into(),
         Some(Command::Components(args)) => components::components(&args).into(),
         Some(Command::Completions(args)) => completions::completions(&args).into(),
         Some(Command::Doctor(args)) => doctor::doctor(&args).into(),
+        Some(Command::Exec(args)) => exec::exec(&args).into(),
         Some(Command::Explore(args)) => explore::explore(&args).into(),
         Some(Command::Export(args)) => export::export(&args).into(),
         Some(Command::Features(args)) => features::features(&args).into(),
@@ -307,6 +337,6 @@ mod tests {
         assert!(matches!(parse("ijepa-run schema").expect("valid").command, Some(Command::Schema(_))));
         assert!(parse("ijepa-run").is_err());
         let cli = parse("ijepa-run a.yaml -m x=1,2 -j 2").expect("valid");
-        assert!(cli.run.multirun && cli.run.options.jobs == 2);
+        assert!(cli.run.multirun && cli.run.options.jobs == Some(2));
     }
 }

@@ -120,6 +120,7 @@ fn probe_one(folder: &Path, wanted: &[Value], args: &ProbeArgs) -> Exit {
         force: false,
         until_epoch: None,
         extend: false,
+        steal: None,
     };
     let again: Vec<String> = wanted.iter().map(name).collect();
     match run::probe_run(experiment, folder, &again, &options, signals::stop_flag()) {

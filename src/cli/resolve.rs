@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ijepa_registry::problem::nearest;
 
-use crate::analysis::is_sweep;
+use crate::{analysis::is_sweep, results::columns::PLAN};
 
 /// The one folder name that `word` means, or a sentence that says why there is not one. `stem` is the
 /// part of a name that a person remembers.
@@ -74,6 +74,12 @@ pub(super) fn sweep(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
     let word = wanted.to_string_lossy();
     let found = unique("sweep", &word, &folder, &known, |name| is_meant(name, &word), stem)?;
     Ok(folder.join(found))
+}
+
+/// The folder of the plan that was meant: of a sweep, which need not have begun.
+pub(super) fn plan(wanted: &Path, results: &Path) -> Result<PathBuf, String> {
+    let own = if wanted.ends_with(PLAN.file) { wanted.parent().unwrap_or(wanted) } else { wanted };
+    if own.join(PLAN.file).is_file() { Ok(own.into()) } else { sweep(wanted, results) }
 }
 
 /// The name of a sweep without its hash.

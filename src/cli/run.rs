@@ -1,11 +1,11 @@
 //! `ijepa-run FILE [key=value ...]`
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use super::{
     Exit, RunArgs, RunOptions, exit,
     files::{self, Loaded},
-    hints, print, signals, summary, sweep,
+    hints, print, signals, summary, sweep, time_limit,
 };
 use crate::{
     bench::{CostMemory, Look, Rates},
@@ -15,6 +15,9 @@ use crate::{
     sinks::{Progress, Verbosity},
     sweep::Plan,
 };
+
+/// How long a heartbeat has to stand still before a run is taken over.
+const STEAL_AFTER: Duration = Duration::from_secs(600);
 
 /// Loads the file, then prints or runs what it describes.
 pub(crate) fn from_file(args: &RunArgs) -> Exit {
@@ -27,7 +30,7 @@ pub(crate) fn from_file(args: &RunArgs) -> Exit {
         return Exit::Config;
     }
     let threads = args.options.threads.map(usize::from);
-    let threads = threads.unwrap_or_else(|| share_of_cores(args.options.jobs.into()));
+    let threads = threads.unwrap_or_else(|| share_of_cores(args.options.jobs()));
     let rates = Rates::of(&args.options.output, threads);
     let look = match &args.options {
         options if options.print_config => Look::Away,
@@ -62,7 +65,7 @@ fn one(experiment: Experiment, options: &RunOptions, costs: &CostMemory) -> Exit
     if !options.quiet {
         experiment.notes.iter().for_each(|note| print::stderr(&format!("note: {note}")));
     }
-    if options.jobs > 1 && !options.quiet {
+    if options.jobs() > 1 && !options.quiet {
         print::stderr("note: -j has no effect on a single experiment; its threads are set with --threads");
     }
     if options.print_config {
@@ -103,7 +106,11 @@ fn run(experiment: Experiment, options: &RunOptions) -> Exit {
         force: options.force,
         until_epoch: options.until_epoch,
         extend: options.extend,
+        steal: options.steal.then_some(STEAL_AFTER),
     };
+    if let Some(limit) = options.engine.time_limit {
+        signals::stop_after(time_limit::ahead_of(limit));
+    }
     if options.stop_with_stdin {
         signals::stop_when_stdin_ends();
     }

@@ -7,11 +7,33 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use super::{Exit, print};
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Set when somebody wants an end: not by warnings, nor by a time limit that is watched here.
+static TOLD: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Whether a person or a system told this process to leave, by SIGINT or SIGTERM: then it does not come back by
+/// itself.
+pub(crate) fn was_told_to_leave() -> bool {
+    TOLD.load(Ordering::SeqCst)
+}
+
+/// Sets the flag after so much time.
+pub(crate) fn stop_after(time: Duration) {
+    let wait = move || {
+        thread::sleep(time);
+        print::stderr("the time limit is near: stopping with a checkpoint");
+        STOP.store(true, Ordering::SeqCst);
+    };
+    if let Err(error) = thread::Builder::new().spawn(wait) {
+        print::stderr(&format!("note: no thread can be started ({error}): the time limit goes unnoticed"));
+    }
+}
 
 /// A flag that a signal sets. Once more Ctrl-C or SIGTERM ends the process without a checkpoint.
 pub(crate) fn stop_flag() -> &'static AtomicBool {
@@ -51,6 +73,7 @@ mod unix {
         let (asked, warned) = (heard(&ASKED), heard(&WARNED));
         let again = Arc::new(AtomicBool::new(false));
         for signal in &asked {
+            flag::register(*signal, TOLD.clone())?;
             flag::register_conditional_shutdown(*signal, Exit::Interrupted as i32, again.clone())?;
             flag::register(*signal, again.clone())?;
         }

@@ -134,7 +134,7 @@ pub(crate) fn hours(plan: &Plan, steps_left: &[Option<u64>], options: &RunOption
             ));
         }
     }
-    let threads = options.threads.map(|t| usize::from(t) * usize::from(options.jobs));
+    let threads = options.threads.map(|t| usize::from(t) * options.jobs());
     let rounding = |run: &PlannedRun| run.experiment.train.matmul;
     let first = rounding(first);
     // Runs that round differently are taken to be as slow as those that do not round.

@@ -64,6 +64,10 @@ impl<R: Row> CsvFile<R> {
             write_atomic(&before(&path), &kept).and_then(|()| write_atomic(&path, bytes)).map_err(failed)?;
         }
         let bytes = converted.as_ref().unwrap_or(&kept);
+        // In the place of the old file, not cut: whoever still has that open writes into nothing.
+        if converted.is_none() {
+            write_atomic(&path, bytes).map_err(failed)?;
+        }
         let csv = CsvFile::open(path.clone(), &mut OpenOptions::new(), bytes).map_err(failed)?;
         Ok((csv, converted.is_some()))
     }

@@ -4,18 +4,52 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tempfile::NamedTempFile;
 
 /// Start of the names of files under way.
-const UNDER_WAY: &str = ".ijepa-run-";
+pub(super) const UNDER_WAY: &str = ".ijepa-run-";
+
+/// Another process has taken over the folder that this one wrote into.
+#[derive(Debug, thiserror::Error)]
+#[error("another process has taken over this run; nothing more is written here")]
+struct Superseded;
+
+/// Whether an error says so.
+pub fn is_superseded(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Superseded>())
+}
+
+/// Folders that this process has claimed, and where files for them are written before they get their names.
+static SCRATCHES: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
+
+fn scratches() -> MutexGuard<'static, Vec<(PathBuf, PathBuf)>> {
+    SCRATCHES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on files below `folder` are made in `scratch`, and can be replaced only as long as that is there.
+pub(super) fn use_scratch(folder: &Path, scratch: &Path) {
+    scratches().push((folder.into(), scratch.into()));
+}
+
+/// Ends that.
+pub(super) fn forget_scratch(scratch: &Path) {
+    scratches().retain(|(_, known)| known != scratch);
+}
+
+fn scratch_of(path: &Path) -> Option<PathBuf> {
+    scratches().iter().rev().find(|(folder, _)| path.starts_with(folder)).map(|(_, scratch)| scratch.clone())
+}
 
 /// A file that is written piece by piece and appears as a whole: a temporary file beside `path`, which is
 /// renamed in the end. Without [`AtomicFile::commit`] nothing is left of it.
 pub struct AtomicFile {
     file: BufWriter<NamedTempFile>,
     path: PathBuf,
+    /// Where it is made, if its folder is claimed.
+    scratch: Option<PathBuf>,
 }
 
 impl AtomicFile {
@@ -26,14 +60,16 @@ impl AtomicFile {
         // Readable like any other file (the process mask still applies), not private like a secret.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder_of(path)).map_err(|e| cannot_write(path, e))?;
-        Ok(AtomicFile { file: BufWriter::new(file), path: path.into() })
+        let scratch = scratch_of(path);
+        let made = builder.tempfile_in(scratch.as_deref().unwrap_or(folder_of(path)));
+        let file = made.map_err(|e| failed(path, scratch.as_deref(), e))?;
+        Ok(AtomicFile { file: BufWriter::new(file), path: path.into(), scratch })
     }
 
     /// Makes it durable and gives it its name: a reader sees the old file or the new one, never a part.
     pub fn commit(self) -> io::Result<()> {
-        let AtomicFile { file, path } = self;
-        let describe = |e| cannot_write(&path, e);
+        let AtomicFile { file, path, scratch } = self;
+        let describe = |e| failed(&path, scratch.as_deref(), e);
         let file = file.into_inner().map_err(|e| describe(e.into_error()))?;
         file.as_file().sync_all().map_err(describe)?;
         file.persist(&path).map_err(|e| describe(e.error))?;
@@ -59,6 +95,13 @@ impl Seek for AtomicFile {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Why a file cannot be written: its folder may be another process's now.
+fn failed(path: &Path, scratch: Option<&Path>, e: io::Error) -> io::Error {
+    let gone =
+        |scratch: &Path| scratch.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+    if scratch.is_some_and(gone) { io::Error::other(Superseded) } else { cannot_write(path, e) }
 }
 
 fn cannot_write(path: &Path, e: io::Error) -> io::Error {
@@ -88,7 +131,8 @@ pub(super) fn sweep_away(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(UNDER_WAY) {
-            fs::remove_file(entry.path())?;
+            let folder = entry.file_type()?.is_dir();
+            if folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
         }
     }
     Ok(())

@@ -9,7 +9,9 @@ use std::{
 };
 
 use super::{
-    CHECKPOINT, CHECKPOINTS, FileError, LOCK, STATUS, Status, columns,
+    CHECKPOINT, CHECKPOINTS, FileError, LOCK, STATUS, Status,
+    claim::{CLAIM, Claim, is_claimed},
+    columns,
     durable::{sweep_away, sync_folder},
     read, run_files,
 };
@@ -22,23 +24,39 @@ pub enum FolderError {
         "{0} is in use by another process (its lock file is held); wait for it or choose another --output"
     )]
     InUse(PathBuf),
+    /// A process of another machine holds the claim.
+    #[error(
+        "{0} is in use by {1}\n  help: if that process is gone, --steal takes the run over once its heartbeat has stood \
+         still for 10 minutes"
+    )]
+    Claimed(PathBuf, String),
     /// The file system refused.
     #[error("cannot use {0}: {1}")]
     Io(PathBuf, io::Error),
 }
 
-/// An open, locked run folder. The lock ends with the value.
+/// An open run folder, locked and claimed. Both end with the value.
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    _claim: Claim,
+    /// None where the file system offers no locks: the claim alone keeps others out.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
-    /// Creates `path` if needed and locks it.
+    /// Creates `path` if needed, locks and claims it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
+        RunFolder::open_or_steal(path, None)
+    }
+
+    /// The same; takes over from a process of another machine whose heartbeat stands still for so long.
+    pub fn open_or_steal(path: &Path, steal: Option<Duration>) -> Result<Self, FolderError> {
         let at = |e| FolderError::Io(path.to_path_buf(), e);
         fs::create_dir_all(path.join(CHECKPOINTS)).map_err(at)?;
-        let folder = RunFolder { path: path.to_path_buf(), _lock: lock(path)? };
+        let lock = lock(path)?;
+        let claim = Claim::take(path, lock.is_some(), steal).map_err(at)?;
+        let claim = claim.map_err(|owner| FolderError::Claimed(path.to_path_buf(), owner.name()))?;
+        let folder = RunFolder { path: path.to_path_buf(), _claim: claim, _lock: lock };
         sweep_away(path).and_then(|()| sweep_away(&path.join(CHECKPOINTS))).map_err(at)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync_folder(path).and_then(|()| sync_folder(parent)).map_err(at)?;
@@ -119,7 +137,7 @@ impl RunFolder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let kept = name == LOCK || name.to_string_lossy().starts_with("attempt-");
+            let kept = name == LOCK || name == CLAIM || name.to_string_lossy().starts_with("attempt-");
             if !kept {
                 fs::rename(entry.path(), aside.join(name))?;
             }
@@ -133,31 +151,51 @@ impl RunFolder {
 const TRIES: u32 = 20;
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
-/// Locks a folder for as long as the file is open.
-pub(super) fn lock(path: &Path) -> Result<File, FolderError> {
+/// `claim` makes do without locks of the file system: where they hang, say.
+const LOCKING: &str = "IJEPA_RUN_LOCK";
+
+/// What a call says where a file system has no locks: EBADF, ENOLCK, ENOSYS, EOPNOTSUPP.
+#[cfg(target_os = "linux")]
+const NO_LOCKS: [i32; 4] = [9, 37, 38, 95];
+#[cfg(not(target_os = "linux"))]
+const NO_LOCKS: [i32; 4] = [9, 77, 78, 45];
+
+/// Locks a folder for as long as the file is open; none where there are no locks.
+pub(super) fn lock(path: &Path) -> Result<Option<File>, FolderError> {
     let file = path.join(LOCK);
     let at = |e| FolderError::Io(file.clone(), e);
     // A link may lead to somebody's file, and a pipe blocks.
     if file.symlink_metadata().is_ok_and(|m| !m.is_file()) {
         return Err(at(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file")));
     }
+    if std::env::var_os(LOCKING).is_some_and(|how| how == "claim") {
+        return Ok(None);
+    }
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(at)?;
     for _ in 0..TRIES {
         match lock.try_lock() {
-            Ok(()) => return Ok(lock),
+            Ok(()) => return Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => thread::sleep(TRY_AGAIN),
+            Err(TryLockError::Error(e)) if has_no_locks(&e) => return Ok(None),
             Err(TryLockError::Error(e)) => return Err(at(e)),
         }
     }
     Err(FolderError::InUse(path.to_path_buf()))
 }
 
-/// Whether a process works in a folder. Asks for a shared lock and gives it back at once.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error().is_some_and(|e| NO_LOCKS.contains(&e))
+}
+
+/// Whether a process works in a folder. Asks for a shared lock and gives it back at once; a process of another
+/// machine is known by its claim.
 pub(super) fn is_held(folder: &Path) -> bool {
     let path = folder.join(LOCK);
     // Opening anything else may block.
     let lock = path.symlink_metadata().ok().filter(Metadata::is_file).and_then(|_| File::open(&path).ok());
-    lock.is_some_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    let locked = lock.map(|lock| lock.try_lock_shared());
+    matches!(locked, Some(Err(TryLockError::WouldBlock)))
+        || is_claimed(folder, matches!(locked, Some(Ok(()))))
 }
 
 #[cfg(test)]

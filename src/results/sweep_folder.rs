@@ -11,7 +11,7 @@ use super::{
     columns::{Action, DECISIONS, DecisionRow, PLAN, PlanRow, RUNS, Row, RunsRow, names, number},
     folder::lock,
     overview::Measured,
-    read, write_atomic,
+    read, stored_plan, write_atomic,
 };
 use ijepa_registry::metric::Direction;
 
@@ -20,7 +20,7 @@ use crate::sweep::{Decision, Metric, rule_of_today};
 /// An open, locked sweep folder. The lock ends with the value.
 pub struct SweepFolder {
     path: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// One line of `plan.csv`, and the fixed part of one line of `runs.csv`.
@@ -77,7 +77,7 @@ impl SweepFolder {
 
     /// The resolved experiment of a run.
     pub fn config(&self, index: usize) -> PathBuf {
-        self.path.join(format!("configs/{index}.yaml"))
+        stored_plan::config(&self.path, index)
     }
 
     /// What the process of a run says on stderr.

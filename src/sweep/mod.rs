@@ -27,5 +27,6 @@ pub use gpus::Gpus;
 pub use metric::{At, Metric};
 pub use multirun::multirun;
 pub use plan::{Plan, PlannedRun, baseline_of, plan};
+pub(crate) use reader::Reader;
 pub use schema::schema;
 pub use sweep_file::is_sweep;

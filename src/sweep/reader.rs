@@ -5,14 +5,17 @@ use serde_json::{Map, Value};
 use crate::config::{Document, Located, bare, describe, did_you_mean, renamed};
 
 /// A document, and what is wrong with it so far.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub document: &'a Document,
+    /// What the whole of it is, in messages.
+    owner: &'static str,
     pub problems: Vec<Located>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(document: &'a Document) -> Self {
-        Reader { document, problems: Vec::new() }
+    /// Of a document that is `owner`.
+    pub fn of(document: &'a Document, owner: &'static str) -> Self {
+        Reader { document, owner, problems: Vec::new() }
     }
 
     /// Reports the value at `path`.
@@ -36,7 +39,7 @@ impl<'a> Reader<'a> {
         let map = self.free_mapping(path, value, "a mapping")?;
         for key in map.keys().filter(|k| !allowed.contains(&k.as_str())) {
             let at = crate::config::join(path, key);
-            let owner = if path.is_empty() { "a sweep".to_owned() } else { format!("`{path}`") };
+            let owner = if path.is_empty() { self.owner.to_owned() } else { format!("`{path}`") };
             let span = self.document.places.key(&at);
             self.push(span, &at, format!("{owner} has no `{key}`"), did_you_mean(key, allowed));
         }

@@ -119,7 +119,7 @@ pub fn is_sweep(text: &str) -> bool {
 pub(super) fn read(file_name: &str, text: &str) -> Result<SweepFile, ConfigError> {
     let mut document = Document::from_file(file_name, text).map_err(ConfigError::new)?;
     drop_anchors(&mut document);
-    let mut reader = Reader::new(&document);
+    let mut reader = Reader::of(&document, "a sweep");
     let file = sweep(file_name, &mut reader);
     match file {
         Some(file) if reader.problems.is_empty() => Ok(file),

@@ -1,6 +1,17 @@
-//! A sweep as a library function: no command line, no process.
+//! A sweep as a library function, without a command line or a process; its runs as tasks of engines.
 
+#[cfg(unix)]
+mod claims;
+#[cfg(unix)]
+mod exec;
+#[cfg(unix)]
+mod fake_slurm;
 mod pretender;
+#[allow(dead_code)]
+#[path = "../runner/program.rs"]
+mod program;
+#[cfg(unix)]
+mod real;
 
 use std::{
     fs,
@@ -53,6 +64,7 @@ fn options(output: &Path) -> SweepOptions {
         gpus: None,
         force: false,
         until_epoch: None,
+        only: Vec::new(),
         program: "none".into(),
     }
 }

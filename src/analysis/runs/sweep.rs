@@ -1,6 +1,6 @@
 //! The folder of a sweep: which runs belong to it, by arm, and what its file asks for.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 use ijepa_registry::metric::Direction;
@@ -11,7 +11,7 @@ use super::{super::error::AnalysisError, Measured, Run, csv_table::Sheet, folder
 use crate::{
     analysis::{images::Images, metric::At, settings::Settings},
     results::{
-        EXPERIMENT, MetricMeanings, RunState, SWEEP,
+        EXPERIMENT, MetricMeanings, RunState, SWEEP, above,
         columns::{PLAN, RUNS},
         is_run_folder, read,
     },
@@ -112,10 +112,7 @@ impl SweepTable {
 
     /// Where the run folders are, beside `sweeps`.
     pub fn run_folder(&self, run: &SweepRun) -> PathBuf {
-        let plain = self.folder.components().all(|c| !matches!(c, Component::CurDir | Component::ParentDir));
-        let above =
-            self.folder.parent().and_then(Path::parent).filter(|p| plain && !p.as_os_str().is_empty());
-        above.map_or_else(|| self.folder.join("../.."), Path::to_path_buf).join(&run.id)
+        above(&self.folder).join(&run.id)
     }
 
     /// The experiment of a run with nothing left to default.

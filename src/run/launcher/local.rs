@@ -210,6 +210,7 @@ mod tests {
             resources: Resources { threads: 1, gpu: true },
             force: false,
             until_epoch: None,
+            steal: false,
         }
     }
 

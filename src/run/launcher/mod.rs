@@ -4,7 +4,9 @@
 //! knows command lines and processes, and nothing of experiments: how far a run is and what it measured stands
 //! in its run folder, whoever launched it.
 
+mod engine;
 mod local;
+mod tool;
 
 use std::{
     fs,
@@ -12,6 +14,10 @@ use std::{
     process::ExitStatus,
 };
 
+pub use engine::{
+    EmitLauncher, EngineKind, EngineSettings, EngineSweep, KubernetesSettings, QueueLauncher, QueueOptions,
+    cancel, parse_time, queue_launcher,
+};
 pub use local::LocalLauncher;
 
 /// A queue that starts runs. Calls return at once but for [`Launcher::poll`], which may wait a moment.
@@ -56,6 +62,8 @@ pub struct Job {
     pub force: bool,
     /// Stop with a checkpoint when this epoch is over; none: train to the end.
     pub until_epoch: Option<u64>,
+    /// Take over from a process of another machine that is gone.
+    pub steal: bool,
 }
 
 /// What a run computes with.
@@ -75,6 +83,7 @@ impl Job {
         all.extend(["--results".into(), text(&self.results)]);
         all.extend(["--threads".into(), self.resources.threads.to_string()]);
         all.extend(self.force.then(|| "--force".to_owned()));
+        all.extend(self.steal.then(|| "--steal".to_owned()));
         all.extend(self.until_epoch.iter().flat_map(|epoch| ["--until-epoch".into(), epoch.to_string()]));
         all
     }
@@ -124,6 +133,8 @@ pub enum Ended {
     InUse,
     /// It failed, and why.
     Failed(String),
+    /// Its experiment or command line was refused: trying again would change nothing.
+    Refused(String),
     /// It was not started: a stop came first, or this launcher only writes down what others are to start.
     NotStarted,
 }
@@ -135,6 +146,7 @@ impl Ended {
             Some(0 | 3) => Ended::Itself,
             Some(75) => Ended::Stopped,
             Some(5) => Ended::InUse,
+            Some(2) => Ended::Refused(last_words(log).unwrap_or_else(|| "refused".into())),
             Some(code) => Ended::Failed(last_words(log).unwrap_or_else(|| format!("exit code {code}"))),
             // "signal: 9 (SIGKILL)" on Unix.
             None => Ended::Failed(format!("killed: {status}")),
@@ -153,6 +165,15 @@ fn last_words(log: &Path) -> Option<String> {
     let error = error.map(|at| lines[at].trim_start_matches("error: ").to_owned() + &help);
     let panic = || after(lines.iter().position(|l| l.contains("panicked at"))).map(str::to_owned);
     error.or_else(panic).or(lines.last().map(|line| (*line).to_owned()))
+}
+
+/// Queues the task of Slurm that this process is once more, and says its name. Of an array only this task: the number
+/// of its job alone would mean all of them.
+pub fn requeue(variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let of = |name: &str| variable(name).ok_or_else(|| format!("{name} is not set"));
+    let task = format!("{}_{}", of("SLURM_ARRAY_JOB_ID")?, of("SLURM_ARRAY_TASK_ID")?);
+    tool::call(&tool::words(&["scontrol", "requeue", &task]))?;
+    Ok(task)
 }
 
 /// Threads of this machine.

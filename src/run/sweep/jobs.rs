@@ -41,7 +41,7 @@ pub(super) fn jobs(table: &Table, options: &SweepOptions, stage: Stage, threads:
         let overview = &table.runs[run.index].1;
         let epochs = run.experiment.train.epochs;
         let there = stage.until.is_some_and(|epoch| overview.has_reached(epoch, epochs));
-        stage.fresh || !overview.is_over() && !there
+        !table.handed_on.contains(&run.index) && (stage.fresh || !overview.is_over() && !there)
     };
     let job = |run: &PlannedRun| Job {
         index: run.index,
@@ -53,6 +53,7 @@ pub(super) fn jobs(table: &Table, options: &SweepOptions, stage: Stage, threads:
         resources: Resources { threads, gpu },
         force: stage.fresh,
         until_epoch: stage.until,
+        steal: false,
     };
     table.plan.runs.iter().filter(has_work).map(job).collect()
 }

@@ -43,6 +43,8 @@ pub struct SweepOptions {
     pub force: bool,
     /// Stop every run with a checkpoint when this epoch is over; none: train to the end.
     pub until_epoch: Option<u64>,
+    /// Only runs that stand like one of these; none: all that have something left to do.
+    pub only: Vec<RunState>,
     /// The program that carries out a run: this one, or one with more components.
     pub program: PathBuf,
 }

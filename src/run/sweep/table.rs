@@ -15,7 +15,7 @@ pub(super) struct Table<'a> {
     pub plan: &'a Plan,
     pub folder: SweepFolder,
     pub runs: Vec<(RunRow, RunOverview)>,
-    /// Runs that the launcher has not started although nobody asked it to stop: others are to start them.
+    /// Runs that are left to others: not asked for, or not started by the launcher although nobody stopped it.
     pub handed_on: BTreeSet<usize>,
 }
 
@@ -25,8 +25,11 @@ impl<'a> Table<'a> {
         let folder = SweepFolder::open(path)?;
         let rows = plan.runs.iter().map(|run| row(plan, run, options));
         let look = if options.force { overviews } else { reusable };
-        let runs = rows.zip(look(plan, &options.output)).collect();
-        Ok(Table { plan, folder, runs, handed_on: BTreeSet::new() })
+        let runs: Vec<(RunRow, RunOverview)> = rows.zip(look(plan, &options.output)).collect();
+        let wanted =
+            |overview: &RunOverview| options.only.is_empty() || options.only.contains(&overview.state());
+        let left = runs.iter().filter(|(_, overview)| !wanted(overview)).map(|(row, _)| row.index);
+        Ok(Table { plan, folder, handed_on: left.collect(), runs })
     }
 
     /// Writes everything that is known before the first run.
@@ -59,7 +62,7 @@ impl<'a> Table<'a> {
     pub fn take_end(&mut self, index: usize, ended: &Ended, options: &SweepOptions) -> RunEnd {
         let overview = &mut self.runs[index].1;
         *overview = RunOverview::read(&run_folder(&self.plan.runs[index], &options.output));
-        if let Ended::Failed(reason) = ended {
+        if let Ended::Failed(reason) | Ended::Refused(reason) = ended {
             overview.failure = Some(reason.clone());
         }
         let last = |(name, all): &(String, Vec<Measured>)| Some((name.clone(), all.last()?.value));

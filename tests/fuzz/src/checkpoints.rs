@@ -86,6 +86,7 @@ pub fn train(experiment: Experiment, output: &Path, until_epoch: Option<u64>) ->
         force: false,
         until_epoch,
         extend: false,
+        steal: None,
     };
     run_experiment(experiment, &options, &AtomicBool::new(false)).map_err(|e| e.to_string())
 }
