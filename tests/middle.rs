@@ -80,6 +80,37 @@ fn pixels_are_predicted_from_pixels() {
 }
 
 #[test]
+fn tokens_of_the_initial_weights_are_predicted() {
+    improves(&["targets=frozen", "loss=l1"]);
+}
+
+#[test]
+fn masks_of_every_kind_are_learned_from() {
+    improves(&[
+        "masking={ kind: multi, of: [{ kind: complement, blocks: 2 }, { kind: blockwise, min_block: 2 }] }",
+    ]);
+    improves(&[
+        "masking={ kind: ramp, from: { kind: multiblock, targets: 2 }, to: { kind: multiblock, targets: 4 } }",
+    ]);
+    improves(&["masking={ kind: fixed_context, context_count: 5 }"]);
+}
+
+/// Nothing moves a frozen teacher.
+#[test]
+fn a_frozen_teacher_stays_as_it_is() {
+    let (mut batches, mut session) = prepared(&["targets=frozen"], 1);
+    let teacher = |session: &Session<Cpu>| -> Vec<Vec<f32>> {
+        session.jepa.targets.params().iter().map(|p| p.data.as_vec()).collect()
+    };
+    let (start, student) = (teacher(&session), encoder(&session));
+    for _ in 0..4 {
+        session.step(&batches.next().unwrap(), false).unwrap();
+        session.progress.step += 1;
+    }
+    assert!(teacher(&session) == start && encoder(&session) != student);
+}
+
+#[test]
 fn the_mean_of_the_last_blocks_is_predicted() {
     improves(&["targets={ kind: ema, layers: 2, combine: mean }"]);
 }

@@ -239,6 +239,18 @@ fn links_and_named_tests_are_there() {
     }
 }
 
+/// What is exchanged in the middle of the model stands in the table.
+#[test]
+fn the_table_names_every_component_of_the_middle() {
+    let readme = fs::read_to_string(root("README.md")).unwrap();
+    let table = readme.split("## Inside the model").nth(1).unwrap().split("\n## ").next().unwrap();
+    let words: Vec<&str> = table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let middle = ["predictor", "targets", "regularizer", "loss", "masking"];
+    for part in ijepa_run::registry::catalogue::list().iter().filter(|part| middle.contains(&part.kind)) {
+        assert!(words.contains(&part.name), "{} `{}` is not in the table", part.kind, part.name);
+    }
+}
+
 #[test]
 fn the_first_block_is_all_the_set_up() {
     let first = blocks().into_iter().next().expect("a block");

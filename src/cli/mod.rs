@@ -19,6 +19,7 @@ mod hints;
 mod looking_args;
 mod ls;
 mod man;
+mod masks;
 mod metric_args;
 mod new;
 mod print;
@@ -102,6 +103,7 @@ Examples:
                                                             run a grid typed here
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
   ijepa-run components masking multiblock                   settings of one component
+  ijepa-run masks experiments/baseline.yaml                 what its masks are like, before anything runs
   ijepa-run compare results                                 which arm is better, and how sure is that
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
   ijepa-run watch mask-count                                follow its runs in the terminal
@@ -168,6 +170,8 @@ enum Command {
     Ls(ls::LsArgs),
     /// Write manual pages.
     Man(man::ManArgs),
+    /// Show the masks of an experiment: sizes, shapes, overlap, how often each patch is seen, examples.
+    Masks(masks::MasksArgs),
     /// Write the skeleton of a component of your own: it compiles, runs, and says what to fill in.
     New(new::NewArgs),
     /// Measure probes on the weights of finished runs and sweeps, without training.
@@ -303,6 +307,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Features(args)) => features::features(&args).into(),
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Man(args)) => man::man(&args).into(),
+        Some(Command::Masks(args)) => masks::masks(&args).into(),
         Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),

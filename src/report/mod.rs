@@ -13,9 +13,12 @@ mod run_data;
 
 use std::path::PathBuf;
 
-use ijepa_registry::metric::Direction;
+use ijepa_registry::{mask::MaskPlan, metric::Direction};
 
-use crate::analysis::{AnalysisError, At};
+use crate::{
+    analysis::{AnalysisError, At},
+    config::Experiment,
+};
 
 // Pieces that other pages are made of too.
 pub(crate) use figures::{
@@ -78,6 +81,52 @@ pub fn report_run(request: &RunReportRequest) -> Result<Written, AnalysisError> 
     let figures =
         material.figures().map(|figure| (figure.name.clone(), figure.file(&request.page))).collect();
     Ok(Written { html: page::single::page(&material), figures, left_out: Vec::new() })
+}
+
+/// The masks of an experiment: a page, its figures, and the numbers on it.
+#[derive(Clone, Debug)]
+pub struct MaskReport {
+    /// The page, figures included.
+    pub html: String,
+    /// The figures on their own: name without ending, SVG text.
+    pub figures: Vec<(String, String)>,
+    /// What is worth knowing, in words: about what, and what.
+    pub sentences: Vec<(String, String)>,
+    /// Title and bars, each with its label and its share.
+    pub histograms: Vec<(String, Vec<(String, f64)>)>,
+    /// Share of images in which each patch is in a context, 0 to 1.
+    pub context: Vec<f64>,
+    /// Share of images in which each patch is in a target.
+    pub target: Vec<f64>,
+    /// Masks of the first images of the first epoch.
+    pub plans: Vec<MaskPlan>,
+}
+
+/// Draws the masks of an experiment as training does. With `images` its data set is read to show them; `page` is the
+/// file name of the page.
+pub fn mask_report(experiment: &Experiment, images: bool, page: &str) -> MaskReport {
+    let masks = figures::masks::masks_in(experiment, images);
+    let study = &masks.studies[0];
+    let drawings = [visibility(&masks), figures::mask_sizes::sizes(&masks), examples(&masks)];
+    let drawings: Vec<Figure> = drawings.into_iter().flatten().collect();
+    let facts = &study.facts;
+    let named = [
+        ("context patches", &facts.contexts),
+        ("patches of a target block", &facts.blocks),
+        ("patches predicted in all", &facts.predicted),
+    ];
+    let bars = |(title, counts): (&str, &figures::mask_facts::Counts)| {
+        (title.to_owned(), counts.bins().iter().map(|bin| (bin.label(), bin.share)).collect())
+    };
+    MaskReport {
+        html: page::masks::page(&experiment.name, &masks, &drawings),
+        figures: drawings.iter().map(|figure| (figure.name.clone(), figure.file(page))).collect(),
+        sentences: facts.sentences(study.grid.len()),
+        histograms: named.map(bars).into(),
+        context: study.context.clone(),
+        target: study.target.clone(),
+        plans: study.plans.clone(),
+    }
 }
 
 /// The figures of a page in order; none where there is nothing to draw.

@@ -12,6 +12,7 @@ pub fn differences(short: &Experiment, long: &Experiment, after: Horizon) -> Vec
         .into_iter()
         .filter_map(|(name, kind, schedule)| schedule_differs(&name, &kind, schedule, before, after))
         .collect();
+    found.extend(masks(long));
     found.extend(logging(short, long));
     found.extend(watched(long, short.train.epochs));
     found
@@ -53,6 +54,13 @@ fn schedule_differs(
         "{name}: `{kind}` depends on the length of the run: step {} was done with {was:.9}, a longer run has {is:.9}",
         step + 1
     ))
+}
+
+/// Masks that follow the progress of a run are others in a longer one.
+fn masks(long: &Experiment) -> Option<String> {
+    let follows = long.masking.object.follows_progress();
+    let kind = &long.masking.kind;
+    follows.then(|| format!("masking: `{kind}` depends on the length of the run: it moves with the share of the epochs that is over"))
 }
 
 /// Rows of `metrics.csv` are those of the longer run only where both have them at the same steps.

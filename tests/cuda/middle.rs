@@ -5,7 +5,7 @@ use dfdx::prelude::Cpu;
 use crate::emulator::computing_device;
 use crate::training::{assert_follows, losses_of_an_epoch};
 
-const CASES: [&[&str]; 14] = [
+const CASES: [&[&str]; 16] = [
     &["predictor={ kind: cross_attention, dim: 8, depth: 1, heads: 2 }"],
     &["predictor={ kind: joint, dim: 8, depth: 1, heads: 2 }"],
     &["predictor={ kind: mlp, dim: 8, depth: 1 }"],
@@ -14,6 +14,8 @@ const CASES: [&[&str]; 14] = [
     &["loss={ kind: l2, target: standardise }"],
     &["targets={ kind: ema, layers: 2, combine: concat }"],
     &["targets={ kind: ema, layers: 2, combine: mean }"],
+    &["targets=frozen"],
+    &["loss=l1"],
     &["targets=pixels"],
     &["targets=stop_gradient", "regularizers=[{ kind: vicreg, weight: 1, on: pooled_context }]"],
     &["regularizers=[{ kind: vicreg, weight: 0.5, on: prediction, projector: [8] }]"],

@@ -114,6 +114,14 @@ fn steps_that_would_have_been_others_are_refused_with_every_reason() {
         &[&more[..], &["train.log_every=5", probe]].concat(),
         &["`linear` was not measured on target after epoch 1"],
     );
+    let ends = "{ from: { kind: random, ratio: [0.5, 0.5] }, to: { kind: random, ratio: [0.6, 0.6] } }";
+    let ramp = format!("masking={}", ends.replacen('{', "{ kind: ramp,", 1));
+    let schedule = "ema={ kind: constant, value: 0.99 }";
+    let own = Folder::new();
+    assert_eq!(own.run(&["tiny.yaml", "-q", &ramp, schedule]).code, 0);
+    let longer = own.run(&["tiny.yaml", "-q", &ramp, schedule, "train.epochs=5", "--extend"]);
+    assert_eq!(longer.code, 2, "{}", longer.stderr);
+    assert!(longer.stderr.contains("masking: `ramp` depends on the length of the run"), "{}", longer.stderr);
     let sweep = call(&["-m", "seed=0,1", "--extend"]);
     assert_eq!(sweep.code, 2, "{}", sweep.stderr);
 }

@@ -18,6 +18,10 @@ pub trait Masking: std::fmt::Debug + Send + Sync {
     fn allows_overlap(&self) -> bool {
         false
     }
+    /// Whether masks depend on how much of the training is over ([`BatchDraw::progress`]).
+    fn follows_progress(&self) -> bool {
+        false
+    }
     /// Fewest patches of any context.
     fn min_context(&self) -> usize {
         1

@@ -100,6 +100,10 @@ impl BatchDraw {
     pub fn image_stream(&self, i: usize) -> Stream {
         Stream::new(self.seed, &self.purpose("mask/image"), self.epoch, self.images[i])
     }
+    /// The stream of a choice among strategies for image `i`.
+    pub fn choice_stream(&self, i: usize) -> Stream {
+        Stream::new(self.seed, &self.purpose("mask/choice"), self.epoch, self.images[i])
+    }
     /// The stream of what the options of the section do to the masks of image `i`.
     pub fn option_stream(&self, i: usize) -> Stream {
         Stream::new(self.seed, &self.purpose("mask/options"), self.epoch, self.images[i])

@@ -10,7 +10,7 @@ component! {
     ///
     /// Per element d: `0.5 d^2 / beta` where `|d| < beta`, else `|d| - 0.5 beta`.
     loss "smooth_l1" => SmoothL1, example = "{ target: layer_norm, beta: 1.0 }",
-    aliases = ["l1" => "smooth_l1", "mae" => "smooth_l1", "huber" => "smooth_l1"]
+    aliases = ["huber" => "smooth_l1", "smoothl1" => "smooth_l1"]
 }
 
 /// Settings of `loss: { kind: smooth_l1 }`.

@@ -114,8 +114,14 @@ component! {
     /// the targets are taken out of it. A mask with fewer than `min_context` context patches is
     /// drawn again (counted; in the end repaired, so that sampling always ends).
     ///
-    /// What is known to be wrong with Meta's collator can be switched on to measure its effect:
-    /// `{ aspect: correlated, size_scope: batch, bounds: exclusive, equalize: raster, min_context: 11 }`.
+    /// Published samplers are settings of it:
+    ///
+    /// - the paper: the defaults, one size of targets per image;
+    /// - Meta's collator with all that is known to be wrong with it (`facebookresearch/ijepa@52c1ae9`,
+    ///   `src/masks/multiblock.py`): `{ aspect: correlated, size_scope: batch, bounds: exclusive, equalize: raster,
+    ///   min_context: 11 }`; where it would try for ever, or silently let context and targets overlap, a mask is repaired;
+    /// - the same without the bugs: `{ size_scope: batch, equalize: random, min_context: 11 }`;
+    /// - the CIFAR-10 reference: `masking: multiblock_batch`.
     masking "multiblock" => MultiBlock, example = "{ targets: 4, target_scale: [0.15, 0.2], min_context: 4 }",
     aliases = ["ijepa" => "multiblock", "multi_block" => "multiblock", "multi-block" => "multiblock"]
 }
@@ -235,17 +241,8 @@ mod tests {
 
     fn sample(settings: &MultiBlock, images: u64) -> MaskBatch {
         assert_eq!(settings.check(GRID), vec![], "{settings:?}");
-        settings.sample(
-            GRID,
-            &BatchDraw {
-                seed: 3,
-                epoch: 1,
-                step: 4,
-                images: (0..images).collect(),
-                repeat: 0,
-                progress: 0.0,
-            },
-        )
+        let images = (0..images).collect();
+        settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, ..BatchDraw::default() })
     }
     fn contexts(batch: &MaskBatch) -> Vec<usize> {
         batch.plans.iter().flat_map(MaskPlan::contexts).map(Vec::len).collect()
@@ -276,7 +273,7 @@ mod tests {
     fn an_image_keeps_its_mask_in_another_batch() {
         let settings = MultiBlock::default();
         let batch = |images| {
-            settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, repeat: 0, progress: 0.0 })
+            settings.sample(GRID, &BatchDraw { seed: 3, epoch: 1, step: 4, images, ..BatchDraw::default() })
         };
         assert_eq!(batch(vec![8, 9]).plans[1], batch(vec![9]).plans[0]);
     }

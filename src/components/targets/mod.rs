@@ -1,5 +1,6 @@
 //! Targets: what is predicted.
 
 mod ema;
+mod frozen;
 mod pixels;
 mod stop_gradient;

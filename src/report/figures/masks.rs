@@ -10,6 +10,7 @@ use ijepa_registry::{
 };
 use serde_json::{Value, json};
 
+use super::mask_facts::MaskFacts;
 use crate::{
     analysis::{Arm, SweepTable},
     config::{self, Experiment},
@@ -45,6 +46,10 @@ pub(crate) struct MaskStudy {
     pub target: Vec<f64>,
     /// Images counted.
     pub images: usize,
+    /// Sizes, shapes and overlaps of their masks.
+    pub facts: MaskFacts,
+    /// Their masks.
+    pub plans: Vec<MaskPlan>,
     /// The first images: number in the training set, masks, pixels if they could be read.
     pub examples: Vec<(usize, MaskPlan, Option<Vec<u8>>)>,
 }
@@ -95,6 +100,13 @@ pub(crate) fn of_files(files: impl Iterator<Item = (String, PathBuf)>, images: b
         }
     }
     masks
+}
+
+/// The masks of an experiment. With `images`, its data set is read to show them.
+pub(crate) fn masks_in(experiment: &Experiment, images: bool) -> Masks {
+    let mut data = Data { images, read: Vec::new() };
+    let (set, why) = data.of(experiment);
+    Masks { studies: vec![study(experiment, set, &experiment.name)], notes: why.into_iter().collect() }
 }
 
 /// The masks of single runs with their labels; equal ones are shown once.
@@ -172,7 +184,7 @@ fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskSt
     let shape = experiment.dataset.object.shape();
     let grid = experiment.grid();
     let known = set.map(|s| s.count(&s.train)).or(experiment.train_images());
-    let drawn = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT));
+    let (drawn, redraws) = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT));
     let (context, target) = (|p: &MaskPlan| listed(p.contexts()), |p: &MaskPlan| listed(p.targets()));
     let pixels = |i: usize| set.map(|s| s.bytes(&s.train, i).to_vec());
     MaskStudy {
@@ -183,15 +195,17 @@ fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskSt
         context: shares(grid, drawn.iter().map(|(_, plan)| context(plan))),
         target: shares(grid, drawn.iter().map(|(_, plan)| target(plan))),
         images: drawn.len(),
+        facts: MaskFacts::of(grid, drawn.iter().map(|(_, plan)| plan), redraws),
+        plans: drawn.iter().map(|(_, plan)| plan.clone()).collect(),
         examples: drawn.into_iter().take(SHOWN).map(|(i, plan)| (i, plan, pixels(i))).collect(),
     }
 }
 
-/// Images with their masks, as the first batches of the first epoch see them.
-fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> Vec<(usize, MaskPlan)> {
+/// Images with their masks, as the first batches of the first epoch see them, and how many draws were thrown away.
+pub(crate) fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> (Vec<(usize, MaskPlan)>, u64) {
     let order = epoch_order(experiment.seed, 0, count);
     let size = experiment.train.batch_size;
-    let mut drawn = Vec::new();
+    let (mut drawn, mut redraws) = (Vec::new(), 0);
     for step in 0.. {
         let batch = batch_indices(&order, size, step);
         if batch.is_empty() || drawn.len() >= SAMPLED {
@@ -206,10 +220,11 @@ fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> Vec<(usize, MaskP
             repeat: 0,
             progress: 0.0,
         };
-        let plans = experiment.masking.object.views(grid, draw, &experiment.views).plans;
-        drawn.extend(batch.iter().map(|&i| i as usize).zip(plans));
+        let masks = experiment.masking.object.views(grid, draw, &experiment.views);
+        redraws += masks.redraws;
+        drawn.extend(batch.iter().map(|&i| i as usize).zip(masks.plans));
     }
-    drawn
+    (drawn, redraws)
 }
 
 /// The patches of all lists of an image.

@@ -2,6 +2,7 @@
 
 pub(crate) mod decisions;
 pub(crate) mod header;
+pub(crate) mod masks;
 pub(crate) mod runs;
 pub(crate) mod single;
 pub(crate) mod tables;

@@ -2,4 +2,5 @@
 
 pub(crate) mod blocks;
 pub(crate) mod equalize;
+pub(crate) mod nested;
 pub(crate) mod rejection;
