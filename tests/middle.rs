@@ -121,6 +121,31 @@ fn the_last_blocks_side_by_side_are_predicted() {
 }
 
 #[test]
+fn every_optimizer_learns() {
+    improves(&["optimizer={ kind: muon, clip: 1.0 }"]);
+    improves(&["optimizer={ kind: sgd, momentum: 0.9, nesterov: true }", "learning_rate=0.05"]);
+    let groups =
+        "groups: [{ parameters: context_encoder.patch_embed.*, learning_rate: 0.2, weight_decay: 0 }]";
+    improves(&[&format!("optimizer={{ kind: adamw, layer_decay: 0.8, {groups} }}")]);
+}
+
+#[test]
+fn a_group_that_names_no_parameter_is_refused_at_the_first_step() {
+    let wrong = [
+        "optimizer={ kind: adamw, groups: [{ parameters: context_encoder.patches.*, learning_rate: 0.2 }] }",
+    ];
+    let (mut batches, mut session) = prepared(&wrong, 1);
+    let error = session.step(&batches.next().unwrap(), false).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("no parameter is named `context_encoder.patches.*`"), "{error}");
+}
+
+#[test]
+fn augmented_images_are_learned_from() {
+    let steps = "augmentation=[{ kind: hflip, draws: alternate }, pad_crop, color_jitter, grayscale, blur, solarize, normalize]";
+    improves(&[steps, "ema={ kind: half_life, start: 500, end: 5000 }"]);
+}
+
+#[test]
 fn every_predictor_learns() {
     improves(&["predictor={ kind: joint, dim: 24, depth: 1, heads: 2 }"]);
     improves(&["predictor={ kind: mlp, dim: 24, depth: 1 }"]);

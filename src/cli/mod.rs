@@ -29,6 +29,7 @@ mod report;
 mod resolve;
 mod results_table;
 mod run;
+mod schedules;
 mod schema;
 mod show;
 mod signals;
@@ -102,6 +103,7 @@ Examples:
   ijepa-run experiments/baseline.yaml -m masking.targets=1,2,4 seed=0,1
                                                             run a grid typed here
   ijepa-run check experiments/*.yaml                        find every mistake, run nothing
+  ijepa-run schedules experiments/baseline.yaml             learning rate, decay, momentum over the run
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run masks experiments/baseline.yaml                 what its masks are like, before anything runs
   ijepa-run compare results                                 which arm is better, and how sure is that
@@ -178,6 +180,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// Write the report of a sweep or of a run: one HTML file with figures, verdicts, masks.
     Report(report::ReportArgs),
+    /// Draw what changes over the steps of an experiment: learning rate, weight decay, momentum, weights of terms.
+    Schedules(schedules::SchedulesArgs),
     /// Print the JSON schema of experiment or sweep files, for editors.
     Schema(schema::SchemaArgs),
     /// Show one run: settings, state, measurements, files, commands; from its files only.
@@ -311,6 +315,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),
+        Some(Command::Schedules(args)) => schedules::schedules(&args).into(),
         Some(Command::Schema(args)) => schema::schema(&args).into(),
         Some(Command::Show(args)) => show::show(&args).into(),
         Some(Command::Status(args)) => status::status(&args).into(),

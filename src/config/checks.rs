@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{Dataset, EncoderSettings, Schedule, Survey, Teacher},
+    kinds::{Augmentation, Dataset, EncoderSettings, Schedule, Survey, Teacher},
     mask::Grid,
     problem::Problem,
 };
@@ -52,11 +52,11 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
             length(train, survey.train - parts.validation, schedules, &parts.regularizers, report);
         }
         _ => {
-            schedules::check_ranges(schedules, schedules::typical(train.epochs), report);
-            schedules::check_weights(&parts.regularizers, schedules::typical(train.epochs), report);
+            schedules::check_ranges(schedules, schedules::typical(train), report);
+            schedules::check_weights(&parts.regularizers, schedules::typical(train), report);
         }
     }
-    schedules::advice(schedules, schedules::typical(train.epochs), report)
+    schedules::advice(schedules, schedules::typical(train), report)
 }
 
 /// What a data set holds, if its settings alone say so.
@@ -73,7 +73,22 @@ fn image_shape(parts: &Parts, report: &mut Report) -> Option<ImageShape> {
     for (i, step) in parts.augmentation.iter().enumerate() {
         report.clean(&join("augmentation", &i.to_string()), step.object.check(shape));
     }
+    report.clean("augmentation", out_of_order(&parts.augmentation));
     Some(shape)
+}
+
+/// Steps on colours behind one after which values are colours no more.
+fn out_of_order(steps: &[Component<dyn Augmentation>]) -> Vec<Problem> {
+    let Some(leaves) = steps.iter().position(|step| step.object.leaves_unit_range()) else { return vec![] };
+    let behind = steps.iter().enumerate().skip(leaves + 1).filter(|(_, step)| step.object.needs_unit_range());
+    let problem = |(i, step): (usize, &Component<dyn Augmentation>)| {
+        let message = format!(
+            "`{}` works on values 0 to 1, which `{}` before it leaves",
+            step.kind, steps[leaves].kind
+        );
+        Problem::new(i.to_string(), message).help(format!("write it above `{}`", steps[leaves].kind))
+    };
+    behind.map(problem).collect()
 }
 
 /// The patch grid, if encoder and images agree on one.

@@ -5,7 +5,7 @@ use ijepa_registry::{
     problem::Problem,
 };
 
-use super::{component::Component, error::Report, experiment::RegularizerSpec};
+use super::{component::Component, error::Report, experiment::RegularizerSpec, sections::TrainSettings};
 
 /// Learning rate, weight decay and momentum, where they could be read.
 pub(super) type Schedules<'a> = [Option<&'a Component<dyn Schedule>>; 3];
@@ -42,9 +42,9 @@ const BOUNDS: [Bounds; 3] = [
 /// Points of a schedule that are looked at, besides its ends.
 const POINTS: u64 = 64;
 
-/// A run of so many epochs where the number of steps is not known yet.
-pub(super) fn typical(epochs: u64) -> Horizon {
-    Horizon { steps: epochs.saturating_mul(100), steps_per_epoch: 100 }
+/// A run whose images are not counted yet.
+pub(super) fn typical(train: &TrainSettings) -> Horizon {
+    train.horizon(train.batch_size.saturating_mul(100))
 }
 
 /// Asks every schedule whether it suits the length of the run.

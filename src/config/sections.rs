@@ -159,7 +159,8 @@ impl TrainSettings {
     /// Length of the run on `train_count` images.
     pub fn horizon(&self, train_count: usize) -> Horizon {
         let steps_per_epoch = (train_count / self.batch_size.max(1)) as u64;
-        Horizon { steps: self.epochs.saturating_mul(steps_per_epoch), steps_per_epoch }
+        let steps = self.epochs.saturating_mul(steps_per_epoch);
+        Horizon { steps, steps_per_epoch, images_per_step: self.batch_size as u64 }
     }
 }
 

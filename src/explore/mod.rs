@@ -12,6 +12,7 @@ mod look;
 mod page;
 mod predictions;
 mod sample;
+mod schedules;
 mod space;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
 
 use look::{Look, Looking};
 use sample::Sample;
+pub use schedules::{ScheduleCurve, ScheduleStudy, schedules_page};
 use space::Space;
 
 /// Most runs of a page.

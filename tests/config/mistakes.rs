@@ -280,6 +280,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("dim: 16", "dim: 1.5", "dir/a.yaml:5:33: encoder.dim: is 1.5; expected a whole number"),
     (
         "augmentation: [test_flip]",
+        "augmentation: [normalize, test_flip, color_jitter]",
+        "dir/a.yaml:4:38: augmentation.2: `color_jitter` works on values 0 to 1, which `normalize` before it leaves\n\
+     \x20 help: write it above `normalize`",
+    ),
+    (
+        "augmentation: [test_flip]",
         "augmentation: test_flip",
         "dir/a.yaml:4:15: augmentation: is the text `test_flip`; expected a list\n\
      \x20 help: write `augmentation: [...]`",

@@ -23,4 +23,12 @@ pub trait Augmentation: std::fmt::Debug + Send + Sync {
     fn at_evaluation(&self) -> bool {
         false
     }
+    /// Whether it works on values 0 to 1 alone, as colours are: it is refused behind a step that leaves them.
+    fn needs_unit_range(&self) -> bool {
+        false
+    }
+    /// Whether its values leave 0 to 1.
+    fn leaves_unit_range(&self) -> bool {
+        false
+    }
 }

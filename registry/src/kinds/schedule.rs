@@ -7,6 +7,8 @@ pub struct Horizon {
     pub steps: u64,
     /// Steps of one epoch.
     pub steps_per_epoch: u64,
+    /// Images of one step.
+    pub images_per_step: u64,
 }
 
 impl Horizon {

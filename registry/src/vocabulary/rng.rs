@@ -23,6 +23,18 @@ impl Stream {
         }
         Stream(ChaCha8Rng::from_seed(key))
     }
+    /// The first counter of its key: the epoch, for what is drawn for an image.
+    pub fn first_counter(&self) -> u64 {
+        let seed = self.0.get_seed();
+        u64::from_le_bytes(std::array::from_fn(|i| seed[16 + i]))
+    }
+    /// The stream, from its start, that has another first counter and the same key otherwise: what an image draws in
+    /// another epoch.
+    pub fn with_first_counter(&self, a: u64) -> Self {
+        let mut key = self.0.get_seed();
+        key[16..24].copy_from_slice(&a.to_le_bytes());
+        Stream(ChaCha8Rng::from_seed(key))
+    }
     /// Uniform in `[0, 1)` with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -64,6 +76,14 @@ mod tests {
         let all = [first("mask", 0, 0), first("mask", 0, 1), first("mask", 1, 0), first("init", 0, 0)];
         assert_eq!(all[0], first("mask", 0, 0));
         assert!((1..4).all(|i| !all[..i].contains(&all[i])));
+    }
+
+    #[test]
+    fn a_stream_knows_its_first_counter_and_gives_that_of_another() {
+        let mut used = Stream::new(7, "flip", 3, 9);
+        used.uniform();
+        assert_eq!(used.first_counter(), 3);
+        assert_eq!(used.with_first_counter(5).uniform(), Stream::new(7, "flip", 5, 9).uniform());
     }
 
     #[test]

@@ -67,6 +67,10 @@ impl Augmentation for Normalize {
     fn at_evaluation(&self) -> bool {
         true
     }
+
+    fn leaves_unit_range(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

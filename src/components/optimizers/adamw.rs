@@ -2,14 +2,16 @@
 
 use ijepa_registry::prelude::*;
 
-use crate::kernels::{AdamWStep, AdamWUpdate, Backend, Clip};
+use super::shared::{Adam, AdamConstants, Groups, ParamGroup, check_betas, decays, ensure_groups, norm_of};
+use crate::kernels::Backend;
 
 component! {
     /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), in PyTorch's order.
     ///
     /// Learning rate and weight decay follow their schedules at every step. Biases and the gain and
     /// bias of norms are not decayed unless `decay_bias_and_norm` says so (the CIFAR-10 reference
-    /// decays everything). Gradients can be clipped by their global norm.
+    /// decays everything). Gradients can be clipped by their global norm. `groups` multiplies the rates of named
+    /// parameters, `layer_decay` those of the encoder's blocks.
     optimizer "adamw" => AdamW, example = "{ betas: [0.9, 0.95], clip: 1.0 }",
     aliases = ["adam" => "adamw", "adam_w" => "adamw"]
 }
@@ -29,74 +31,51 @@ struct AdamW {
     clip: Option<f64>,
     /// Whether weight decay also applies to biases and norms.
     decay_bias_and_norm: bool,
+    /// Parameters whose rates are multiplied; where several groups name one, their factors multiply.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<ParamGroup>,
+    /// Factor of the learning rate from each block of the encoder to the one before it; the last block has it once,
+    /// patches and positions once more than the first block (BEiT, Bao et al. 2022, arXiv 2106.08254). 1: none.
+    #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    layer_decay: f64,
+}
+
+fn is_one(factor: &f64) -> bool {
+    *factor == 1.0
 }
 
 impl Default for AdamW {
     fn default() -> Self {
-        AdamW { betas: [0.9, 0.999], eps: 1e-8, clip: None, decay_bias_and_norm: false }
+        let (betas, groups) = ([0.9, 0.999], Vec::new());
+        AdamW { betas, eps: 1e-8, clip: None, decay_bias_and_norm: false, groups, layer_decay: 1.0 }
     }
 }
 
 impl AdamW {
     fn build<D: Backend>(&self) -> Box<dyn Optimizer<D>> {
-        Box::new(AdamWState { settings: self.clone(), steps: 0, moments: Vec::new() })
+        let constants = AdamConstants { betas: self.betas, eps: self.eps, clip: self.clip };
+        Box::new(State { settings: self.clone(), groups: Groups::default(), adam: Adam::new(constants) })
     }
 }
 
 impl OptimizerSettings for AdamW {
     fn check(&self) -> Vec<Problem> {
-        let bad = |b: &f64| !(0.0..1.0).contains(b);
-        let describe = |(i, b): (usize, &f64)| {
-            bad(b).then(|| Problem::new(format!("betas.{i}"), format!("{b} is not in [0, 1)")))
-        };
-        self.betas.iter().enumerate().filter_map(describe).collect()
+        let groups = Groups::check(&self.groups, self.layer_decay);
+        check_betas("betas", &self.betas).into_iter().chain(groups).collect()
     }
     build_on_devices!(optimizer);
 }
 
-/// First and second moment of one parameter.
-struct Moments<D: Device<f32>> {
-    name: String,
-    first: Flat<D>,
-    second: Flat<D>,
-}
-
 /// The built optimizer.
-struct AdamWState<D: Device<f32>> {
+struct State<D: Device<f32>> {
     settings: AdamW,
-    steps: u64,
-    /// In the order of the parameters; filled at the first step.
-    moments: Vec<Moments<D>>,
+    /// Made at the first step.
+    groups: Groups,
+    adam: Adam<D>,
 }
 
-impl<D: Backend> AdamWState<D> {
-    fn ensure_moments(&mut self, params: &[(String, &mut Param<D>)]) {
-        if self.moments.is_empty() {
-            self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();
-        }
-    }
-
-    fn step_of(&self, rates: Rates, param: &Param<D>) -> AdamWStep {
-        let decays = self.settings.decay_bias_and_norm || !param.is_bias_or_norm();
-        AdamWStep {
-            step: self.steps,
-            lr: rates.learning_rate,
-            weight_decay: if decays { rates.weight_decay } else { 0.0 },
-            beta1: self.settings.betas[0],
-            beta2: self.settings.betas[1],
-            eps: self.settings.eps,
-        }
-    }
-}
-
-impl<D: Device<f32>> Moments<D> {
-    fn zero(name: &str, param: &Param<D>) -> Self {
-        let like = || param.data.device().zeros_like(&(param.len(),));
-        Moments { name: name.to_string(), first: like(), second: like() }
-    }
-}
-
-impl<D: Backend> Optimizer<D> for AdamWState<D> {
+impl<D: Backend> Optimizer<D> for State<D> {
     fn step(
         &mut self,
         params: &mut [(String, &mut Param<D>)],
@@ -114,50 +93,19 @@ impl<D: Backend> Optimizer<D> for AdamWState<D> {
         rates: Rates,
         average: &mut EmaUpdate<'_, D>,
     ) -> Result<StepReport<D>, ModelError> {
-        self.ensure_moments(params);
-        self.steps += 1;
-        let trained: Vec<_> = params.iter().filter(|(_, p)| p.trainable).map(|(_, p)| &p.data).collect();
-        let gradient_norm = D::gradient_norm(&trained, gradients)?;
-        let steps: Vec<AdamWStep> = params.iter().map(|(_, p)| self.step_of(rates, p)).collect();
-        let mut updates = Vec::new();
-        for (i, ((_, param), moments)) in params.iter_mut().zip(&mut self.moments).enumerate() {
-            let (m, v, step) = (&mut moments.first, &mut moments.second, steps[i]);
-            if param.trainable {
-                let shadow = average.shadows.get_mut(i).and_then(Option::take);
-                updates.push(AdamWUpdate { param: &mut param.data, m, v, step, shadow });
-            }
-        }
-        let clip = self.settings.clip.map(|limit| Clip { limit, norm: &gradient_norm });
-        D::adamw(&mut updates, gradients, clip.as_ref(), average.momentum)?;
+        ensure_groups(&mut self.groups, (&self.settings.groups, self.settings.layer_decay), params)?;
+        let gradient_norm = norm_of(params, gradients)?;
+        let (groups, everything) = (&self.groups, self.settings.decay_bias_and_norm);
+        let rates = |i: usize, p: &Param<D>| Some(groups.rates(i, rates, decays(p, everything)));
+        self.adam.step(params, gradients, rates, &gradient_norm, average)?;
         Ok(StepReport { gradient_norm })
     }
 
     fn state(&self) -> OptimizerState {
-        let both = |m: &Moments<D>| {
-            let named = |part: &str, t: &Flat<D>| (format!("{part}/{}", m.name), t.as_vec());
-            [named("exp_avg", &m.first), named("exp_avg_sq", &m.second)]
-        };
-        OptimizerState { steps: self.steps, tensors: self.moments.iter().flat_map(both).collect() }
+        self.adam.state()
     }
 
     fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError> {
-        self.steps = state.steps;
-        self.moments = params.iter().map(|(name, p)| Moments::zero(name, p)).collect();
-        if state.steps == 0 {
-            return Ok(());
-        }
-        let stored: std::collections::HashMap<_, _> = state.tensors.into_iter().collect();
-        for m in &mut self.moments {
-            for (part, tensor) in [("exp_avg", &mut m.first), ("exp_avg_sq", &mut m.second)] {
-                let name = format!("{part}/{}", m.name);
-                let values = stored.get(&name).ok_or_else(|| ModelError(format!("{name} is missing")))?;
-                if values.len() != tensor.shape().0 {
-                    let (a, b) = (values.len(), tensor.shape().0);
-                    return Err(ModelError(format!("{name} holds {a} values, the model {b}")));
-                }
-                tensor.copy_from(values);
-            }
-        }
-        Ok(())
+        self.adam.restore(&state, params)
     }
 }

@@ -1,3 +1,6 @@
 //! Optimizers.
 
 mod adamw;
+mod muon;
+mod sgd;
+mod shared;

@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn never_moves() {
-        let horizon = Horizon { steps: 10, steps_per_epoch: 5 };
+        let horizon = Horizon { steps: 10, steps_per_epoch: 5, images_per_step: 8 };
         let schedule = Constant { value: 0.05 };
         assert!(schedule.check(horizon).is_empty());
         assert!((0..10).all(|i| schedule.value(i, horizon) == 0.05));

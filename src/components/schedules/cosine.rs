@@ -54,7 +54,7 @@ impl Schedule for Cosine {
 mod tests {
     use super::*;
 
-    const RUN: Horizon = Horizon { steps: 4, steps_per_epoch: 2 };
+    const RUN: Horizon = Horizon { steps: 4, steps_per_epoch: 2, images_per_step: 8 };
 
     #[test]
     fn passes_the_middle_and_stays_at_the_end() {

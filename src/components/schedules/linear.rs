@@ -77,7 +77,7 @@ impl Schedule for Linear {
 mod tests {
     use super::*;
 
-    const RUN: Horizon = Horizon { steps: 5, steps_per_epoch: 5 };
+    const RUN: Horizon = Horizon { steps: 5, steps_per_epoch: 5, images_per_step: 8 };
 
     fn line(convention: Convention, scale: f64) -> Linear {
         Linear { start: 0.0, end: 4.0, convention, scale }

@@ -18,6 +18,55 @@ pub(super) fn half_cosine(start: f64, end: f64, progress: f64) -> f64 {
     end + 0.5 * (start - end) * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos())
 }
 
+/// Form of a way from one value to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ease {
+    /// Half a cosine.
+    #[default]
+    Cosine,
+    /// A straight line.
+    Linear,
+}
+
+impl Ease {
+    /// Share of the way after a share `progress` of the time, both 0 to 1.
+    pub(super) fn of(self, progress: f64) -> f64 {
+        match self {
+            Ease::Cosine => 0.5 * (1.0 - (std::f64::consts::PI * progress).cos()),
+            Ease::Linear => progress,
+        }
+    }
+
+    /// The value after a share `progress` of the time; both ends are met exactly.
+    pub(super) fn between(self, from: f64, to: f64, progress: f64) -> f64 {
+        if progress >= 1.0 { to } else { from + (to - from) * self.of(progress) }
+    }
+}
+
+/// The problem of phases (setting, epochs) that leave a run no step of its own.
+pub(super) fn check_phases<const N: usize>(phases: [(&str, f64); N], horizon: Horizon) -> Option<Problem> {
+    if let Some((name, epochs)) = phases.iter().find(|(_, epochs)| epochs.is_nan() || *epochs < 0.0) {
+        return Some(Problem::new(*name, format!("{epochs} epochs; 0 or more are allowed")));
+    }
+    let steps: u64 = phases.iter().map(|(_, epochs)| horizon.epochs_to_steps(*epochs)).sum();
+    let (name, _) = phases.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let names: Vec<String> = phases.iter().map(|(name, epochs)| format!("{name}: {epochs}")).collect();
+    let sentence = || {
+        format!(
+            "`{}` takes {steps} steps, but the whole run has {}; fewer are allowed",
+            names.join("` and `"),
+            horizon.steps
+        )
+    };
+    let run = horizon.steps as f64 / horizon.steps_per_epoch.max(1) as f64;
+    (steps >= horizon.steps).then(|| {
+        Problem::new(*name, sentence())
+            .help(format!("train longer than {run} epochs, or write less here; for a short trial:"))
+            .instead(run / 10.0)
+    })
+}
+
 /// Steps of a run stretched by `scale`, rounded down: Meta's `int(ipe_scale * epochs * ipe)`.
 pub(super) fn stretched(horizon: Horizon, scale: f64) -> u64 {
     let (steps, per_epoch) = (horizon.steps, horizon.steps_per_epoch.max(1));
@@ -55,8 +104,8 @@ mod tests {
 
     #[test]
     fn the_stretch_is_rounded_down() {
-        assert_eq!(stretched(Horizon { steps: 35, steps_per_epoch: 7 }, 1.25), 43);
-        assert_eq!(stretched(Horizon { steps: 100, steps_per_epoch: 195 }, 1.0), 100);
-        assert_eq!(stretched(Horizon { steps: 0, steps_per_epoch: 0 }, 1.0), 0);
+        assert_eq!(stretched(Horizon { steps: 35, steps_per_epoch: 7, images_per_step: 8 }, 1.25), 43);
+        assert_eq!(stretched(Horizon { steps: 100, steps_per_epoch: 195, images_per_step: 8 }, 1.0), 100);
+        assert_eq!(stretched(Horizon { steps: 0, steps_per_epoch: 0, images_per_step: 0 }, 1.0), 0);
     }
 }

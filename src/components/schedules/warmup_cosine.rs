@@ -133,7 +133,7 @@ impl Schedule for WarmupCosine {
 mod tests {
     use super::*;
 
-    const RUN: Horizon = Horizon { steps: 8, steps_per_epoch: 4 };
+    const RUN: Horizon = Horizon { steps: 8, steps_per_epoch: 4, images_per_step: 8 };
 
     fn curve(convention: Convention) -> WarmupCosine {
         WarmupCosine { peak: 1.0, warmup_epochs: 0.5, start: 0.25, end: 0.125, convention, scale: 1.0 }

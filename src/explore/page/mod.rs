@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::{Material, figures};
 use crate::report::{document, drawing, examples, plot::figure::Figure, visibility};
 
-const STYLE: &str = include_str!("../explore.css");
+pub(super) const STYLE: &str = include_str!("../explore.css");
 
 /// The whole page.
 pub(super) fn page(material: &Material) -> String {

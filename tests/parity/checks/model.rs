@@ -272,7 +272,11 @@ impl<D: BuildDevice> Replica<D> {
     pub fn check_schedules(&self, case: &Fixture) {
         let seed = self.reference == Reference::Seed;
         let per_epoch = case.size(if seed { "spe" } else { "ipe" }) as u64;
-        let horizon = Horizon { steps: per_epoch * case.size("epochs") as u64, steps_per_epoch: per_epoch };
+        let horizon = Horizon {
+            steps: per_epoch * case.size("epochs") as u64,
+            steps_per_epoch: per_epoch,
+            images_per_step: 8,
+        };
         let (rate, ema) = if seed { seed_schedules(case) } else { meta_schedules(case) };
         for (name, schedule) in [("lr", rate), ("momentum", ema)] {
             for (step, expected) in case.f64(name).into_iter().enumerate() {

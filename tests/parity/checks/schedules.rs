@@ -42,7 +42,7 @@ fn for_each_setting(folder: &Path, set: &str, compare: impl Fn(&Arrays, &Value) 
 
 fn horizon(epochs: &Value, steps_per_epoch: &Value) -> Horizon {
     let steps_per_epoch = steps_per_epoch.as_u64().unwrap();
-    Horizon { steps: epochs.as_u64().unwrap() * steps_per_epoch, steps_per_epoch }
+    Horizon { steps: epochs.as_u64().unwrap() * steps_per_epoch, steps_per_epoch, images_per_step: 256 }
 }
 
 pub fn schedules_of_seed(folder: &Path) {
