@@ -18,8 +18,10 @@ struct Replay {
 #[serde(deny_unknown_fields)]
 struct Written {
     /// Patches that are seen.
+    #[schemars(inner(range(min = 0, max = 65_535)))]
     context: Vec<u32>,
     /// Patches that are predicted, block by block.
+    #[schemars(inner(inner(range(min = 0, max = 65_535))))]
     targets: Vec<Vec<u32>>,
 }
 
