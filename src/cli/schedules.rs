@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Exit, files, print};
 use crate::{
     bench::CostMemory,
+    events::number,
     explore::{ScheduleCurve, ScheduleStudy, schedules_page},
     results::write_atomic,
 };
@@ -62,7 +63,9 @@ fn study(file: &Path, overrides: &[String], images: Option<u64>) -> Result<Sched
         None => {
             experiment = files::with_data(experiment, &CostMemory::default())
                 .map_err(|e| format!("{e}\n  help: `--images 50000` draws them without the data"))?;
-            let counted = experiment.train_images();
+            let published = experiment.dataset.object.published_counts();
+            let published = published.map(|(train, _)| train.saturating_sub(experiment.validation));
+            let counted = experiment.train_images().or(published);
             counted.ok_or_else(|| {
                 format!(
                     "{}: nobody says how many images there are\n  help: write `--images N`",
@@ -103,7 +106,8 @@ fn text(studies: &[ScheduleStudy]) -> String {
 }
 
 fn row((what, points): ScheduleCurve<'_>) -> [String; 5] {
-    let value = |at: usize| format!("{:.4e}", points[at].1);
+    // Six digits: a momentum says much in its last ones.
+    let value = |at: usize| number(format!("{:.5e}", points[at].1).parse().unwrap_or(points[at].1));
     let last = points.len() - 1;
     [what.into(), value(0), value(last / 2), value(last), drawn(points)]
 }

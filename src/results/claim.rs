@@ -150,12 +150,8 @@ fn stands_still(folder: &Path, owner: &Owner, time: Duration) -> bool {
 /// Puts a claim in place as a whole; false: another process was faster.
 fn place(folder: &Path, own: &Owner) -> io::Result<bool> {
     let made = folder.join(format!("{UNDER_WAY}claim-{}", own.token));
-    fs::create_dir_all(made.join(&own.token))?;
-    let text = serde_json::to_vec_pretty(own).map_err(io::Error::other)?;
-    fs::write(made.join(OWNER), text)?;
-    fs::write(made.join(HEARTBEAT), b"0")?;
-    // Refused where a folder with something in it has that name.
-    let renamed = fs::rename(&made, folder.join(CLAIM));
+    // Refused where a folder with something in it has that name. Whoever was faster clears away what is under way.
+    let renamed = make(&made, own).and_then(|()| fs::rename(&made, folder.join(CLAIM)));
     // The answer of a network file system may be that of a second try: what counts is what lies there.
     let ours = read(folder)?.is_some_and(|owner| owner.token == own.token);
     if !ours {
@@ -167,6 +163,12 @@ fn place(folder: &Path, own: &Owner) -> io::Result<bool> {
         }
     }
     Ok(ours)
+}
+
+fn make(folder: &Path, own: &Owner) -> io::Result<()> {
+    fs::create_dir_all(folder.join(&own.token))?;
+    fs::write(folder.join(OWNER), serde_json::to_vec_pretty(own).map_err(io::Error::other)?)?;
+    fs::write(folder.join(HEARTBEAT), b"0")
 }
 
 /// Takes the claim with this token away. The name it gets tells a second process that this was done.

@@ -131,8 +131,14 @@ pub(super) fn sweep_away(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(UNDER_WAY) {
-            let folder = entry.file_type()?.is_dir();
-            if folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
+            match entry.file_type() {
+                // Claims under way: a process that is about to find this folder claimed may still write there, and
+                // takes its own away. What is left does no harm.
+                Ok(kind) if kind.is_dir() => drop(fs::remove_dir_all(entry.path())),
+                Ok(_) => fs::remove_file(entry.path())?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
         }
     }
     Ok(())

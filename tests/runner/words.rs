@@ -18,7 +18,10 @@ const TYPED: &[(&[&str], &str)] = &[
     (&["tiny.yaml", "batch_size=32"], "did you mean `train.batch_size`?"),
     (&["tiny.yaml", "loss=mse"], "did you mean `l2`?"),
     (&["tiny.yaml", "encoder=vit_small"], "`{ kind: vit, preset: small }`"),
-    (&["tiny.yaml", "masking=random", "masking.targets=3"], "it is a setting of `multiblock`"),
+    (
+        &["tiny.yaml", "masking=random", "masking.targets=3"],
+        "it is a setting of `fixed_context`, `multiblock`, `multiblock_batch`",
+    ),
     (&["tiny.yaml", "masking.targets=1..4", "-m"], "masking.targets=1,2,3,4"),
     (&["tiny.yaml", "-m", "masking.targets=range(1,4)"], "masking.targets=1,2,3,4"),
     (&["tiny.yaml", "-m", "masking.targets=1,"], "lists an empty value"),

@@ -34,7 +34,8 @@ component! {
     /// [0.7, 0.7] }]`. The loss is a mean over predicted patches, so that a view counts by how many it has.
     masking "multi" => Multi,
     example = "{ of: [{ kind: block }, { kind: random, ratio: [0.5, 0.5] }] }",
-    aliases = ["mixture" => "multi", "multi_mask" => "multi"]
+    aliases = ["mixture" => "{ kind: multi, of: [{ kind: block }, { kind: random }] }",
+        "multi_mask" => "{ kind: multi, of: [{ kind: block }, { kind: random }] }"]
 }
 
 /// Strategies at most: no more than a view can be told apart by.

@@ -32,7 +32,10 @@ component! {
     /// to be equal. The way is walked in 32 steps, each of which is checked before training.
     masking "ramp" => Ramp,
     example = "{ from: { kind: random, ratio: [0.3, 0.4] }, to: { kind: random, ratio: [0.6, 0.7] } }",
-    aliases = ["curriculum" => "ramp", "scheduled" => "ramp"]
+    aliases = [
+        "curriculum" => "{ kind: ramp, from: { kind: random, ratio: [0.3, 0.4] }, to: { kind: random, ratio: [0.6, 0.7] } }",
+        "scheduled" => "{ kind: ramp, from: { kind: random, ratio: [0.3, 0.4] }, to: { kind: random, ratio: [0.6, 0.7] } }"
+    ]
 }
 
 /// Steps of the way.

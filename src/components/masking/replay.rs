@@ -46,7 +46,10 @@ component! {
     /// masks.yaml` writes such a file with masks that any other strategy draws.
     masking "replay" => Replay,
     example = "{ masks: [{ context: [0, 1, 4, 5], targets: [[10, 11, 14, 15]] }], order: image }",
-    aliases = ["list" => "replay", "file" => "replay", "recorded" => "replay"]
+    aliases = [
+        "file" => "{ kind: replay, masks: [{ context: [0, 1, 4, 5], targets: [[10, 11, 14, 15]] }] }",
+        "recorded" => "{ kind: replay, masks: [{ context: [0, 1, 4, 5], targets: [[10, 11, 14, 15]] }] }"
+    ]
 }
 
 impl Written {
