@@ -1,14 +1,11 @@
 //! `ijepa-run explore RUN [RUN]`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, exit, looking_args::LookingArgs, print, show, signals};
-use crate::{
-    explore::{ExploreRequest, MOST_RUNS, explore as page_of},
-    results::write_atomic,
-};
+use super::{Exit, exit, looking_args::LookingArgs, page, print, show, signals};
+use crate::explore::{ExploreRequest, MOST_RUNS, explore as page_of};
 
 const EXAMPLES: &str = "\
 The page holds everything: no network, no script. Features are those of the target encoder at the last
@@ -62,7 +59,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Exit {
         verbosity: args.looking.verbosity(),
     };
     match page_of(&request, signals::stop_flag()) {
-        Ok(Some(html)) => written(&page, &html),
+        Ok(Some(html)) => page::written(&page, &html),
         Ok(None) => Exit::Requeue,
         Err(error) => {
             print::stderr(&format!("error: {error}"));
@@ -81,20 +78,10 @@ fn default_page(runs: &[PathBuf]) -> PathBuf {
     }
 }
 
-fn written(page: &Path, html: &str) -> Exit {
-    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let made = folder.map_or(Ok(()), std::fs::create_dir_all);
-    match made.and_then(|()| write_atomic(page, html.as_bytes())) {
-        Ok(()) => print::stdout(&format!("{}\n", page.display())),
-        Err(error) => {
-            print::stderr(&format!("error: {}: {error}", page.display()));
-            Exit::Failed
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

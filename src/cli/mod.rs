@@ -22,6 +22,7 @@ mod man;
 mod masks;
 mod metric_args;
 mod new;
+mod page;
 mod print;
 mod probe;
 mod probe_words;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, files, print};
+use super::{Exit, files, page, print};
 use crate::{
     bench::CostMemory,
     events::number,
     explore::{ScheduleCurve, ScheduleStudy, schedules_page},
-    results::write_atomic,
 };
 
 const EXAMPLES: &str = "\
@@ -48,7 +47,10 @@ pub(crate) fn schedules(args: &SchedulesArgs) -> Exit {
     let studies: Result<Vec<ScheduleStudy>, String> =
         words.iter().map(|file| study(file.as_ref(), &overrides, args.images)).collect();
     match studies {
-        Ok(studies) => print::stdout(&text(&studies)).or(page(args.output.as_deref(), &studies)),
+        Ok(studies) => {
+            let page = |file| page::written(file, &schedules_page(&studies));
+            print::stdout(&text(&studies)).or(args.output.as_deref().map_or(Exit::Done, page))
+        }
         Err(message) => {
             print::stderr(&message);
             Exit::Config
@@ -77,19 +79,6 @@ fn study(file: &Path, overrides: &[String], images: Option<u64>) -> Result<Sched
     ScheduleStudy::of(&experiment, images).ok_or_else(|| {
         format!("{}: {images} images are not one batch\n  help: see `train.batch_size`", file.display())
     })
-}
-
-fn page(output: Option<&Path>, studies: &[ScheduleStudy]) -> Exit {
-    let Some(page) = output else { return Exit::Done };
-    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let made = folder.map_or(Ok(()), std::fs::create_dir_all);
-    match made.and_then(|()| write_atomic(page, schedules_page(studies).as_bytes())) {
-        Ok(()) => print::stdout(&format!("{}\n", page.display())),
-        Err(error) => {
-            print::stderr(&format!("error: {}: {error}", page.display()));
-            Exit::Failed
-        }
-    }
 }
 
 fn text(studies: &[ScheduleStudy]) -> String {

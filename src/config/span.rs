@@ -22,8 +22,19 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Span::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
-            Span::Override(text) => write!(f, "override `{text}`"),
+            Span::Override(text) => write!(f, "override `{}`", shown(text)),
         }
+    }
+}
+
+/// Characters of an override that a message repeats; some are written by the program, such as a list of all probes.
+const MOST_SHOWN: usize = 120;
+
+/// An override as a message shows it. The path behind it says which setting is meant.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 
@@ -135,6 +146,13 @@ mod tests {
 
     fn span(line: usize) -> Span {
         Span::File { name: "a.yaml".into(), line, column: 1 }
+    }
+
+    #[test]
+    fn a_long_override_is_shown_by_its_start() {
+        let long = Span::Override(format!("probes={}", "é".repeat(200)).into());
+        assert_eq!(long.to_string(), format!("override `probes={}…`", "é".repeat(113)));
+        assert_eq!(Span::Override("seed=1".into()).to_string(), "override `seed=1`");
     }
 
     #[test]

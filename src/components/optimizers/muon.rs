@@ -5,9 +5,9 @@ use ijepa_registry::prelude::*;
 
 use super::shared::{
     Adam, AdamConstants, Buffers, Groups, ParamGroup, assign, check_betas, decays, ensure_groups,
-    gradient_rows, norm_of, rows,
+    gradient_rows, norm_of, rows, times,
 };
-use crate::kernels::{Backend, Function};
+use crate::kernels::Backend;
 
 component! {
     /// Muon: orthogonalised momentum for the matrices of the blocks, AdamW for everything else.
@@ -123,11 +123,6 @@ struct State<D: Device<f32>> {
 /// Whether a parameter is orthogonalised.
 fn is_matrix<D: Device<f32>>(name: &str, param: &Param<D>) -> bool {
     param.trainable && param.dims.len() == 2 && name.contains(".blocks.")
-}
-
-/// `scale x`.
-fn times<D: Backend>(x: Rows<D>, scale: f64) -> Result<Rows<D>, ModelError> {
-    D::map(x, Function::Affine { scale: scale as f32, shift: 0.0 })
 }
 
 /// `x / |x|`, by the norm over a whole row: `x / sqrt(mean(x^2)) / sqrt(n)`.

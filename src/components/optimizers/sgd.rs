@@ -3,9 +3,9 @@
 use ijepa_registry::prelude::*;
 
 use super::shared::{
-    Buffers, Groups, ParamGroup, assign, decays, ensure_groups, gradient_rows, norm_of, rows,
+    Buffers, Groups, ParamGroup, assign, decays, ensure_groups, gradient_rows, norm_of, rows, times,
 };
-use crate::kernels::{Backend, Function};
+use crate::kernels::Backend;
 
 component! {
     /// Stochastic gradient descent with momentum, as PyTorch's `SGD`.
@@ -72,11 +72,6 @@ struct State<D: Device<f32>> {
     /// Made at the first step.
     groups: Groups,
     buffers: Buffers<D>,
-}
-
-/// `scale x`.
-fn times<D: Backend>(x: Rows<D>, scale: f64) -> Result<Rows<D>, ModelError> {
-    D::map(x, Function::Affine { scale: scale as f32, shift: 0.0 })
 }
 
 impl<D: Backend> State<D> {

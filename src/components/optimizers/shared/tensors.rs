@@ -3,7 +3,7 @@
 use dfdx::prelude::ReshapeTo;
 use ijepa_registry::prelude::*;
 
-use crate::kernels::Backend;
+use crate::kernels::{Backend, Function};
 
 /// A parameter's values as (first dimension, all others); what has one dimension is one row.
 pub(in super::super) fn rows<D: Backend>(values: &Flat<D>, dims: &[usize]) -> Result<Rows<D>, ModelError> {
@@ -21,6 +21,11 @@ pub(in super::super) fn gradient_rows<D: Backend>(
 ) -> Result<Rows<D>, ModelError> {
     gradients.try_alloc_for(&param.data).map_err(ModelError::from_debug)?;
     rows(&gradients.get(&param.data), &param.dims)
+}
+
+/// `scale x`.
+pub(in super::super) fn times<D: Backend>(x: Rows<D>, scale: f64) -> Result<Rows<D>, ModelError> {
+    D::map(x, Function::Affine { scale: scale as f32, shift: 0.0 })
 }
 
 /// `values = new`, in the memory of `values`.
