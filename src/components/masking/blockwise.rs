@@ -2,7 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::shared::blocks::{ASPECTS, Block, Size, check_range};
+use super::shared::{
+    blocks::{ASPECTS, Block, Size, check_range},
+    plan_each,
+};
 
 /// Settings of `kind: blockwise`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -93,8 +96,7 @@ impl Masking for Blockwise {
         wrong.into_iter().chain(too_large).collect()
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
-        let plans = (0..draw.images.len()).map(|i| self.plan(grid, &mut draw.image_stream(i))).collect();
-        MaskBatch { plans, redraws: 0 }
+        plan_each(draw, |stream| self.plan(grid, stream))
     }
 }
 

@@ -3,7 +3,8 @@
 use ijepa_registry::prelude::*;
 
 use super::shared::{
-    blocks::{ASPECTS, Block, SHARES, SideRounding, Size, SizeDistribution, check_range},
+    blocks::{ASPECTS, Block, SHARES, Size, SizeDistribution, check_range},
+    one_block,
     rejection::{Constraint, Draft},
 };
 
@@ -46,8 +47,7 @@ component! {
 
 impl Complement {
     fn law(&self, grid: Grid) -> SizeDistribution {
-        let (scale, aspect) = (self.scale, self.aspect);
-        SizeDistribution { rounding: SideRounding::Sides, scale, aspect, correlated: false, grid, room: grid }
+        one_block::sizes(self.scale, self.aspect, grid)
     }
 
     /// Blocks, and the whole grid as context.

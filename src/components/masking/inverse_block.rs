@@ -2,8 +2,9 @@
 
 use ijepa_registry::prelude::*;
 
-use super::shared::blocks::{
-    ASPECTS, Block, SHARES, SideRounding, Size, SizeDistribution, check_range, describe,
+use super::shared::{
+    blocks::{Block, Size},
+    one_block, plan_each,
 };
 
 /// Settings of `kind: inverse_block`.
@@ -40,19 +41,14 @@ component! {
 }
 
 impl InverseBlock {
-    fn law(&self, grid: Grid) -> SizeDistribution {
-        let (scale, aspect) = (self.scale, self.aspect);
-        SizeDistribution { rounding: SideRounding::Sides, scale, aspect, correlated: false, grid, room: grid }
-    }
-
     fn plan(&self, grid: Grid, stream: &mut Stream) -> MaskPlan {
-        let size = self.law(grid).draw(stream);
+        let size = one_block::sizes(self.scale, self.aspect, grid).draw(stream);
         let context = if self.roll {
             rolled(size, grid, stream)
         } else {
             Block::place(size, grid, stream).patches(grid)
         };
-        let target = (0..grid.len() as u32).filter(|p| context.binary_search(p).is_err()).collect();
+        let target = one_block::others(&context, grid);
         MaskPlan::new(context, vec![target])
     }
 }
@@ -69,24 +65,10 @@ fn rolled(size: Size, grid: Grid, stream: &mut Stream) -> Vec<u32> {
 
 impl Masking for InverseBlock {
     fn check(&self, grid: Grid) -> Vec<Problem> {
-        let wrong = [check_range("scale", self.scale, SHARES), check_range("aspect", self.aspect, ASPECTS)];
-        let wrong: Vec<Problem> = wrong.into_iter().flatten().collect();
-        if !wrong.is_empty() {
-            return wrong;
-        }
-        let sizes = self.law(grid).reachable();
-        let whole = Size { height: grid.rows, width: grid.cols };
-        let sentence = || {
-            let message =
-                format!("a block can cover all {}x{} patches and leave no target", grid.rows, grid.cols);
-            let help = format!("reachable blocks (height x width) are: {}", describe(&sizes));
-            Problem::new("scale", message).help(help)
-        };
-        sizes.contains_key(&whole).then(sentence).into_iter().collect()
+        one_block::check(self.scale, self.aspect, grid, "target")
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
-        let plans = (0..draw.images.len()).map(|i| self.plan(grid, &mut draw.image_stream(i))).collect();
-        MaskBatch { plans, redraws: 0 }
+        plan_each(draw, |stream| self.plan(grid, stream))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::shared::blocks::{SHARES, check_range};
+use super::shared::{
+    blocks::{SHARES, check_range},
+    plan_each,
+};
 
 /// Settings of `kind: random`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -63,8 +66,7 @@ impl Masking for Random {
         empty_context.into_iter().chain(empty_target).collect()
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
-        let plans = (0..draw.images.len()).map(|i| self.plan(grid, &mut draw.image_stream(i))).collect();
-        MaskBatch { plans, redraws: 0 }
+        plan_each(draw, |stream| self.plan(grid, stream))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use ijepa_registry::prelude::*;
 
+use super::shared::plan_each;
+
 /// Settings of `kind: rasterized`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -37,8 +39,7 @@ impl Masking for Rasterized {
         small.then(sentence).into_iter().collect()
     }
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch {
-        let plans = (0..draw.images.len()).map(|i| plan(grid, &mut draw.image_stream(i))).collect();
-        MaskBatch { plans, redraws: 0 }
+        plan_each(draw, |stream| plan(grid, stream))
     }
 }
 

@@ -96,7 +96,7 @@ impl<D: Backend> Optimizer<D> for State<D> {
         ensure_groups(&mut self.groups, (&self.settings.groups, self.settings.layer_decay), params)?;
         let gradient_norm = norm_of(params, gradients)?;
         let (groups, everything) = (&self.groups, self.settings.decay_bias_and_norm);
-        let rates = |i: usize, p: &Param<D>| Some(groups.rates(i, rates, decays(p, everything)));
+        let rates = |i: usize, p: &Param<D>| groups.rates(i, rates, decays(p, everything));
         self.adam.step(params, gradients, rates, &gradient_norm, average)?;
         Ok(StepReport { gradient_norm })
     }

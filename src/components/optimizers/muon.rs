@@ -114,7 +114,7 @@ struct State<D: Device<f32>> {
     settings: Muon,
     /// Made at the first step.
     groups: Groups,
-    /// For everything that is no matrix of a block; its moments of those stay zero.
+    /// For everything that is no matrix of a block.
     adam: Adam<D>,
     /// Of the matrices, in their order.
     buffers: Buffers<D>,
@@ -199,20 +199,22 @@ impl<D: Backend> Optimizer<D> for State<D> {
     ) -> Result<StepReport<D>, ModelError> {
         ensure_groups(&mut self.groups, (&self.settings.groups, 1.0), params)?;
         let gradient_norm = norm_of(params, gradients)?;
-        let matrices: Vec<bool> = params.iter().map(|(name, p)| is_matrix(name, p)).collect();
-        let chosen = params.iter().filter(|(name, p)| is_matrix(name, p));
-        self.buffers.ensure(chosen.map(|(name, p)| (name.as_str(), &**p)));
+        let (matrices, rest): (Vec<_>, Vec<_>) =
+            params.iter_mut().enumerate().partition(|(_, (name, p))| is_matrix(name, p));
+        self.buffers.ensure(matrices.iter().map(|(_, (name, p))| (name.as_str(), &**p)));
         let groups = std::mem::take(&mut self.groups);
         let everything = self.settings.decay_bias_and_norm;
         let of = |i: usize, p: &Param<D>| groups.rates(i, rates, decays(p, everything));
-        let matrix_indices = (0..params.len()).filter(|&i| matrices[i]);
-        for (k, i) in matrix_indices.enumerate() {
-            let rates = of(i, &*params[i].1);
-            self.move_matrix(k, &mut *params[i].1, gradients, rates)?;
+        for (k, (i, (_, param))) in matrices.into_iter().enumerate() {
+            let rates = of(i, param);
+            self.move_matrix(k, param, gradients, rates)?;
         }
-        let others = |i: usize, p: &Param<D>| (!matrices[i]).then(|| of(i, p));
+        // Adam sees the others alone, so that it keeps no moments for matrices.
+        let (places, mut rest): (Vec<usize>, Vec<_>) =
+            rest.into_iter().map(|(i, (name, p))| (i, (name.clone(), &mut **p))).unzip();
         let mut nothing = EmaUpdate { momentum: 1.0, shadows: Vec::new() };
-        self.adam.step(params, gradients, others, &gradient_norm, &mut nothing)?;
+        let others = |k: usize, p: &Param<D>| of(places[k], p);
+        self.adam.step(&mut rest, gradients, others, &gradient_norm, &mut nothing)?;
         self.groups = groups;
         Ok(StepReport { gradient_norm })
     }
@@ -224,12 +226,13 @@ impl<D: Backend> Optimizer<D> for State<D> {
     }
 
     fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError> {
-        self.adam.restore(&state, params)?;
+        let (matrices, rest): (Vec<_>, Vec<_>) =
+            params.iter().cloned().partition(|(name, p)| is_matrix(name, p));
+        self.adam.restore(&state, &rest)?;
         if state.steps == 0 {
             return Ok(());
         }
-        let chosen = params.iter().filter(|(name, p)| is_matrix(name, p));
-        self.buffers.ensure(chosen.map(|(name, p)| (name.as_str(), *p)));
+        self.buffers.ensure(matrices.iter().map(|(name, p)| (name.as_str(), *p)));
         self.buffers.restore(&state.tensors)
     }
 }
@@ -283,7 +286,7 @@ mod tests {
                 Cpu::default().tensor_from_vec(noise(1, dims.iter().product()), (dims.iter().product(),));
             Param { name: String::new(), dims, data, trainable: true, precision: MatmulPrecision::F32 }
         };
-        let names = ["context_encoder.blocks.0.mlp.fc1.weight", "encoder.blocks.0.mlp.fc1.bias"];
+        let names = ["context_encoder.blocks.0.mlp.fc1.weight", "context_encoder.blocks.0.mlp.fc1.bias"];
         let mut all = [param(vec![4, 3]), param(vec![4])];
         let mut optimizer = Muon::default().cpu();
         for k in 0..steps {

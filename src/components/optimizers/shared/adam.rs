@@ -38,13 +38,13 @@ impl<D: Backend> Adam<D> {
         Adam { constants, steps: 0, first: Buffers::none("exp_avg"), second: Buffers::none("exp_avg_sq") }
     }
 
-    /// One step of the parameters that `learns` lets through; `norm` is that of all gradients. Followers of these
+    /// One step of all parameters that learn, each at its rates; `norm` is that of all gradients. Followers of these
     /// parameters in `average` move with them.
     pub fn step(
         &mut self,
         params: &mut [(String, &mut Param<D>)],
         gradients: &mut Gradients<f32, D>,
-        rates: impl Fn(usize, &Param<D>) -> Option<Rates>,
+        rates: impl Fn(usize, &Param<D>) -> Rates,
         norm: &Scalar<D>,
         average: &mut EmaUpdate<'_, D>,
     ) -> Result<(), ModelError> {
@@ -66,9 +66,10 @@ impl<D: Backend> Adam<D> {
         let moments = self.first.all_mut().zip(self.second.all_mut());
         let mut updates = Vec::new();
         for (i, ((_, param), (m, v))) in params.iter_mut().zip(moments).enumerate() {
-            if let Some(rates) = rates(i, param).filter(|_| param.trainable) {
+            if param.trainable {
                 let shadow = average.shadows.get_mut(i).and_then(Option::take);
-                updates.push(AdamWUpdate { param: &mut param.data, m, v, step: step_of(rates), shadow });
+                let step = step_of(rates(i, param));
+                updates.push(AdamWUpdate { param: &mut param.data, m, v, step, shadow });
             }
         }
         let clip = clip.map(|limit| Clip { limit, norm });
