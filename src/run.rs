@@ -12,6 +12,7 @@ pub mod features;
 mod finished;
 mod initial;
 pub mod launcher;
+mod live;
 pub(crate) mod memory;
 mod older;
 mod resume;
@@ -49,7 +50,8 @@ use ended::Ended;
 use extend::Extension;
 use finished::{Found, look};
 use initial::start_from;
-pub use initial::weights_of;
+pub use initial::weights_lookup;
+use live::{Live, session_info};
 use resume::{continued, resume};
 pub use stored::moved;
 pub(crate) use threads::start_threads;
@@ -283,6 +285,7 @@ fn run_on<D: BuildDevice>(
         experiment.probes.retain(|spec| ended.lacks(&spec.name));
     }
     let init = experiment.init.take();
+    let watched = session_info(&experiment);
     let (plan, builder) = RunPlan::new(experiment, data);
     let plan = RunPlan { held_out: held, ..plan };
     let mut session = Session::new(plan, builder, device)?;
@@ -341,9 +344,11 @@ fn run_on<D: BuildDevice>(
     if files.need_checkpoint() {
         files.take(&Event::Checkpoint(Box::new(session.snapshot())))?;
     }
+    let mut live = Live::open(&path, watched, session.progress.step, &mut progress);
     let mut emit = |event: Event| {
         files.take(&event)?;
         // A display never ends a run.
+        live.take(&event, &mut progress);
         let _ = progress.take(&event);
         Ok(())
     };

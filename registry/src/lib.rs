@@ -32,7 +32,7 @@ pub use {dfdx, schemars, serde};
 pub mod prelude {
     pub use crate::{
         build_on_devices, component,
-        device::image_op::{ChannelMap, Crop, ImageOp},
+        device::image_op::{AsImageOps, ChannelMap, Crop, ImageOp},
         image::{Image, ImageSet, ImageShape, Labels, Split},
         kinds::*,
         mask::{BatchDraw, Grid, MaskBatch, MaskPlan, View},

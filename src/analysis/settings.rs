@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::config::{cosmetic_paths, default_of, modernize};
+use crate::config::{cell, cosmetic_paths, default_of, flat_settings, modernize};
 
 /// Settings that name a run or its file: no part of an arm's identity.
 const NAMES: [&str; 3] = ["version", "name", "seed"];
@@ -19,9 +19,7 @@ pub struct Settings(pub Vec<(String, String)>);
 impl Settings {
     /// Every setting of a configuration.
     pub fn all(configuration: &Value) -> Self {
-        let mut all = Vec::new();
-        flatten("", configuration, &mut all);
-        Settings(all)
+        Settings(flat_settings(configuration))
     }
 
     /// The settings of a configuration that make its arm: those that can change a result.
@@ -76,44 +74,6 @@ pub fn deciding(configuration: &Value) -> HashSet<String> {
         .collect()
 }
 
-fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(&under(path, key), value, out)),
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            let names = item_names(items);
-            out.push((path.into(), format!("[{}]", names.join(", "))));
-            names.iter().zip(items).for_each(|(name, item)| flatten(&under(path, name), item, out));
-        }
-        other => out.push((path.into(), text(other))),
-    }
-}
-
-fn under(path: &str, key: &str) -> String {
-    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
-}
-
-/// Items of a list of sections by name or kind; a second one of the same name gets a number.
-fn item_names(items: &[Value]) -> Vec<String> {
-    let mut used: HashMap<String, usize> = HashMap::new();
-    let mut name = |item: &Value| {
-        let word = item["name"].as_str().or(item["kind"].as_str()).map_or_else(|| text(item), Into::into);
-        let count = used.entry(word.clone()).or_insert(0);
-        *count += 1;
-        if *count == 1 { word } else { format!("{word}#{count}") }
-    };
-    items.iter().map(&mut name).collect()
-}
-
-/// A value as a cell: strings bare, numbers in one spelling.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        Value::Number(n) if n.is_f64() => n.as_f64().map_or(n.to_string(), |x| (x + 0.0).to_string()),
-        Value::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
-    }
-}
-
 /// A setting that is not the same in all arms, with its value in each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingDifference {
@@ -147,7 +107,7 @@ fn value_in(settings: &HashMap<&str, &str>, path: &str) -> Option<String> {
     written.or_else(|| {
         let (section, setting) = path.rsplit_once('.')?;
         let component = settings.get(format!("{section}.kind").as_str())?;
-        default_of(section, component, setting).map(|value| text(&value))
+        default_of(section, component, setting).map(|value| cell(&value))
     })
 }
 

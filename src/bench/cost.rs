@@ -246,14 +246,7 @@ mod tests {
         for masking in ["masking.targets=4", "masking.targets=8", "masking=random"] {
             let experiment = load(&[masking]);
             let grid = experiment.grid();
-            let draw = BatchDraw {
-                seed: 1,
-                epoch: 3,
-                step: 0,
-                images: (0..16_384).collect(),
-                repeat: 0,
-                progress: 0.0,
-            };
+            let draw = BatchDraw { seed: 1, epoch: 3, images: (0..16_384).collect(), ..BatchDraw::default() };
             let plans = experiment.masking.object.sample(grid, &draw).plans;
             let per_image = step_cost(&experiment).step(&plans).unwrap().total() / plans.len() as f64;
             let tokens_per_image = plans.iter().map(tokens).sum::<usize>() as f64 / plans.len() as f64;

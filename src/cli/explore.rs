@@ -1,11 +1,11 @@
 //! `ijepa-run explore RUN [RUN]`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Exit, exit, looking_args::LookingArgs, page, print, show, signals};
-use crate::explore::{ExploreRequest, MOST_RUNS, explore as page_of};
+use crate::explore::{ExploreRequest, ExploredRun, MOST_RUNS, explore as page_of};
 
 const EXAMPLES: &str = "\
 The page holds everything: no network, no script. Features are those of the target encoder at the last
@@ -15,6 +15,7 @@ Examples:
   ijepa-run explore 001765f2                      the run whose identity starts like this
   ijepa-run explore results/baseline-s0-001765f2  a run folder, finished or still running
   ijepa-run explore 001765f2 8a11c3d0             two runs side by side: CKA, neighbours that differ
+  ijepa-run explore 001765f2@20 001765f2          the weights that `train.keep_every` kept of epoch 20, beside the last
   ijepa-run explore 001765f2 --images 10000 --output page.html
 
 Exit codes:
@@ -26,8 +27,9 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExploreArgs {
-    /// Run folder, or the start of its name or identity; a second one is compared with the first.
-    #[arg(value_name = "RUN", required = true, num_args = 1..=MOST_RUNS)]
+    /// Run folder, or the start of its name or identity; a second one is compared with the first. RUN@N takes the
+    /// weights that were kept of epoch N.
+    #[arg(value_name = "RUN[@N]", required = true, num_args = 1..=MOST_RUNS)]
     runs: Vec<PathBuf>,
     /// Page to write; by default explore.html in the folder of the first run, explore-NAME.html beside two.
     #[arg(long, value_name = "FILE.html")]
@@ -41,8 +43,8 @@ pub(crate) struct ExploreArgs {
 
 /// Writes the page.
 pub(crate) fn explore(args: &ExploreArgs) -> Exit {
-    let runs: Result<Vec<PathBuf>, String> =
-        args.runs.iter().map(|run| show::find(run, &args.looking.results)).collect();
+    let runs: Result<Vec<ExploredRun>, String> =
+        args.runs.iter().map(|run| explored(run, &args.looking.results)).collect();
     let runs = match runs {
         Ok(runs) => runs,
         Err(message) => {
@@ -68,26 +70,45 @@ pub(crate) fn explore(args: &ExploreArgs) -> Exit {
     }
 }
 
-fn default_page(runs: &[PathBuf]) -> PathBuf {
+/// The run that a word means, with the epoch behind an `@`; a folder may have one in its name.
+fn explored(word: &Path, results: &Path) -> Result<ExploredRun, String> {
+    let text = word.to_string_lossy();
+    let parts = text.rsplit_once('@').and_then(|(run, epoch)| Some((run, epoch.parse().ok()?)));
+    match parts.filter(|_| !word.is_dir()) {
+        Some((run, epoch)) => {
+            Ok(ExploredRun { folder: show::find(run.as_ref(), results)?, epoch: Some(epoch) })
+        }
+        None => Ok(ExploredRun { folder: show::find(word, results)?, epoch: None }),
+    }
+}
+
+fn default_page(runs: &[ExploredRun]) -> PathBuf {
+    let at = |run: &ExploredRun| run.epoch.map_or(String::new(), |epoch| format!("@{epoch}"));
     match runs {
         [first, second, ..] => {
-            let name = second.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            first.join(format!("explore-{name}.html"))
+            let name =
+                second.folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            first.folder.join(format!("explore{}-{name}{}.html", at(first), at(second)))
         }
-        _ => runs.first().map_or_else(PathBuf::new, |run| run.join("explore.html")),
+        _ => {
+            runs.first().map_or_else(PathBuf::new, |run| run.folder.join(format!("explore{}.html", at(run))))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
     fn the_page_stands_in_the_folder_of_the_first_run() {
-        let page = |runs: &[&str]| default_page(&runs.iter().map(PathBuf::from).collect::<Vec<_>>());
-        assert_eq!(page(&["results/a"]), Path::new("results/a/explore.html"));
-        assert_eq!(page(&["results/a", "results/b"]), Path::new("results/a/explore-b.html"));
+        let run = |&(folder, epoch): &(&str, Option<u64>)| ExploredRun { folder: folder.into(), epoch };
+        let page = |runs: &[(&str, Option<u64>)]| default_page(&runs.iter().map(run).collect::<Vec<_>>());
+        assert_eq!(page(&[("results/a", None)]), Path::new("results/a/explore.html"));
+        assert_eq!(page(&[("results/a", None), ("results/b", None)]), Path::new("results/a/explore-b.html"));
+        assert_eq!(
+            page(&[("results/a", Some(5)), ("results/a", None)]),
+            Path::new("results/a/explore@5-a.html")
+        );
     }
 }

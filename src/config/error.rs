@@ -6,7 +6,7 @@ use ijepa_registry::problem::Problem;
 
 use super::{
     span::{SourceMap, Span, join},
-    surroundings::{Variables, WeightsOf},
+    surroundings::{Variables, Weights},
 };
 
 /// One problem and where it was typed.
@@ -102,7 +102,7 @@ pub(crate) struct Report<'a> {
     places: &'a SourceMap,
     problems: Vec<Located>,
     variables: Variables,
-    weights: Option<WeightsOf>,
+    weights: Option<Weights>,
     /// Sections that a misspelled key stands for.
     misspelled: Vec<&'static str>,
 }
@@ -118,8 +118,8 @@ impl<'a> Report<'a> {
         Report { variables: variables.clone(), ..self }
     }
 
-    /// Who tells the hash of weights.
-    pub fn with_weights(self, weights: Option<WeightsOf>) -> Self {
+    /// Who looks at weights.
+    pub fn with_weights(self, weights: Option<Weights>) -> Self {
         Report { weights, ..self }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Report<'a> {
     }
 
     /// That of [`Report::with_weights`].
-    pub fn weights_of(&self) -> Option<WeightsOf> {
+    pub fn weights(&self) -> Option<Weights> {
         self.weights.clone()
     }
 

@@ -132,8 +132,16 @@ impl Experiment {
     /// checkpoint intervals and settings whose schema says `x-cosmetic` do not count, nor do probes, unless
     /// a rule of `collapse` reads them.
     pub fn identity(&self) -> String {
-        let mut top = Map::new();
-        top.insert("seed".into(), json!(self.seed));
+        self.hashed(Map::from_iter([("seed".into(), json!(self.seed))]))
+    }
+
+    /// The same without the seed: what runs of one arm share.
+    pub fn identity_of_arm(&self) -> String {
+        self.hashed(Map::new())
+    }
+
+    /// The hash of what is given and of all that decides what is trained.
+    fn hashed(&self, mut top: Map<String, Value>) -> String {
         self.add_sections(&mut top, &|part| part.decisive());
         history::forget_defaults(&mut top);
         let read = self.probes.iter().filter(|probe| probe.is_read_by(&self.collapse));

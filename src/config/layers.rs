@@ -7,7 +7,7 @@ use super::{
     error::{ConfigError, Located},
     merge::{expand_names, merge, short_names},
     overrides,
-    surroundings::{Surroundings, Variables, WeightsOf, expanded},
+    surroundings::{Surroundings, Variables, Weights, expanded},
 };
 
 /// One tree with the place of every entry, nothing judged yet.
@@ -20,8 +20,8 @@ pub(crate) struct Spec {
     pub problems: Vec<Located>,
     /// What variables in paths stand for.
     pub variables: Variables,
-    /// Tells the hash of weights.
-    pub weights: Option<WeightsOf>,
+    /// Looks at weights.
+    pub weights: Option<Weights>,
     /// Files that were inherited from.
     pub extended: Vec<String>,
 }

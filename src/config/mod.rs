@@ -15,6 +15,7 @@ mod data;
 mod document;
 mod error;
 mod experiment;
+mod flat;
 mod history;
 mod identity;
 mod init;
@@ -45,6 +46,7 @@ pub use experiment::{
     Experiment, Measurement, ProbeSpec, RegularizerSpec, VALIDATION, last_measurements, metric_name,
     term_columns,
 };
+pub use flat::{cell, flat_settings};
 pub(crate) use history::{modern, modernize, renamed};
 pub(crate) use identity::identity;
 pub use init::{InitPart, InitSettings};
@@ -56,7 +58,7 @@ pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
 pub use span::Span;
 pub(crate) use span::join;
-pub use surroundings::{ReadFile, Surroundings, Variables, WeightsOf};
+pub use surroundings::{ReadFile, Surroundings, Variables, Weights, WeightsLookup};
 pub use wording::range as describe_range;
 pub(crate) use wording::{bare, did_you_mean};
 

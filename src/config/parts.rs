@@ -209,7 +209,7 @@ fn init(top: &Map<String, Value>, report: &mut Report) -> Option<InitSettings> {
 
 /// Fills in the hash of the weights, if anybody can look at them; a hash that is there has to be theirs.
 fn look_up(init: &mut InitSettings, report: &mut Report) {
-    let found = report.weights_of().map(|of| of(&init.from, &init.parts));
+    let found = report.weights().map(|weights| weights.hash(&init.from, &init.parts));
     match (found, &init.weights) {
         (Some(Ok(hash)), None) => init.weights = Some(hash),
         (Some(Ok(hash)), Some(named)) if hash != *named => {

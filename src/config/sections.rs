@@ -149,6 +149,11 @@ pub struct TrainSettings {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0, max = 1_000_000_000), extend("x-cosmetic" = true))]
     pub keep_every: u64,
+    /// Whether the numbers of the run also go into event files of TensorBoard while it goes on, in `tensorboard/` of the
+    /// run folder; `tensorboard --logdir results` shows them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("x-cosmetic" = true))]
+    pub tensorboard: bool,
     /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
     #[serde(default)]
     #[schemars(extend("x-aliases" = ["precision", "dtype", "amp"]))]
@@ -174,6 +179,10 @@ fn one() -> u64 {
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
 }
 
 /// Keys of the data set that belong to no kind of it; its other keys are the component's settings.

@@ -4,7 +4,11 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{error::Report, init::InitPart};
+use super::{
+    error::Report,
+    experiment::Experiment,
+    init::{InitPart, InitSettings},
+};
 use ijepa_registry::problem::Problem;
 
 /// Reads a file by name; the error says why it cannot.
@@ -13,8 +17,16 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 /// Values of environment variables; `HOME` is what `~` stands for.
 pub type Variables = Arc<BTreeMap<String, String>>;
 
-/// The hash of some parts of the weights in a run folder or file, or why there is none.
-pub type WeightsOf = Arc<dyn Fn(&str, &[InitPart]) -> Result<String, String> + Send + Sync>;
+/// Looks at the weights that `init` names: in a run folder or a file.
+pub trait WeightsLookup: Send + Sync {
+    /// The hash of some parts of them, or why there is none.
+    fn hash(&self, from: &str, parts: &[InitPart]) -> Result<String, String>;
+    /// What of them does not fit the model of this experiment, parameter by parameter.
+    fn misfits(&self, init: &InitSettings, experiment: &Experiment) -> Vec<String>;
+}
+
+/// Whoever looks.
+pub type Weights = Arc<dyn WeightsLookup>;
 
 /// Facts that the text alone does not hold.
 #[derive(Clone)]
@@ -23,8 +35,8 @@ pub struct Surroundings<'a> {
     pub read: ReadFile<'a>,
     /// What variables in paths stand for.
     pub variables: Variables,
-    /// Tells the hash of weights that `init` names; none: nobody looks at them.
-    pub weights: Option<WeightsOf>,
+    /// Looks at the weights that `init` names; none: nobody does.
+    pub weights: Option<Weights>,
 }
 
 impl<'a> Surroundings<'a> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ijepa_registry::{
     device::transform::TransformProgram,
-    image::ImageSet,
+    image::{Image, ImageSet},
     kinds::{Masking, ViewOptions},
     mask::{BatchDraw, MaskBatch},
 };
@@ -59,26 +59,51 @@ impl BatchSource {
     pub fn batch(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
         let shape = self.data.shape;
         let mut patches = Vec::with_capacity(indices.len() * shape.len());
+        let mut seen = Vec::new();
         for &i in indices {
-            let image = self.pipeline.train_image(&self.data, &self.data.train, i as usize, self.seed, epoch);
+            let image = self.image(i, epoch);
             patchify_into(&image.data, shape, self.patch, &mut patches);
+            seen.extend(self.masking.sees_images().then_some(image));
         }
-        self.masked(epoch, step, indices, BatchImages::Patches(patches))
+        self.masked(epoch, step, indices, BatchImages::Patches(patches), seen)
+    }
+
+    /// An image as it is trained on.
+    fn image(&self, index: u32, epoch: u64) -> Image {
+        self.pipeline.train_image(&self.data, &self.data.train, index as usize, self.seed, epoch)
     }
 
     /// The same batch as programs, if every image has one; else in patches.
     pub fn batch_of_programs(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
         let program = |&i: &u32| self.pipeline.train_program(self.data.shape, i as usize, self.seed, epoch);
         match indices.iter().map(program).collect() {
-            Some(programs) => self.masked(epoch, step, indices, BatchImages::Programs(programs)),
+            Some(programs) => {
+                // The device makes the patches; masks that depend on them are drawn here.
+                let asked = if self.masking.sees_images() { indices } else { &[] };
+                let seen = asked.iter().map(|&i| self.image(i, epoch)).collect();
+                self.masked(epoch, step, indices, BatchImages::Programs(programs), seen)
+            }
             None => self.batch(epoch, step, indices),
         }
     }
 
-    fn masked(&self, epoch: u64, step: usize, indices: &[u32], images: BatchImages) -> Batch {
-        let progress = epoch as f64 / self.epochs.max(1) as f64;
-        let keys = indices.iter().map(|&i| u64::from(i)).collect();
-        let draw = BatchDraw { seed: self.seed, epoch, step: step as u64, images: keys, repeat: 0, progress };
+    fn masked(
+        &self,
+        epoch: u64,
+        step: usize,
+        indices: &[u32],
+        images: BatchImages,
+        seen: Vec<Image>,
+    ) -> Batch {
+        let draw = BatchDraw {
+            seed: self.seed,
+            epoch,
+            step: step as u64,
+            images: indices.iter().map(|&i| u64::from(i)).collect(),
+            repeat: 0,
+            progress: epoch as f64 / self.epochs.max(1) as f64,
+            pixels: seen.into(),
+        };
         let masks = self.masking.views(self.data.shape.grid(self.patch), draw, &self.views);
         Batch { epoch, step, indices: indices.to_vec(), images, masks }
     }

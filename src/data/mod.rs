@@ -24,6 +24,6 @@ pub(crate) use label_table::numbers_to_names;
 pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, train_image_by};
 pub use split::decode_bytes;
 pub(crate) use split::{Source, annotations, classes, decoded, folders, same_classes};

@@ -23,8 +23,8 @@ struct Step {
 impl Pipeline {
     /// A pipeline of (component name, component); the name and the place key the step's streams.
     pub fn new(steps: Vec<(String, Box<dyn Augmentation>)>) -> Self {
-        let named = |(i, (name, augmentation)): (usize, (String, _))| Step {
-            purpose: format!("augment/{i}/{name}"),
+        let named = |(place, (name, augmentation)): (usize, (String, _))| Step {
+            purpose: purpose(place, &name),
             augmentation,
         };
         Pipeline { steps: steps.into_iter().enumerate().map(named).collect() }
@@ -69,6 +69,25 @@ impl Pipeline {
     }
 }
 
+/// Of the streams of the step at this place.
+fn purpose(place: usize, name: &str) -> String {
+    format!("augment/{place}/{name}")
+}
+
+/// [`Pipeline::train_image`] by the steps of an experiment, each with its name, without a pipeline of one's own.
+pub fn train_image_by<'a>(
+    steps: impl Iterator<Item = (&'a str, &'a dyn Augmentation)>,
+    image: Image,
+    index: usize,
+    seed: u64,
+    epoch: u64,
+) -> Image {
+    let drawing = |(place, (name, step)): (usize, (&str, _))| {
+        (step, Stream::new(seed, &purpose(place, name), epoch, index as u64))
+    };
+    changed(image, steps.enumerate().map(drawing))
+}
+
 /// A step and its draws for one image.
 type Drawing<'a> = (&'a dyn Augmentation, Stream);
 
@@ -83,7 +102,7 @@ fn program<'a>(
     steps: impl Iterator<Item = Drawing<'a>>,
 ) -> Option<TransformProgram> {
     let image_ops: Option<Vec<_>> =
-        steps.map(|(step, mut stream)| step.image_ops(shape, &mut stream)).collect();
+        steps.map(|(step, mut stream)| Some(step.as_image_ops()?.image_ops(shape, &mut stream))).collect();
     TransformProgram::new(index as u32, shape, image_ops?.into_iter().flatten())
 }
 
@@ -142,6 +161,10 @@ pub(crate) mod tests {
         );
         let second = value(&pipeline(&[false, false]), 0, 1, 0) - base;
         assert!((second - base).abs() > 1e-6, "the second place draws its own numbers");
+        let step = AddDraw { at_evaluation: false };
+        let steps = ["add", "add"].map(|name| (name, &step as &dyn Augmentation));
+        let image = train_image_by(steps.into_iter(), set.image(&set.train, 0), 0, 1, 0);
+        assert_eq!(image, pipeline(&[false, false]).train_image(&set, &set.train, 0, 1, 0));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use crate::{
     results::{EXPERIMENT, FileError, Status, card::RunCard, read},
 };
 
-/// Name and text of what is to be known of the run in `folder`.
-pub(super) fn facts(folder: &Path) -> Result<Vec<(&'static str, String)>, FileError> {
+/// Name and text of what is to be known of the run in `folder`, of whose weights those of an epoch may be meant.
+pub(super) fn facts(folder: &Path, epoch: Option<u64>) -> Result<Vec<(&'static str, String)>, FileError> {
     let mut facts = vec![("Folder", folder_name(folder))];
     if let Some(status) = Status::read(folder)? {
         facts.push(("State", format!("{}, step {} of {}", status.state, status.step, status.steps)));
     }
+    facts.extend(epoch.map(|epoch| ("Weights", format!("of epoch {epoch}; curves are of the whole run"))));
     if let Some(card) = RunCard::read_all(folder).unwrap_or_default().pop().filter(|c| !c.images.is_empty()) {
         facts.push(("Images", card.images));
     }

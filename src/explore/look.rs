@@ -77,6 +77,8 @@ impl Look {
 pub(super) struct Looking<'a> {
     pub name: &'a str,
     pub folder: &'a Path,
+    /// The epoch whose weights they are; none: the last.
+    pub epoch: Option<u64>,
     pub sample: &'a Sample,
     pub stop: &'a AtomicBool,
 }
@@ -104,10 +106,10 @@ impl OnSession for Looking<'_> {
         let Some(tokens) = self.features(session, encoder, needs, &some, progress)? else { return Ok(None) };
         Ok(Some(Look {
             name: self.name.into(),
-            facts: facts(self.folder).map_err(damaged)?,
+            facts: facts(self.folder, self.epoch).map_err(damaged)?,
             encoder: of,
             tables: Tables::read(self.folder).map_err(damaged)?,
-            confusions: confusions(self.folder).map_err(damaged)?,
+            confusions: confusions(self.folder, self.epoch).map_err(damaged)?,
             dim: jepa.geometry.dim,
             depth,
             layers,

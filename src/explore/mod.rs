@@ -42,8 +42,8 @@ pub const MOST_RUNS: usize = 2;
 /// What to show.
 #[derive(Clone, Debug)]
 pub struct ExploreRequest {
-    /// One run folder, or two to be compared.
-    pub runs: Vec<PathBuf>,
+    /// One run, or two to be compared.
+    pub runs: Vec<ExploredRun>,
     /// Images whose features are looked at, at most.
     pub images: usize,
     /// Where their data set lies now; none: where it was.
@@ -52,6 +52,15 @@ pub struct ExploreRequest {
     pub threads: Option<usize>,
     /// How much to say.
     pub verbosity: Verbosity,
+}
+
+/// A run at an epoch.
+#[derive(Clone, Debug)]
+pub struct ExploredRun {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The epoch whose weights are looked at, one of those that `train.keep_every` kept; none: the last weights.
+    pub epoch: Option<u64>,
 }
 
 /// Everything a page is made of.
@@ -67,13 +76,13 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
     let mut progress = Progress::new(request.verbosity);
     let names = names(&request.runs);
     let (mut looks, mut found, mut sets) = (Vec::new(), None::<Sample>, Vec::new());
-    for (folder, name) in request.runs.iter().zip(&names) {
-        let opening = Opening { data: request.data.as_deref(), ..Opening::default() };
+    for (ExploredRun { folder, epoch }, name) in request.runs.iter().zip(&names) {
+        let opening = Opening { data: request.data.as_deref(), epoch: *epoch, ..Opening::default() };
         let mut run = StoredRun::open(folder, &opening)?;
         let set = Arc::new(hold_out(run.read_data(&mut progress)?, run.experiment.validation));
         let sample = Sample::of(&set, request.images).ok_or_else(|| no_images(folder))?;
         let again = StoredRun::open(folder, &opening)?.experiment;
-        let work = Looking { name, folder, sample: &sample, stop };
+        let work = Looking { name, folder, epoch: *epoch, sample: &sample, stop };
         let Some(look) = run.on_session(set.clone(), request.threads, &mut progress, work)? else {
             return Ok(None);
         };
@@ -92,13 +101,19 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
     Ok(Some(page::page(&Material { looks, spaces, sample, masks })))
 }
 
-/// Names of the runs: `baseline-s0` of the folder `baseline-s0-001765f2`, or the whole name where two would be alike.
-fn names(runs: &[PathBuf]) -> Vec<String> {
-    let whole: Vec<String> = runs.iter().map(|folder| facts::folder_name(folder)).collect();
+/// Names of the runs: `baseline-s0` of the folder `baseline-s0-001765f2`, or the whole name where two would be alike;
+/// with `@20` for the weights of an epoch.
+fn names(runs: &[ExploredRun]) -> Vec<String> {
+    let whole: Vec<String> = runs.iter().map(|run| facts::folder_name(&run.folder)).collect();
+    let at = |names: Vec<String>| -> Vec<String> {
+        let at = |run: &ExploredRun| run.epoch.map_or(String::new(), |epoch| format!("@{epoch}"));
+        names.into_iter().zip(runs).map(|(name, run)| name + &at(run)).collect()
+    };
     let short = |name: &String| run_name_parts(name).map(|(name, seed, _)| format!("{name}-s{seed}"));
-    match whole.iter().map(short).collect::<Option<Vec<String>>>() {
+    let short = whole.iter().map(short).collect::<Option<Vec<String>>>().map(at);
+    match short {
         Some(short) if whole.len() > 1 && (1..short.len()).all(|i| !short[..i].contains(&short[i])) => short,
-        _ => whole,
+        _ => at(whole),
     }
 }
 
@@ -106,8 +121,8 @@ fn no_images(folder: &std::path::Path) -> RunError {
     RunError::Config(format!("{}: the data set of the run has no image to look at", folder.display()))
 }
 
-fn other_images(runs: &[PathBuf]) -> RunError {
-    let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+fn other_images(runs: &[ExploredRun]) -> RunError {
+    let names: Vec<String> = runs.iter().map(|run| run.folder.display().to_string()).collect();
     RunError::Config(format!(
         "{}: the runs have other images, so that their features cannot be compared; explore them one at a time",
         names.join(", ")
@@ -120,10 +135,15 @@ mod tests {
 
     #[test]
     fn two_runs_have_short_names_where_these_tell_them_apart() {
-        let of = |runs: &[&str]| names(&runs.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let run = |word: &&str| {
+            let (folder, epoch) = word.split_once('@').map_or((*word, None), |(f, e)| (f, e.parse().ok()));
+            ExploredRun { folder: folder.into(), epoch }
+        };
+        let of = |runs: &[&str]| names(&runs.iter().map(run).collect::<Vec<_>>());
         assert_eq!(of(&["r/one-s0-0123", "r/two-s0-4567"]), ["one-s0", "two-s0"]);
         assert_eq!(of(&["r/one-s0-0123", "r/one-s0-4567"]), ["one-s0-0123", "one-s0-4567"]);
         assert_eq!(of(&["r/one-s0-0123"]), ["one-s0-0123"]);
         assert_eq!(of(&["r/moved", "r/one-s0-0123"]), ["moved", "one-s0-0123"]);
+        assert_eq!(of(&["r/one-s0-0123@5", "r/one-s0-0123"]), ["one-s0@5", "one-s0"]);
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct Confusion {
     pub images: (usize, usize),
 }
 
-/// The confusion of every probe that left predictions in the run folder, the last epoch of each.
-pub(super) fn confusions(folder: &Path) -> Result<Vec<Confusion>, FileError> {
+/// The confusion of every probe that left predictions in the run folder: at this epoch, or at the last of each.
+pub(super) fn confusions(folder: &Path, at: Option<u64>) -> Result<Vec<Confusion>, FileError> {
     let mut last: Vec<(String, u64, String)> = Vec::new();
     for file in files(&folder.join("probes")) {
         let Some((name, epoch)) = file.strip_suffix(ENDING).and_then(|stem| stem.rsplit_once("-epoch"))
@@ -36,6 +36,9 @@ pub(super) fn confusions(folder: &Path) -> Result<Vec<Confusion>, FileError> {
             continue;
         };
         let epoch = epoch.parse().unwrap_or(0);
+        if at.is_some_and(|at| at != epoch) {
+            continue;
+        }
         match last.iter_mut().find(|(n, ..)| n == name) {
             Some(entry) if entry.1 < epoch => *entry = (name.to_owned(), epoch, file.clone()),
             Some(_) => {}
@@ -105,7 +108,7 @@ mod tests {
         write("linear-target-class-test-epoch10.predictions.csv", "0,a,b\n1,a,a\n2,b,b\n");
         write("linear-target-class-test-epoch9.predictions.csv", "0,a,b\n");
         write("class_similarity-target-class-test-epoch10.svg", "");
-        let found = confusions(folder.path()).expect("tables");
+        let found = confusions(folder.path(), None).expect("tables");
         assert_eq!((found.len(), found[0].epoch, found[0].images), (1, 10, (3, 2)));
         assert_eq!(found[0].name, "linear-target-class-test");
         assert_eq!(

@@ -13,6 +13,7 @@ use crate::{
         columns::{TIMING, TimingRow},
         read, run_name_parts,
     },
+    sinks::tensorboard_tags,
 };
 
 /// One metric over the steps.
@@ -156,18 +157,18 @@ fn series(run: &Run) -> Result<Vec<Series>, AnalysisError> {
     }
     let timing: Vec<TimingRow> = read::rows(&run.source, &TIMING)?;
     let rate = timing.iter().map(|row| (row.step, row.images_per_second)).collect();
-    all.push(Series { tag: "timing/images_per_second".into(), points: rate });
+    all.push(Series { tag: tensorboard_tags::RATE.into(), points: rate });
     all.retain(|series| !series.points.is_empty());
     Ok(all)
 }
 
-/// Groups of what stands in the tables of training: `metrics/loss` is the loss of the last steps, `loss` that of an
-/// epoch.
+/// The tag of a metric, as a run that is going on writes it: `metrics/loss` is the loss of the last steps, `loss` that
+/// of an epoch.
 fn tag(metric: &str) -> String {
     match metric.strip_prefix("metrics/") {
-        Some(column) => format!("train/{column}"),
-        None if metric == "loss" => "epoch/loss".into(),
-        None if !metric.contains('/') => format!("train/{metric}"),
+        Some(column) => tensorboard_tags::step(column),
+        None if metric == "loss" => tensorboard_tags::EPOCH_LOSS.into(),
+        None if !metric.contains('/') => tensorboard_tags::step(metric),
         None => metric.into(),
     }
 }

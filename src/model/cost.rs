@@ -53,7 +53,8 @@ pub fn typical_masks(
         let size = batch_size as u64;
         let images = (step * size..(step + 1) * size).collect();
         let progress = step as f64 / steps as f64;
-        masking.views(grid, BatchDraw { seed, epoch: 0, step, images, repeat: 0, progress }, views).plans
+        let draw = BatchDraw { seed, step, images, progress, ..BatchDraw::default() };
+        masking.views(grid, draw, views).plans
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use ijepa_registry::{device::transform::TransformProgram, prelude::*};
+use ijepa_registry::{
+    device::{fused_ema::EmaUpdate, transform::TransformProgram},
+    prelude::*,
+};
 
 use super::forward::{ForwardPass, Phase, PhaseTimer};
 use super::indexing::{TargetRows, context_layout, context_rows, prediction_plan};
@@ -145,7 +148,10 @@ impl<D: Backend> Jepa<D> {
         let mut params = named(CONTEXT, self.context_encoder.params_mut());
         params.extend(named(PREDICTOR, self.predictor.params_mut()));
         params.extend(self.terms.iter_mut().flat_map(Term::params_mut));
-        let report = optimizer.step_and_average(&mut params, gradients, rates, &mut average)?;
+        let report = match optimizer.as_fused() {
+            Some(fused) => fused.step_and_average(&mut params, gradients, rates, &mut average)?,
+            None => optimizer.step(&mut params, gradients, rates)?,
+        };
         let left = average.shadows.into_iter().zip(&params);
         let mut left: Vec<_> = left.filter_map(|(teacher, (_, p))| Some((teacher?, &p.data))).collect();
         D::ema(&mut left, momentum)?;

@@ -6,9 +6,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use ijepa_registry::{
+    kinds::{EncoderContext, PredictorContext, Teacher},
+    params::Param,
+    tensor::{Cpu, ModelError},
+};
+use serde_json::json;
+
 use super::RunError;
 use crate::{
-    config::{InitPart, InitSettings, WeightsOf},
+    config::{Experiment, InitPart, InitSettings, Weights, WeightsLookup},
     events::Tensors,
     model::BuildDevice,
     results::{Care, RunState, Status, WEIGHTS, is_run_folder},
@@ -16,23 +23,67 @@ use crate::{
     train::Session,
 };
 
-/// Parameters that do not fit, of which as many are named: a deeper model lacks dozens.
-const SHOWN: usize = 12;
-
 /// Digits of a hash of weights.
 const DIGITS: usize = 16;
 
 /// Where weights are, and which parts of them.
 type Asked = (String, Vec<InitPart>);
 
-/// Tells the hash of weights, and remembers it: a sweep asks for every run.
-pub fn weights_of() -> WeightsOf {
-    let known: Mutex<HashMap<Asked, Result<String, String>>> = Mutex::default();
-    Arc::new(move |from: &str, parts: &[InitPart]| {
+/// A parameter: its name and shape.
+type Shape = (String, Vec<usize>);
+
+/// Looks at weights for those who read experiments, and remembers: a sweep asks for every run.
+#[derive(Default)]
+struct Looked {
+    hashes: Mutex<HashMap<Asked, Result<String, String>>>,
+    misfits: Mutex<HashMap<String, Vec<String>>>,
+}
+
+/// Who looks at the weights that `init` names.
+pub fn weights_lookup() -> Weights {
+    Arc::new(Looked::default())
+}
+
+impl WeightsLookup for Looked {
+    fn hash(&self, from: &str, parts: &[InitPart]) -> Result<String, String> {
         let key = (from.to_owned(), parts.to_vec());
-        let mut known = known.lock().map_err(|e| e.to_string())?;
+        let mut known = self.hashes.lock().map_err(|e| e.to_string())?;
         known.entry(key).or_insert_with(|| read(from, parts).map(|tensors| hash(&tensors))).clone()
-    })
+    }
+
+    fn misfits(&self, init: &InitSettings, experiment: &Experiment) -> Vec<String> {
+        let all = experiment.resolved();
+        let decisive = ["init", "dataset", "encoder", "predictor", "targets"].map(|section| &all[section]);
+        let Ok(mut known) = self.misfits.lock() else { return Vec::new() };
+        let look = || match (read(&init.from, &init.parts), shapes(experiment)) {
+            (Ok(tensors), Ok(model)) => {
+                let own_teacher = experiment.targets.object.teacher() == Teacher::Own;
+                misfits(&model, &complete(tensors), own_teacher, init)
+            }
+            (Err(why), _) => vec![why],
+            (_, Err(why)) => vec![why.to_string()],
+        };
+        known.entry(json!(decisive).to_string()).or_insert_with(look).clone()
+    }
+}
+
+/// Names and shapes of what an experiment can start from: the parameters of its encoder, its teacher's and its
+/// predictor's.
+fn shapes(experiment: &Experiment) -> Result<Vec<Shape>, ModelError> {
+    let image = experiment.dataset.object.shape();
+    let (settings, targets) = (experiment.encoder.object.as_ref(), experiment.targets.object.as_ref());
+    let device = &Cpu::default();
+    let encoder = settings.cpu(&EncoderContext { device, seed: 0, image })?;
+    let [encoder_dim, target_dim] = [settings.dim(), targets.dim(settings, image)];
+    let context = PredictorContext { device, seed: 0, grid: experiment.grid(), encoder_dim, target_dim };
+    let predictor = experiment.predictor.object.cpu(&context)?;
+    let named = |prefix: &str, param: &Param<Cpu>| (format!("{prefix}{}", param.name), param.dims.clone());
+    let mut all: Vec<Shape> = encoder.params().iter().map(|p| named("context_encoder.", p)).collect();
+    if targets.teacher() == Teacher::Own {
+        all.extend(encoder.params().iter().map(|p| named("target_encoder.", p)));
+    }
+    all.extend(predictor.params().iter().map(|p| named("predictor.", p)));
+    Ok(all)
 }
 
 /// The tensors of some parts in a run folder or a file of weights.
@@ -95,8 +146,7 @@ fn hash(tensors: &Tensors) -> String {
     hasher.finalize().to_hex()[..DIGITS].to_owned()
 }
 
-/// Gives a session that has not begun the weights that its experiment names; every parameter that does not fit is
-/// named.
+/// Gives a session that has not begun the weights that its experiment names. They were found to fit when it was read.
 pub fn start_from<D: BuildDevice>(session: &mut Session<D>, init: &InitSettings) -> Result<(), RunError> {
     let refuse = |reason: String| RunError::Config(format!("init.from: {reason}"));
     let tensors = read(&init.from, &init.parts).map_err(refuse)?;
@@ -107,55 +157,56 @@ pub fn start_from<D: BuildDevice>(session: &mut Session<D>, init: &InitSettings)
             init.from
         )));
     }
-    let mut given: HashMap<String, (Vec<usize>, Vec<f32>)> =
-        tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
+    let own_teacher = session.jepa.all_params().iter().any(|(name, _)| name.starts_with("target_encoder."));
+    let mut given = complete(tensors);
+    let model: Vec<Shape> =
+        session.jepa.all_params().into_iter().map(|(name, param)| (name, param.dims.clone())).collect();
+    if let Some(misfit) = misfits(&model, &given, own_teacher, init).first() {
+        return Err(refuse(format!("the weights of {} do not fit this model: {misfit}", init.from)));
+    }
+    for (name, param) in session.jepa.all_params_mut() {
+        if let Some((_, values)) = given.remove(&name) {
+            param.data.copy_from(&values);
+        }
+    }
+    Ok(())
+}
+
+/// Shape and values of parameters by name.
+type Given = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// The tensors by name; a teacher that is not there starts as a copy of its student.
+fn complete(tensors: Tensors) -> Given {
+    let mut given: Given = tensors.into_iter().map(|(name, shape, values)| (name, (shape, values))).collect();
     if !given.keys().any(|name| name.starts_with("target_encoder.")) {
-        // A teacher starts as a copy of its student.
         let student = |(name, tensor): (&String, &(Vec<usize>, Vec<f32>))| {
             Some((format!("target_encoder.{}", name.strip_prefix("context_encoder.")?), tensor.clone()))
         };
         let teacher: Vec<_> = given.iter().filter_map(student).collect();
         given.extend(teacher);
     }
-    let problems = fill(session, &mut given, init);
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let mut lines: Vec<String> =
-        problems.iter().take(SHOWN).map(|problem| format!("\n  {problem}")).collect();
-    if problems.len() > SHOWN {
-        lines.push(format!("\n  and {} more", problems.len() - SHOWN));
-    }
-    let (from, lines) = (&init.from, lines.concat());
-    let help = "build the model as that run did, or take other `parts`";
-    Err(refuse(format!("the weights of {from} do not fit this model:{lines}\n  help: {help}")))
+    given
 }
 
-/// Puts the tensors into the parameters of the parts, and says what does not fit.
-fn fill<D: BuildDevice>(
-    session: &mut Session<D>,
-    given: &mut HashMap<String, (Vec<usize>, Vec<f32>)>,
-    init: &InitSettings,
-) -> Vec<String> {
+/// What does not fit, parameter by parameter; a teacher's is not missed in a model without one.
+fn misfits(model: &[Shape], given: &Given, own_teacher: bool, init: &InitSettings) -> Vec<String> {
     let is_wanted = |name: &str| {
         init.parts.iter().flat_map(|part| prefixes(*part)).any(|prefix| name.starts_with(prefix))
     };
-    let mut problems = Vec::new();
-    for (name, param) in session.jepa.all_params_mut() {
-        if !is_wanted(&name) {
-            continue;
+    let misfit = |(name, dims): &Shape| match given.get(name) {
+        None => Some(format!("it holds no {name}")),
+        Some((shape, _)) if shape != dims => {
+            Some(format!("{name} has shape {shape:?} there and {dims:?} here"))
         }
-        match given.remove(&name) {
-            None => problems.push(format!("it holds no {name}")),
-            Some((shape, _)) if shape != param.dims => {
-                problems.push(format!("{name} has shape {shape:?} there and {:?} here", param.dims));
-            }
-            Some((_, values)) => param.data.copy_from(&values),
-        }
-    }
-    let own_teacher = session.jepa.all_params().iter().any(|(name, _)| name.starts_with("target_encoder."));
-    let mut left: Vec<&String> =
-        given.keys().filter(|name| own_teacher || !name.starts_with("target_encoder.")).collect();
+        Some(_) => None,
+    };
+    let mut problems: Vec<String> =
+        model.iter().filter(|(name, _)| is_wanted(name)).filter_map(misfit).collect();
+    let mut left: Vec<&String> = given
+        .keys()
+        .filter(|name| own_teacher || !name.starts_with("target_encoder."))
+        .filter(|name| !model.iter().any(|(known, _)| known == *name))
+        .collect();
     left.sort();
     problems.extend(left.into_iter().map(|name| format!("this model has no {name}")));
     problems

@@ -1,12 +1,14 @@
-//! Where events go: files of the run folder, a progress display, memory (for tests).
+//! Where events go: files of the run folder, TensorBoard, a progress display, memory (for tests).
 
 pub mod bars;
 mod checkpoint;
 mod clean;
 pub mod colour;
+pub(crate) mod event_file;
 pub mod features;
 mod files;
 mod progress;
+mod tensorboard;
 mod verify;
 
 pub use checkpoint::{
@@ -16,6 +18,8 @@ pub use checkpoint::{
 pub use clean::{CleanError, free, freeable};
 pub use files::{Files, write_artifact, write_predictions};
 pub use progress::{Progress, Verbosity, human_time, shows_bars};
+pub(crate) use tensorboard::tensorboard_tags;
+pub use tensorboard::{SessionInfo, TENSORBOARD, TensorBoard};
 pub use verify::{AcceptError, Findings, accept, verify};
 
 use crate::events::Event;

@@ -30,12 +30,18 @@ impl Augmentation for Drawn {
         vec![]
     }
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        self.image_ops(image.shape, stream).iter().flatten().for_each(|edit| edit.apply(image));
+        self.image_ops(image.shape, stream).iter().for_each(|edit| edit.apply(image));
     }
-    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
+    fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+        Some(self)
+    }
+}
+
+impl AsImageOps for Drawn {
+    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Vec<ImageOp> {
         let mut constants =
             |low, high| (0..shape.channels).map(|_| stream.uniform_in(low, high) as f32).collect();
-        Some(match self {
+        match self {
             Drawn::Channels => {
                 vec![ImageOp::Channels(ChannelMap {
                     mean: constants(-1.0, 1.0),
@@ -49,7 +55,7 @@ impl Augmentation for Drawn {
                 let left = stream.below(shape.width - width + 1);
                 vec![ImageOp::Crop(Crop { top, left, height, width })]
             }
-        })
+        }
     }
 }
 

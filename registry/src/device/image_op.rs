@@ -1,6 +1,15 @@
 //! What an augmentation does to one image, as data: a host carries it out, or a device.
 
-use crate::image::{Image, ImageShape};
+use crate::{
+    image::{Image, ImageShape},
+    rng::Stream,
+};
+
+/// An augmentation whose effect can be said as operations ([`crate::kinds::Augmentation::as_image_ops`]).
+pub trait AsImageOps {
+    /// The operations that its `apply` performs on an image of this shape, using the same random draws.
+    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Vec<ImageOp>;
+}
 
 /// A rectangle of whole pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use crate::{
-    device::image_op::ImageOp,
+    device::image_op::AsImageOps,
     image::{Image, ImageShape},
     problem::Problem,
     rng::Stream,
@@ -7,18 +7,12 @@ use crate::{
 
 /// One step of the image pipeline.
 ///
-/// Promises: keeps the shape and finite values; a pure function of the image and the stream; its edits, if
-/// it has any, give the same bits.
+/// Promises: keeps the shape and finite values; a pure function of the image and the stream.
 pub trait Augmentation: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings for images of this shape.
     fn check(&self, shape: ImageShape) -> Vec<Problem>;
     /// Changes the image in place. The stream belongs to this step, image and epoch alone.
     fn apply(&self, image: &mut Image, stream: &mut Stream);
-    /// The operations [`Augmentation::apply`] performs, using the same random draws, so that a GPU can execute them.
-    /// Returns `None` (always) if this augmentation cannot be expressed that way.
-    fn image_ops(&self, _shape: ImageShape, _stream: &mut Stream) -> Option<Vec<ImageOp>> {
-        None
-    }
     /// Whether it also applies when features are extracted (normalisation does, random steps do not).
     fn at_evaluation(&self) -> bool {
         false
@@ -30,5 +24,10 @@ pub trait Augmentation: std::fmt::Debug + Send + Sync {
     /// Whether its values leave 0 to 1.
     fn leaves_unit_range(&self) -> bool {
         false
+    }
+    /// For a GPU: the same as crops, flips and maps of channels, to the same bits.
+    #[doc(hidden)]
+    fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+        None
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 pub trait Masking: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings on this grid: ranges, unreachable or infeasible masks.
     fn check(&self, grid: Grid) -> Vec<Problem>;
-    /// Masks of one batch. Called only if `check` found nothing.
+    /// Masks of one batch. Called only if `check` found nothing; with images if the strategy asks for them.
     fn sample(&self, grid: Grid, draw: &BatchDraw) -> MaskBatch;
     /// Whether a context may contain target patches.
     fn allows_overlap(&self) -> bool {
@@ -20,6 +20,11 @@ pub trait Masking: std::fmt::Debug + Send + Sync {
     }
     /// Whether masks depend on how much of the training is over ([`BatchDraw::progress`]).
     fn follows_progress(&self) -> bool {
+        false
+    }
+    /// Whether masks depend on what the images show: [`BatchDraw::pixels`] then holds them, of any size whose sides
+    /// the grid divides. Where no images are at hand (laws, estimates of cost), they are noise.
+    fn sees_images(&self) -> bool {
         false
     }
     /// Fewest patches of any context.

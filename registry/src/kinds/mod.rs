@@ -26,7 +26,7 @@ pub use encoder::{
 };
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;
-pub use optimizer::{EmaUpdate, Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
+pub use optimizer::{Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
 pub use probe::{
     Features, Findings, LinearClassifier, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError,

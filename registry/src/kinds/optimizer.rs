@@ -1,7 +1,8 @@
 use crate::{
+    device::fused_ema::FusedEma,
     params::Param,
     problem::Problem,
-    tensor::{Cpu, Device, Flat, Gradients, ModelError, Scalar, Storage},
+    tensor::{Cpu, Device, Gradients, ModelError, Scalar, Storage},
 };
 
 /// The scheduled values of one step.
@@ -18,15 +19,6 @@ pub struct Rates {
 pub struct StepReport<D: Storage<f64>> {
     /// Euclidean norm of all gradients before clipping. It stays on the device until somebody reads it.
     pub gradient_norm: Scalar<D>,
-}
-
-/// Tensors that follow parameters as averages over time: those of the target encoder.
-#[derive(Debug)]
-pub struct EmaUpdate<'a, D: Device<f32>> {
-    /// What share of itself a tensor keeps in a step.
-    pub momentum: f64,
-    /// For each parameter of a list the tensor that follows it, if any; those past the end have none.
-    pub shadows: Vec<Option<&'a mut Flat<D>>>,
 }
 
 /// An optimizer's memory, for checkpoints.
@@ -52,7 +44,7 @@ pub trait OptimizerSettings: std::fmt::Debug + Send + Sync {
 /// A built optimizer.
 ///
 /// Promises: a learning rate of 0 moves nothing; parameters that are not trainable never move;
-/// a restored state continues exactly; a follower that it moves is the average.
+/// a restored state continues exactly.
 pub trait Optimizer<D: Device<f32> + Storage<f64>> {
     /// Updates `params` in place. A parameter without a gradient counts as gradient zero. Nothing is read
     /// from the device, which may be many launches behind.
@@ -62,21 +54,13 @@ pub trait Optimizer<D: Device<f32> + Storage<f64>> {
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
     ) -> Result<StepReport<D>, ModelError>;
-    /// [`Optimizer::step`], which may also move followers to `momentum * follower + (1 - momentum) *
-    /// parameter`: parameter and average in one pass over memory. It takes those that it moves out of the
-    /// list; the program moves the others.
-    fn step_and_average(
-        &mut self,
-        params: &mut [(String, &mut Param<D>)],
-        gradients: &mut Gradients<f32, D>,
-        rates: Rates,
-        average: &mut EmaUpdate<'_, D>,
-    ) -> Result<StepReport<D>, ModelError> {
-        let _ = average;
-        self.step(params, gradients, rates)
-    }
     /// Everything needed to continue.
     fn state(&self) -> OptimizerState;
     /// Continues from `state`, which belongs to parameters of the same names and sizes.
     fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError>;
+    /// For speed: the same optimizer as one that moves averages of parameters in the same pass over memory.
+    #[doc(hidden)]
+    fn as_fused(&mut self) -> Option<&mut dyn FusedEma<D>> {
+        None
+    }
 }

@@ -143,7 +143,7 @@ impl dyn Masking + '_ {
     /// Fewest patches outside the targets in a batch of trial draws.
     fn room_for_contexts(&self, grid: Grid, options: &ViewOptions) -> usize {
         let images = (0..TRIALS).collect();
-        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images, repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { images, ..BatchDraw::default() };
         let whole = ViewOptions { draws: 1, context_count: None, predict_fraction: 1.0, ..options.clone() };
         let outside = |view: &View| {
             (0..grid.len() as u32)
@@ -157,6 +157,8 @@ impl dyn Masking + '_ {
     /// The views of an image: those of `options.draws` independent draws, one after the other, each on streams of
     /// its own, with what the options make of them.
     pub fn views(&self, grid: Grid, draw: BatchDraw, options: &ViewOptions) -> MaskBatch {
+        let unseen = self.sees_images() && draw.pixels.is_empty();
+        let draw = if unseen { draw.with_noise(grid) } else { draw };
         let mut all = self.adjusted(grid, &draw, options);
         for repeat in 1..options.draws {
             let more = self.adjusted(grid, &BatchDraw { repeat, ..draw.clone() }, options);
@@ -198,7 +200,7 @@ mod tests {
     }
 
     fn views(options: &ViewOptions) -> Vec<View> {
-        let draw = BatchDraw { seed: 0, epoch: 0, step: 0, images: vec![3, 4], repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { images: vec![3, 4], ..BatchDraw::default() };
         let masking: &dyn Masking = &First;
         assert_eq!(masking.check_views(GRID, options), vec![]);
         masking.views(GRID, draw, options).plans.into_iter().flat_map(|plan| plan.views).collect()

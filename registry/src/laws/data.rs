@@ -40,7 +40,7 @@ fn problem_of_image(step: &dyn Augmentation, shape: ImageShape, key: u64) -> Opt
     if changed() != image {
         return Some("the same stream gives another image".into());
     }
-    let image_ops = step.image_ops(shape, &mut Stream::new(key, PURPOSE, 0, 0))?;
+    let image_ops = step.as_image_ops()?.image_ops(shape, &mut Stream::new(key, PURPOSE, 0, 0));
     let mut edited = original.clone();
     image_ops.iter().for_each(|op| op.apply(&mut edited));
     let bits = |image: &Image| image.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -131,10 +131,16 @@ mod tests {
             let draw = stream.uniform() as f32;
             image.data.iter_mut().for_each(|v| *v = (*v - draw) * 1.0);
         }
-        fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
+        fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+            Some(self)
+        }
+    }
+
+    impl AsImageOps for Darken {
+        fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Vec<ImageOp> {
             let draw = if self.lies && stream.chance(0.2) { 1.0 } else { stream.uniform() as f32 };
             let map = ChannelMap { mean: vec![draw; shape.channels], scale: vec![1.0; shape.channels] };
-            Some(vec![ImageOp::Channels(map)])
+            vec![ImageOp::Channels(map)]
         }
     }
 

@@ -31,11 +31,12 @@ impl KindLaws for dyn Masking {
 fn draw_of(key: u64) -> BatchDraw {
     let images = (0..IMAGES).map(|i| key * IMAGES + i).collect();
     let progress = key as f64 / KEYS as f64;
-    BatchDraw { seed: key / 16, epoch: key % 4, step: key, images, repeat: 0, progress }
+    BatchDraw { seed: key / 16, epoch: key % 4, step: key, images, progress, ..BatchDraw::default() }
 }
 
 fn problem_of_key(masking: &dyn Masking, grid: Grid, key: u64) -> Option<String> {
     let draw = draw_of(key);
+    let draw = if masking.sees_images() { draw.with_noise(grid) } else { draw };
     let batch = masking.sample(grid, &draw);
     if batch != masking.sample(grid, &draw) {
         return Some("the same key gives another mask".into());

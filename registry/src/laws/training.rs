@@ -3,7 +3,7 @@
 use dfdx::prelude::{Backward, TensorFromVec, Trace};
 
 use super::{Broken, KindLaws, finite, noise};
-use crate::prelude::*;
+use crate::{device::fused_ema::EmaUpdate, prelude::*};
 
 const ROWS: usize = 6;
 const DIM: usize = 5;
@@ -93,15 +93,19 @@ impl KindLaws for dyn OptimizerSettings {
     }
 }
 
-/// A step with shadows of weight and bias leaves the parameters where a step without does; a shadow is
-/// then the average, or was left alone and in the list.
+/// Of an optimizer that moves averages: a step with shadows of weight and bias leaves the parameters where a step
+/// without does; a shadow is then the average, or was left alone and in the list.
 fn check_average(settings: &dyn OptimizerSettings, broken: &mut Broken) {
     const MOMENTUM: f64 = 0.9;
     let (mut all, mut following) = (parameters(), parameters());
     let before = values(&following);
     let shadows = following.iter_mut().map(|f| f.trainable.then_some(&mut f.data)).collect();
     let mut average = EmaUpdate { momentum: MOMENTUM, shadows };
-    let done = step_with(&mut *settings.cpu(), &mut all, (0, 0.01), &mut average);
+    let mut optimizer = settings.cpu();
+    let Some(fused) = optimizer.as_fused() else { return };
+    let done = with_gradients(&mut all, 0, 0.01, |params, gradients, rates| {
+        fused.step_and_average(params, gradients, rates, &mut average)
+    });
     let left: Vec<bool> = average.shadows.iter().map(Option::is_some).collect();
     let alone = stepped(settings, 1, 0.01);
     let both = broken.value("a step with shadows fails", done.and(alone));
@@ -145,14 +149,17 @@ fn step(
     number: u64,
     rate: f64,
 ) -> Result<(), ModelError> {
-    step_with(optimizer, all, (number, rate), &mut EmaUpdate { momentum: 1.0, shadows: vec![] })
+    with_gradients(all, number, rate, |params, gradients, rates| optimizer.step(params, gradients, rates))
 }
 
-fn step_with(
-    optimizer: &mut dyn Optimizer<Cpu>,
+/// A step of parameters with gradients and rates.
+type Step<'a> = &'a mut [(String, &'a mut Param<Cpu>)];
+
+fn with_gradients(
     all: &mut [Param<Cpu>],
-    (number, rate): (u64, f64),
-    average: &mut EmaUpdate<'_, Cpu>,
+    number: u64,
+    rate: f64,
+    step: impl FnOnce(Step, &mut Gradients<f32, Cpu>, Rates) -> Result<StepReport<Cpu>, ModelError>,
 ) -> Result<(), ModelError> {
     let mut gradients = Gradients::leaky();
     for p in all.iter().filter(|p| p.trainable) {
@@ -161,7 +168,7 @@ fn step_with(
     }
     let mut named: Vec<_> = all.iter_mut().map(|p| (p.name.clone(), p)).collect();
     let rates = Rates { learning_rate: rate, weight_decay: 0.05 };
-    optimizer.step_and_average(&mut named, &mut gradients, rates, average).map(|_| ())
+    step(&mut named, &mut gradients, rates).map(|_| ())
 }
 
 fn stepped(settings: &dyn OptimizerSettings, steps: u64, rate: f64) -> Result<Vec<Param<Cpu>>, ModelError> {
@@ -183,6 +190,7 @@ fn continued(settings: &dyn OptimizerSettings) -> Result<Vec<Param<Cpu>>, ModelE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::fused_ema::FusedEma;
 
     struct Squares;
     impl Loss<Cpu> for Squares {
@@ -239,6 +247,17 @@ mod tests {
             }
             Ok(StepReport { gradient_norm: Cpu::default().tensor_from_vec(vec![0.0], ()) })
         }
+        fn state(&self) -> OptimizerState {
+            OptimizerState::default()
+        }
+        fn restore(&mut self, _: OptimizerState, _: &[(String, &Param<Cpu>)]) -> Result<(), ModelError> {
+            Ok(())
+        }
+        fn as_fused(&mut self) -> Option<&mut dyn FusedEma<Cpu>> {
+            Some(self)
+        }
+    }
+    impl FusedEma<Cpu> for Descent {
         fn step_and_average(
             &mut self,
             params: &mut [(String, &mut Param<Cpu>)],
@@ -250,12 +269,6 @@ mod tests {
                 average.shadows.clear();
             }
             self.step(params, gradients, rates)
-        }
-        fn state(&self) -> OptimizerState {
-            OptimizerState::default()
-        }
-        fn restore(&mut self, _: OptimizerState, _: &[(String, &Param<Cpu>)]) -> Result<(), ModelError> {
-            Ok(())
         }
     }
 

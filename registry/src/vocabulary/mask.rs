@@ -1,8 +1,11 @@
 //! The patch grid and what a masking strategy returns.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use crate::rng::Stream;
+use crate::{
+    image::{Image, ImageShape},
+    rng::Stream,
+};
 
 /// Patches of an image: `rows x cols`, numbered row-major from the top left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +92,13 @@ pub struct BatchDraw {
     pub repeat: u64,
     /// Share of the epochs that is over, from 0 to below 1, for masks that follow a schedule.
     pub progress: f64,
+    /// The images as they are trained on, in batch order, for a strategy that asks for them
+    /// ([`crate::kinds::Masking::sees_images`]); for others none.
+    pub pixels: Arc<[Image]>,
 }
+
+/// Side in pixels of a patch of noise.
+const NOISE_PATCH: usize = 4;
 
 impl BatchDraw {
     /// The stream shared by the whole batch.
@@ -107,6 +116,22 @@ impl BatchDraw {
     /// The stream of what the options of the section do to the masks of image `i`.
     pub fn option_stream(&self, i: usize) -> Stream {
         Stream::new(self.seed, &self.purpose("mask/options"), self.epoch, self.images[i])
+    }
+    /// The same draw with noise in place of images, where none are at hand: for laws, checks, estimates of cost. Every
+    /// patch of an image has a contrast of its own.
+    pub fn with_noise(self, grid: Grid) -> Self {
+        let (height, width) = (grid.rows * NOISE_PATCH, grid.cols * NOISE_PATCH);
+        let shape = ImageShape { channels: 1, height, width };
+        let image = |&key: &u64| {
+            let mut stream = Stream::new(self.seed, "mask/noise", self.epoch, key);
+            let contrasts: Vec<f64> = (0..grid.len()).map(|_| stream.uniform()).collect();
+            let mut pixel = |p: usize| {
+                let patch = p / width / NOISE_PATCH * grid.cols + p % width / NOISE_PATCH;
+                (0.5 + contrasts[patch] * (stream.uniform() - 0.5)) as f32
+            };
+            Image { shape, data: (0..shape.len()).map(&mut pixel).collect() }
+        };
+        BatchDraw { pixels: self.images.iter().map(image).collect(), ..self }
     }
     /// The first draw has the streams of an experiment with one draw.
     fn purpose(&self, name: &'static str) -> Cow<'static, str> {

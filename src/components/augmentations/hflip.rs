@@ -56,12 +56,17 @@ impl Augmentation for Hflip {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let image_ops = self.image_ops(image.shape, stream);
-        image_ops.iter().flatten().for_each(|op| op.apply(image));
+        self.image_ops(image.shape, stream).iter().for_each(|op| op.apply(image));
     }
 
-    fn image_ops(&self, _: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
-        Some(self.mirrors(stream).then_some(ImageOp::Flip).into_iter().collect())
+    fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+        Some(self)
+    }
+}
+
+impl AsImageOps for Hflip {
+    fn image_ops(&self, _: ImageShape, stream: &mut Stream) -> Vec<ImageOp> {
+        self.mirrors(stream).then_some(ImageOp::Flip).into_iter().collect()
     }
 }
 

@@ -54,14 +54,11 @@ impl Augmentation for Normalize {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let image_ops = self.image_ops(image.shape, stream);
-        image_ops.iter().flatten().for_each(|op| op.apply(image));
+        self.image_ops(image.shape, stream).iter().for_each(|op| op.apply(image));
     }
 
-    fn image_ops(&self, _: ImageShape, _: &mut Stream) -> Option<Vec<ImageOp>> {
-        let mean = self.mean.iter().map(|&mean| mean as f32).collect();
-        let scale = self.std.iter().map(|&std| (1.0 / std) as f32).collect();
-        Some(vec![ImageOp::Channels(ChannelMap { mean, scale })])
+    fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+        Some(self)
     }
 
     fn at_evaluation(&self) -> bool {
@@ -70,6 +67,14 @@ impl Augmentation for Normalize {
 
     fn leaves_unit_range(&self) -> bool {
         true
+    }
+}
+
+impl AsImageOps for Normalize {
+    fn image_ops(&self, _: ImageShape, _: &mut Stream) -> Vec<ImageOp> {
+        let mean = self.mean.iter().map(|&mean| mean as f32).collect();
+        let scale = self.std.iter().map(|&std| (1.0 / std) as f32).collect();
+        vec![ImageOp::Channels(ChannelMap { mean, scale })]
     }
 }
 

@@ -47,12 +47,17 @@ impl Augmentation for RandomResizedCrop {
     }
 
     fn apply(&self, image: &mut Image, stream: &mut Stream) {
-        let image_ops = self.image_ops(image.shape, stream);
-        image_ops.iter().flatten().for_each(|op| op.apply(image));
+        self.image_ops(image.shape, stream).iter().for_each(|op| op.apply(image));
     }
 
-    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Option<Vec<ImageOp>> {
-        Some(vec![ImageOp::Crop(self.draw(shape.height, shape.width, stream))])
+    fn as_image_ops(&self) -> Option<&dyn AsImageOps> {
+        Some(self)
+    }
+}
+
+impl AsImageOps for RandomResizedCrop {
+    fn image_ops(&self, shape: ImageShape, stream: &mut Stream) -> Vec<ImageOp> {
+        vec![ImageOp::Crop(self.draw(shape.height, shape.width, stream))]
     }
 }
 

@@ -56,8 +56,7 @@ mod tests {
 
     #[test]
     fn contexts_hold_what_the_paper_says() {
-        let draw =
-            BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..500).collect(), repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { epoch: 1, step: 2, images: (0..500).collect(), ..BatchDraw::default() };
         let batch = OneBlock::default().sample(GRID, &draw);
         let kept: Vec<usize> = batch.plans.iter().map(|p| p.views[0].context.len()).collect();
         let mean = kept.iter().sum::<usize>() as f64 / 500.0 / 196.0;

@@ -3,6 +3,7 @@
 mod block;
 mod blockwise;
 mod complement;
+mod detail;
 mod fixed_context;
 mod inverse_block;
 mod multi;

@@ -44,9 +44,7 @@ const MOST: usize = 16;
 impl Multi {
     /// The masks that every strategy draws for the whole batch: strategy `i` on streams of its own.
     fn drawn(&self, grid: Grid, draw: &BatchDraw) -> Vec<MaskBatch> {
-        // `repeat` counts the draws of an image, so that no two strategies and no two draws share a stream.
-        let count = self.of.len() as u64;
-        let own = |i: usize| BatchDraw { repeat: draw.repeat * count + i as u64, ..draw.clone() };
+        let own = |i: usize| Nested::own_draw(draw, i, self.of.len());
         self.of.iter().enumerate().map(|(i, one)| one.object.sample(grid, &own(i))).collect()
     }
 }
@@ -81,6 +79,9 @@ impl Masking for Multi {
     }
     fn follows_progress(&self) -> bool {
         self.of.iter().any(|one| one.object.follows_progress())
+    }
+    fn sees_images(&self) -> bool {
+        self.of.iter().any(|one| one.object.sees_images())
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
     const GRID: Grid = Grid { rows: 8, cols: 8 };
 
     fn draw(step: u64) -> BatchDraw {
-        BatchDraw { seed: 1, epoch: 0, step, images: vec![5, 3], repeat: 0, progress: 0.0 }
+        BatchDraw { seed: 1, step, images: vec![5, 3], ..BatchDraw::default() }
     }
 
     #[test]

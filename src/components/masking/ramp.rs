@@ -128,6 +128,9 @@ impl Masking for Ramp {
     fn follows_progress(&self) -> bool {
         true
     }
+    fn sees_images(&self) -> bool {
+        self.from.object.sees_images()
+    }
 }
 
 #[cfg(test)]

@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     fn splits_every_image_within_the_ratio() {
-        let draw =
-            BatchDraw { seed: 0, epoch: 1, step: 2, images: (0..200).collect(), repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { epoch: 1, step: 2, images: (0..200).collect(), ..BatchDraw::default() };
         let batch = Random::default().sample(GRID, &draw);
         let kept: Vec<usize> = batch.plans.iter().map(|p| p.views[0].context.len()).collect();
         assert!(kept.iter().all(|n| (25..=38).contains(n)), "{kept:?}");
@@ -90,8 +89,7 @@ mod tests {
 
     #[test]
     fn every_patch_is_masked_equally_often() {
-        let draw =
-            BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect(), repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { images: (0..4000).collect(), ..BatchDraw::default() };
         let batch = Random { ratio: [0.5, 0.5] }.sample(GRID, &draw);
         let mut seen = [0u32; 64];
         batch.plans.iter().flat_map(|p| &p.views[0].targets[0]).for_each(|&p| seen[p as usize] += 1);

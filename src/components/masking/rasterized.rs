@@ -59,8 +59,7 @@ mod tests {
     #[test]
     fn every_quarter_is_the_context_equally_often() {
         let grid = Grid { rows: 2, cols: 2 };
-        let draw =
-            BatchDraw { seed: 0, epoch: 0, step: 0, images: (0..4000).collect(), repeat: 0, progress: 0.0 };
+        let draw = BatchDraw { images: (0..4000).collect(), ..BatchDraw::default() };
         let batch = Rasterized {}.sample(grid, &draw);
         let mut seen = [0; 4];
         batch.plans.iter().for_each(|p| seen[p.views[0].context[0] as usize] += 1);

@@ -1,6 +1,9 @@
 //! Optimizer `adamw`.
 
-use ijepa_registry::prelude::*;
+use ijepa_registry::{
+    device::fused_ema::{EmaUpdate, FusedEma},
+    prelude::*,
+};
 
 use super::shared::{Adam, AdamConstants, Groups, ParamGroup, check_betas, decays, ensure_groups, norm_of};
 use crate::kernels::Backend;
@@ -82,10 +85,23 @@ impl<D: Backend> Optimizer<D> for State<D> {
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
     ) -> Result<StepReport<D>, ModelError> {
-        let mut nothing = EmaUpdate { momentum: 1.0, shadows: Vec::new() };
-        self.step_and_average(params, gradients, rates, &mut nothing)
+        self.step_and_average(params, gradients, rates, &mut EmaUpdate::none())
     }
 
+    fn state(&self) -> OptimizerState {
+        self.adam.state()
+    }
+
+    fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError> {
+        self.adam.restore(&state, params)
+    }
+
+    fn as_fused(&mut self) -> Option<&mut dyn FusedEma<D>> {
+        Some(self)
+    }
+}
+
+impl<D: Backend> FusedEma<D> for State<D> {
     fn step_and_average(
         &mut self,
         params: &mut [(String, &mut Param<D>)],
@@ -99,13 +115,5 @@ impl<D: Backend> Optimizer<D> for State<D> {
         let rates = |i: usize, p: &Param<D>| groups.rates(i, rates, decays(p, everything));
         self.adam.step(params, gradients, rates, &gradient_norm, average)?;
         Ok(StepReport { gradient_norm })
-    }
-
-    fn state(&self) -> OptimizerState {
-        self.adam.state()
-    }
-
-    fn restore(&mut self, state: OptimizerState, params: &[(String, &Param<D>)]) -> Result<(), ModelError> {
-        self.adam.restore(&state, params)
     }
 }

@@ -1,7 +1,7 @@
 //! Optimizer `muon`.
 
 use dfdx::prelude::ReshapeTo;
-use ijepa_registry::prelude::*;
+use ijepa_registry::{device::fused_ema::EmaUpdate, prelude::*};
 
 use super::shared::{
     Adam, AdamConstants, Buffers, Groups, ParamGroup, assign, check_betas, decays, ensure_groups,
@@ -212,7 +212,7 @@ impl<D: Backend> Optimizer<D> for State<D> {
         // Adam sees the others alone, so that it keeps no moments for matrices.
         let (places, mut rest): (Vec<usize>, Vec<_>) =
             rest.into_iter().map(|(i, (name, p))| (i, (name.clone(), &mut **p))).unzip();
-        let mut nothing = EmaUpdate { momentum: 1.0, shadows: Vec::new() };
+        let mut nothing = EmaUpdate::none();
         let others = |k: usize, p: &Param<D>| of(places[k], p);
         self.adam.step(&mut rest, gradients, others, &gradient_norm, &mut nothing)?;
         self.groups = groups;

@@ -14,7 +14,7 @@ use super::mask_facts::MaskFacts;
 use crate::{
     analysis::{Arm, SweepTable},
     config::{self, Experiment},
-    data::{batch_indices, epoch_order, hold_out},
+    data::{batch_indices, epoch_order, hold_out, train_image_by},
     results::{EXPERIMENT, read},
 };
 
@@ -92,11 +92,8 @@ pub(crate) fn of_files(files: impl Iterator<Item = (String, PathBuf)>, images: b
         } else if keys.len() == MOST {
             masks.note(format!("only the first {MOST} different maskings are shown"));
         } else {
-            let (set, why) = data.of(&experiment);
-            let study = study(&experiment, set, &label);
-            masks.studies.push(study);
+            masks.add(&experiment, &label, &mut data);
             keys.push(key);
-            why.into_iter().for_each(|why| masks.note(why));
         }
     }
     masks
@@ -104,9 +101,9 @@ pub(crate) fn of_files(files: impl Iterator<Item = (String, PathBuf)>, images: b
 
 /// The masks of an experiment. With `images`, its data set is read to show them.
 pub(crate) fn masks_in(experiment: &Experiment, images: bool) -> Masks {
-    let mut data = Data { images, read: Vec::new() };
-    let (set, why) = data.of(experiment);
-    Masks { studies: vec![study(experiment, set, &experiment.name)], notes: why.into_iter().collect() }
+    let mut masks = Masks::default();
+    masks.add(experiment, &experiment.name, &mut Data { images, read: Vec::new() });
+    masks
 }
 
 /// The masks of single runs with their labels; equal ones are shown once.
@@ -127,6 +124,18 @@ pub(crate) fn masks_of(runs: &[(&Experiment, &ImageSet, &str)]) -> Masks {
 }
 
 impl Masks {
+    fn add(&mut self, experiment: &Experiment, label: &str, data: &mut Data) {
+        let (set, why) = data.of(experiment);
+        if set.is_none() && experiment.masking.object.sees_images() {
+            let kind = &experiment.masking.kind;
+            self.note(format!(
+                "{label}: masks of `{kind}` depend on the images; without them they are drawn on noise"
+            ));
+        }
+        self.studies.push(study(experiment, set, label));
+        why.into_iter().for_each(|why| self.note(why));
+    }
+
     fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
@@ -184,7 +193,7 @@ fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskSt
     let shape = experiment.dataset.object.shape();
     let grid = experiment.grid();
     let known = set.map(|s| s.count(&s.train)).or(experiment.train_images());
-    let (drawn, redraws) = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT));
+    let (drawn, redraws) = drawn(experiment, grid, known.unwrap_or(UNKNOWN_COUNT), set);
     let (context, target) = (|p: &MaskPlan| listed(p.contexts()), |p: &MaskPlan| listed(p.targets()));
     let pixels = |i: usize| set.map(|s| s.bytes(&s.train, i).to_vec());
     MaskStudy {
@@ -202,7 +211,17 @@ fn study(experiment: &Experiment, set: Option<&ImageSet>, label: &str) -> MaskSt
 }
 
 /// Images with their masks, as the first batches of the first epoch see them, and how many draws were thrown away.
-pub(crate) fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> (Vec<(usize, MaskPlan)>, u64) {
+/// Masks that depend on what images show are drawn on noise where the data set is not at hand.
+fn drawn(
+    experiment: &Experiment,
+    grid: Grid,
+    count: usize,
+    set: Option<&ImageSet>,
+) -> (Vec<(usize, MaskPlan)>, u64) {
+    let seen = set.filter(|_| experiment.masking.object.sees_images());
+    let steps = || experiment.augmentation.iter().map(|step| (step.kind.as_str(), step.object.as_ref()));
+    let image =
+        |set: &ImageSet, i: usize| train_image_by(steps(), set.image(&set.train, i), i, experiment.seed, 0);
     let order = epoch_order(experiment.seed, 0, count);
     let size = experiment.train.batch_size;
     let (mut drawn, mut redraws) = (Vec::new(), 0);
@@ -211,14 +230,12 @@ pub(crate) fn drawn(experiment: &Experiment, grid: Grid, count: usize) -> (Vec<(
         if batch.is_empty() || drawn.len() >= SAMPLED {
             break;
         }
-        let images = batch.iter().map(|&i| u64::from(i)).collect();
         let draw = BatchDraw {
             seed: experiment.seed,
-            epoch: 0,
             step: step as u64,
-            images,
-            repeat: 0,
-            progress: 0.0,
+            images: batch.iter().map(|&i| u64::from(i)).collect(),
+            pixels: seen.iter().flat_map(|set| batch.iter().map(|&i| image(set, i as usize))).collect(),
+            ..BatchDraw::default()
         };
         let masks = experiment.masking.object.views(grid, draw, &experiment.views);
         redraws += masks.redraws;

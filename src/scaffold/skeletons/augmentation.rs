@@ -34,6 +34,6 @@ impl Augmentation for MyAugmentation {
         let factor = stream.uniform_in(1.0 - self.strength, 1.0 + self.strength) as f32;
         image.data.iter_mut().for_each(|value| *value *= factor);
     }
-    // TODO: `image_ops` says the same as operations, where it is made of crops, flips and maps of channels: then a GPU
+    // TODO: `AsImageOps` says the same as operations, where it is made of crops, flips and maps of channels: then a GPU
     // does it. `hflip` is an example. `at_evaluation` is for what features need too, such as a normalisation.
 }

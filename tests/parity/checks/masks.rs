@@ -138,7 +138,7 @@ fn seed_setting(stats: &Value) {
     let settings = json!({ "targets": s["num_targets"], "target_scale": s["target_scale"],
         "target_aspect": s["aspect"], "context_scale": s["context_scale"] });
     let masking = build("multiblock_batch", &settings, grid);
-    let draw = |step| BatchDraw { seed: 11, epoch: 0, step, images: vec![0], repeat: 0, progress: 0.0 };
+    let draw = |step| BatchDraw { seed: 11, step, images: vec![0], ..BatchDraw::default() };
     let plans: Vec<MaskPlan> = (0..DRAWS).flat_map(|step| masking.sample(grid, &draw(step)).plans).collect();
     let n = stats["draws"].as_f64().unwrap();
     let blocks = n * s["num_targets"].as_f64().unwrap();
@@ -193,7 +193,7 @@ fn meta_setting(stats: &Value) {
     let (size, stored_n) = (stored["batch_size"].as_u64().unwrap(), stored["batches"].as_f64().unwrap());
     // An image occurs once per epoch: its stream belongs to the epoch and its index.
     let images = |step| (step * size..(step + 1) * size).collect();
-    let draw = |step| BatchDraw { seed: 12, epoch: 0, step, images: images(step), repeat: 0, progress: 0.0 };
+    let draw = |step| BatchDraw { seed: 12, step, images: images(step), ..BatchDraw::default() };
     let draws: Vec<BatchDraw> = (0..BATCHES).map(draw).collect();
     let batches: Vec<Vec<MaskPlan>> = draws.iter().map(|d| masking.sample(grid, d).plans).collect();
 

@@ -45,6 +45,11 @@ impl Nested {
         Ok(Nested { kind: kind.into(), settings, object })
     }
 
+    /// The key of draw number `i` of `count` that a strategy makes of one: no two share a stream.
+    pub fn own_draw(draw: &BatchDraw, i: usize, count: usize) -> BatchDraw {
+        BatchDraw { repeat: draw.repeat * count as u64 + i as u64, ..draw.clone() }
+    }
+
     /// Problems of the strategy, at `path`.
     pub fn check(&self, grid: Grid, path: &str) -> Vec<Problem> {
         let at = |p: Problem| {

@@ -1,6 +1,6 @@
 //! The moments of Adam and the step that they give.
 
-use ijepa_registry::prelude::*;
+use ijepa_registry::{device::fused_ema::EmaUpdate, prelude::*};
 
 use super::{groups::Groups, tensors::Buffers};
 use crate::kernels::{AdamWStep, AdamWUpdate, Backend, Clip};

@@ -1,10 +1,10 @@
-//! The two formats of an event file: fields of protocol buffers, and records with checksums.
+//! TensorBoard's event files: fields of protocol buffers, records with checksums, and the messages of a run.
 //!
 //! No crate: those that write event files are years old or write scalars only, and this is all that is needed.
 
 /// A message under way: fields in the order in which they are added.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Message(Vec<u8>);
+struct Message(Vec<u8>);
 
 impl Message {
     /// An integer.
@@ -61,7 +61,7 @@ impl Message {
 }
 
 /// `length | checksum of it | payload | checksum of it`.
-pub(super) fn record(message: &Message) -> Vec<u8> {
+fn record(message: &Message) -> Vec<u8> {
     let length = (message.0.len() as u64).to_le_bytes();
     [&length[..], &masked(&length), &message.0, &masked(&message.0)].concat()
 }
@@ -75,6 +75,58 @@ fn masked(bytes: &[u8]) -> [u8; 4] {
 fn crc32c(bytes: &[u8]) -> u32 {
     let shift = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), shift))
+}
+
+/// The first record of a file.
+pub(crate) fn version(seconds: f64) -> Vec<u8> {
+    record(&event(seconds, 0).text(3, "brain.Event:2"))
+}
+
+/// One value of a series at a step.
+pub(crate) fn scalar(seconds: f64, step: u64, tag: &str, value: f64) -> Vec<u8> {
+    let value = Message::default().text(1, tag).float(2, value as f32);
+    record(&event(seconds, step).message(5, &Message::default().message(1, &value)))
+}
+
+/// A session starts at this step: what earlier files of the run hold from there on counts no longer.
+pub(crate) fn restart(seconds: f64, step: u64) -> Vec<u8> {
+    record(&event(seconds, step).message(7, &Message::default().integer(1, 1)))
+}
+
+/// The run's row in the table of hyperparameters: its settings, and the group that it belongs to.
+pub(crate) fn session_start(seconds: f64, group: &str, settings: &[(String, String)]) -> Vec<u8> {
+    let mut info = Message::default();
+    for (path, value) in settings {
+        // google.protobuf.Value
+        let value = match (value.parse::<f64>(), value.as_str()) {
+            (Ok(number), _) => Message::default().double(2, number),
+            (_, "true" | "false") => Message::default().integer(4, u64::from(value == "true")),
+            _ => Message::default().text(3, value),
+        };
+        info = info.message(1, &Message::default().text(1, path).message(2, &value));
+    }
+    let info = info.text(4, group).double(5, seconds);
+    record(&event(seconds, 0).message(5, &summary("_hparams_/session_start_info", 3, &info)))
+}
+
+/// The end of the run, and whether it went well.
+pub(crate) fn session_end(seconds: f64, success: bool) -> Vec<u8> {
+    let end = Message::default().integer(1, if success { 1 } else { 2 }).double(2, seconds);
+    record(&event(seconds, 0).message(5, &summary("_hparams_/session_end_info", 4, &end)))
+}
+
+/// `Event`: time and step.
+fn event(seconds: f64, step: u64) -> Message {
+    let event = Message::default().double(1, seconds);
+    if step == 0 { event } else { event.integer(2, step) }
+}
+
+/// `Summary` with a value that holds `HParamsPluginData` with one field.
+fn summary(tag: &str, field: u32, content: &Message) -> Message {
+    let plugin =
+        Message::default().text(1, "hparams").message(2, &Message::default().message(field, content));
+    let metadata = Message::default().message(1, &plugin);
+    Message::default().message(1, &Message::default().text(1, tag).message(9, &metadata))
 }
 
 #[cfg(test)]
