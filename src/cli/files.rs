@@ -70,6 +70,16 @@ pub(crate) fn load_one(file: &Path, overrides: &[String]) -> Result<Experiment, 
     }
 }
 
+/// The same, with nothing to be downloaded only to look at it.
+pub(crate) fn load_offline(file: &Path, overrides: &[String]) -> Result<Experiment, String> {
+    let experiment = load_one(file, overrides)?;
+    if experiment.dataset.settings["download"] != true {
+        return Ok(experiment);
+    }
+    let offline = overrides.iter().cloned().chain(["dataset.download=false".into()]);
+    load_one(file, &offline.collect::<Vec<_>>())
+}
+
 /// What variables in paths stand for; a variable that is no text cannot be named.
 pub(super) fn variables() -> Variables {
     let text =

@@ -53,7 +53,7 @@ pub(crate) struct MasksArgs {
 
 /// Shows or writes the masks.
 pub(crate) fn masks(args: &MasksArgs) -> Exit {
-    let experiment = match experiment(args) {
+    let experiment = match files::load_offline(&args.file, &args.overrides) {
         Ok(experiment) => experiment,
         Err(message) => {
             print::stderr(&message);
@@ -74,16 +74,6 @@ pub(crate) fn masks(args: &MasksArgs) -> Exit {
             Exit::Failed
         }
     }
-}
-
-/// Nothing is downloaded to look at masks.
-fn experiment(args: &MasksArgs) -> Result<Experiment, String> {
-    let experiment = files::load_one(&args.file, &args.overrides)?;
-    if experiment.dataset.settings["download"] != true {
-        return Ok(experiment);
-    }
-    let offline = args.overrides.iter().cloned().chain(["dataset.download=false".into()]);
-    files::load_one(&args.file, &offline.collect::<Vec<_>>())
 }
 
 fn page_written(path: &Path, report: &MaskReport) -> Result<String, String> {

@@ -33,6 +33,7 @@ mod run;
 mod schedules;
 mod schema;
 mod show;
+mod show_data;
 mod signals;
 mod slow;
 mod status;
@@ -107,6 +108,7 @@ Examples:
   ijepa-run schedules experiments/baseline.yaml             learning rate, decay, momentum over the run
   ijepa-run components masking multiblock                   settings of one component
   ijepa-run masks experiments/baseline.yaml                 what its masks are like, before anything runs
+  ijepa-run show-data experiments/baseline.yaml             its images, before and after augmentation; labels, counts
   ijepa-run compare results                                 which arm is better, and how sure is that
   ijepa-run report mask-count                               figures and verdicts of a sweep as HTML
   ijepa-run watch mask-count                                follow its runs in the terminal
@@ -187,6 +189,8 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Show one run: settings, state, measurements, files, commands; from its files only.
     Show(show::ShowArgs),
+    /// Show the data of an experiment: images before and after augmentation, labels, counts, values.
+    ShowData(show_data::ShowDataArgs),
     /// Say how far a sweep is, from its files only.
     Status(status::StatusArgs),
     /// Check every byte of run folders against what their runs left; accept a deliberate change.
@@ -313,6 +317,7 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Ls(args)) => ls::ls(&args).into(),
         Some(Command::Man(args)) => man::man(&args).into(),
         Some(Command::Masks(args)) => masks::masks(&args).into(),
+        Some(Command::ShowData(args)) => show_data::show_data(&args).into(),
         Some(Command::New(args)) => new::new(&args).into(),
         Some(Command::Probe(args)) => probe::probe(&args).into(),
         Some(Command::Report(args)) => report::report(&args).into(),

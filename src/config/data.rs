@@ -72,7 +72,7 @@ impl Experiment {
             factor.train.clone().map(|train| LabelCounts { name: factor.name.clone(), train })
         };
         let counts: Option<Vec<LabelCounts>> = survey.labels.iter().map(counts).collect();
-        let train = survey.train.saturating_sub(self.validation);
+        let train = survey.labelled().saturating_sub(self.validation);
         counts.map_or(Ok(()), |counts| self.check_probes(train, survey.test.max(self.validation), &counts))
     }
 
@@ -92,13 +92,15 @@ impl Experiment {
 
 /// Something must be left to train on.
 pub(super) fn held_out(validation: usize, survey: &Survey, report: &mut Report) -> bool {
-    let fits = validation < survey.train || validation == 0;
+    let fits = validation < survey.labelled() || validation == 0;
     report.clean(
         "dataset",
         (!fits).then(|| {
-            let message = format!("is {validation}; there are {} training images", survey.train);
+            let labelled = if survey.unlabelled > 0 { " with labels" } else { "" };
+            let message =
+                format!("is {validation}; there are {} training images{labelled}", survey.labelled());
             Problem::new("validation", message)
-                .help(format!("allowed: 0 to {}", survey.train.saturating_sub(1)))
+                .help(format!("allowed: 0 to {}", survey.labelled().saturating_sub(1)))
         }),
     )
 }

@@ -11,7 +11,7 @@ use ijepa_registry::{
 const PURPOSE: &str = "data/validation";
 
 /// Moves `count` training images to the validation split: of every class its share, chosen at random but
-/// the same for every seed of a run. Both splits stay in the order of the data set.
+/// the same for every seed of a run, and of labelled images where others have no labels. Both splits stay in the order of the data set.
 pub fn hold_out(set: ImageSet, count: usize) -> ImageSet {
     if count == 0 {
         return set;
@@ -31,7 +31,7 @@ pub fn held_out(set: &ImageSet, count: usize) -> Vec<usize> {
 fn classes(set: &ImageSet) -> Vec<Vec<usize>> {
     let labels = set.train.labels.first().map(|l| &l.labels);
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for i in 0..set.count(&set.train) {
+    for i in 0..set.labelled(&set.train) {
         classes.entry(labels.map_or(0, |l| l[i])).or_default().push(i);
     }
     classes.into_values().collect()
@@ -59,7 +59,10 @@ fn chosen(classes: &[Vec<usize>], count: usize) -> Vec<usize> {
 fn part(shape: ImageShape, all: &Split, images: Vec<usize>) -> Split {
     let length = shape.len();
     let pixels = images.iter().flat_map(|i| &all.pixels[i * length..(i + 1) * length]).copied().collect();
-    let of = |l: &Labels| Labels { labels: images.iter().map(|&i| l.labels[i]).collect(), ..l.clone() };
+    let of = |l: &Labels| Labels {
+        labels: images.iter().filter_map(|&i| l.labels.get(i).copied()).collect(),
+        ..l.clone()
+    };
     Split { pixels, labels: all.labels.iter().map(of).collect() }
 }
 

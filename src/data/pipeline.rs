@@ -35,6 +35,13 @@ impl Pipeline {
         changed(set.image(split, index), self.training(index, seed, epoch))
     }
 
+    /// Image `index` as epoch `epoch` trains on it, to be looked at: without the steps that leave the range 0 to
+    /// 1, such as normalisation. The others draw what they draw in training.
+    pub fn picture(&self, set: &ImageSet, split: &Split, index: usize, seed: u64, epoch: u64) -> Image {
+        let steps = self.training(index, seed, epoch).filter(|(step, _)| !step.leaves_unit_range());
+        changed(set.image(split, index), steps)
+    }
+
     /// What [`Pipeline::train_image`] does to an image of this shape, if a program can express it.
     pub fn train_program(
         &self,

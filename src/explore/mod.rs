@@ -12,6 +12,7 @@ mod look;
 mod page;
 mod predictions;
 mod sample;
+mod samples;
 mod schedules;
 mod space;
 
@@ -33,6 +34,7 @@ use crate::{
 
 use look::{Look, Looking};
 use sample::Sample;
+pub use samples::{Counts, Moments, SampleOptions, Samples, Shown, samples_page};
 pub use schedules::{ScheduleCurve, ScheduleStudy, schedules_page};
 use space::Space;
 

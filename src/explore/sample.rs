@@ -22,7 +22,7 @@ impl Sample {
     /// At most `most` images; none where there is no image.
     pub fn of(set: &ImageSet, most: usize) -> Option<Self> {
         let (split, images) = split_of(set)?;
-        let total = set.count(images);
+        let total = set.labelled(images);
         let indices = spaced(total, most.max(1));
         let of = |labels: &Labels| Labels {
             labels: indices.iter().map(|&i| labels.labels[i]).collect(),

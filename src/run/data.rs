@@ -181,6 +181,6 @@ pub fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunErr
     };
     let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();
     let measured = data.count(&data.test).max(experiment.validation);
-    let train = data.count(&data.train) - experiment.validation;
+    let train = data.labelled(&data.train) - experiment.validation;
     configured(experiment.check_probes(train, measured, &counts))
 }

@@ -74,7 +74,7 @@ fn label(all: &mut Vec<FeatureLabels>, labels: &Labels, images: &[usize]) {
         all.push(FeatureLabels { name: labels.name.clone(), values: labels.values.clone(), labels: vec![] });
         all.len() - 1
     });
-    all[at].labels.extend(images.iter().map(|&i| i64::from(labels.labels[i])));
+    all[at].labels.extend(images.iter().map(|&i| labels.labels.get(i).map_or(-1, |&l| i64::from(l))));
 }
 
 /// Image files of a folder, labelled by the folders in it if there are any.

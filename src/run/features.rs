@@ -210,7 +210,13 @@ impl OnSession for Writing<'_> {
             }
         };
         let mut extract = |from: &SplitImages<D>| -> Result<bool, TrainError> {
-            session.extract(&extractor, form.needs, from, stop, &mut take)
+            session.extract(
+                &extractor,
+                form.needs,
+                (from, session.plan.source.data.count(from.split)),
+                stop,
+                &mut take,
+            )
         };
         let whole = match source {
             Source::Splits(splits) => of_splits(session, &splits, &mut extract)?,

@@ -123,7 +123,7 @@ pub fn check_training<D: BuildDevice>(
 
 /// The most that a probe takes with the features of all images of one of its subjects.
 fn probes<D: BuildDevice>(session: &Session<D>, data: &ImageSet) -> f64 {
-    let [train, test] = [&data.train, &data.test].map(|split| data.count(split));
+    let [train, test] = [&data.train, &data.test].map(|split| data.labelled(split));
     let test = test + data.count(&data.validation);
     let classes = data.train.labels.iter().map(|l| l.values.len()).max().unwrap_or(1);
     let of = |probe: &PlannedProbe| {

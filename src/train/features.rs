@@ -95,17 +95,17 @@ impl<D: BuildDevice> Session<D> {
         self.jepa.geometry.feature(of.encoder().is_some(), needs)
     }
 
-    /// Features of every image of a split without augmentation, [`FEATURE_BATCH`] images at a time, so that
+    /// Features of the first `count` images of a split without augmentation, [`FEATURE_BATCH`] images at a time, so that
     /// no more of them are in memory than whoever takes them keeps. False if `stop` was set meanwhile.
     pub fn extract(
         &self,
         of: &Extractor<D>,
         needs: Needs,
-        from: &SplitImages<D>,
+        (from, count): (&SplitImages<D>, usize),
         stop: &AtomicBool,
         take: &mut TakeFeatures,
     ) -> Result<bool, TrainError> {
-        let indices: Vec<usize> = (0..self.plan.source.data.count(from.split)).collect();
+        let indices: Vec<usize> = (0..count).collect();
         for chunk in indices.chunks(FEATURE_BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);

@@ -219,17 +219,18 @@ impl<D: BuildDevice> Session<D> {
         let (tokens, dim) = self.feature_shape(&extractor, needs);
         let what = format!("features of {}", subject.name());
         let data = &self.plan.source.data;
-        let total: usize = [&data.train, &data.test, &data.validation].map(|s| data.count(s)).iter().sum();
+        let total: usize = [&data.train, &data.test, &data.validation].map(|s| data.labelled(s)).iter().sum();
         let mut done = 0;
         let mut extract = |images: &SplitImages<D>| -> Result<Option<Vec<f32>>, TrainError> {
             // Of its final size from the start: growing would hold half as much again for a moment.
-            let mut features = Vec::with_capacity(data.count(images.split) * tokens * dim);
+            let count = data.labelled(images.split);
+            let mut features = Vec::with_capacity(count * tokens * dim);
             let mut take = |some: &[f32]| {
                 features.extend_from_slice(some);
                 done += some.len() / (tokens * dim);
                 emit(phase(&what, done as u64, total as u64))
             };
-            Ok(self.extract(&extractor, needs, images, stop, &mut take)?.then_some(features))
+            Ok(self.extract(&extractor, needs, (images, count), stop, &mut take)?.then_some(features))
         };
         let Some(train) = extract(&self.train_images())? else { return Ok(None) };
         let Some(test) = extract(&self.test_images())? else { return Ok(None) };

@@ -39,6 +39,8 @@ pub struct Factor {
 pub struct Survey {
     /// Training images.
     pub train: usize,
+    /// Those of the training images that have no labels, where others have: they are trained on only.
+    pub unlabelled: usize,
     /// Test images; 0 if there is no test set.
     pub test: usize,
     /// How both are labelled, the class first; empty without labels.
@@ -61,10 +63,16 @@ impl Survey {
         };
         Survey {
             train: set.count(&set.train),
+            unlabelled: set.count(&set.train) - set.labelled(&set.train),
             test: set.count(&set.test),
             labels: set.train.labels.iter().map(factor).collect(),
             ..Survey::default()
         }
+    }
+
+    /// Training images that probes are fitted to.
+    pub fn labelled(&self) -> usize {
+        self.train - self.unlabelled
     }
 
     /// `60 images in 3 classes (48 train, 12 test); left out: 2 text files`.
@@ -76,16 +84,24 @@ impl Survey {
             None => "without labels".into(),
         };
         let test = if self.test > 0 { format!("{} test", self.test) } else { "no test images".into() };
+        let unlabelled = match self.unlabelled {
+            0 => String::new(),
+            n => format!(", {n} of them without labels"),
+        };
         let left: Vec<String> = self.left_out.iter().map(|(what, n)| format!("{n} {what}")).collect();
         let left = if left.is_empty() { String::new() } else { format!("; left out: {}", left.join(", ")) };
-        format!("{} images {classes} ({} train, {test}){left}", self.train + self.test, self.train)
+        format!(
+            "{} images {classes} ({} train{unlabelled}, {test}){left}",
+            self.train + self.test,
+            self.train
+        )
     }
 }
 
 /// A source of images, labelled or not.
 ///
 /// Promises: what it loads has the announced shape, equal counts of images and labels in every
-/// split, labels in range, and the same bytes every time; a missing or damaged file is an error
+/// split (of training images, only the first ones may have labels), labels in range, and the same bytes every time; a missing or damaged file is an error
 /// that names it; a survey counts what is loaded.
 pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// Shape of every image, known before anything is read.

@@ -86,7 +86,9 @@ fn check_set(dataset: &dyn Dataset, set: &ImageSet, broken: &mut Broken) {
             format!("{name} ends within an image")
         });
         for labels in &split.labels {
-            let fine = labels.labels.len() == images
+            let count = if name == "train" { set.labelled(split) } else { images };
+            let fine = labels.labels.len() == count
+                && count <= images
                 && labels.labels.iter().all(|&l| (l as usize) < labels.values.len());
             broken.unless(fine, || format!("{name}: labels `{}` do not fit {images} images", labels.name));
         }
@@ -100,9 +102,10 @@ fn check_survey(dataset: &dyn Dataset, loaded: &Survey, broken: &mut Broken) {
         Ok(None) => return,
         Err(e) => return broken.0.push(format!("cannot be surveyed but loaded: {e}")),
     };
-    let counts = |s: &Survey| (s.train, s.test);
+    let counts = |s: &Survey| (s.train, s.unlabelled, s.test);
     broken.unless(counts(&told) == counts(loaded), || {
-        format!("announces {:?} training and test images, loads {:?}", counts(&told), counts(loaded))
+        let (told, loaded) = (counts(&told), counts(loaded));
+        format!("announces {told:?} training, unlabelled and test images, loads {loaded:?}")
     });
     let names = |s: &Survey| s.labels.iter().map(|l| (l.name.clone(), l.values)).collect::<Vec<_>>();
     broken.unless(names(&told) == names(loaded), || {

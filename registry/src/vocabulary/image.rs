@@ -44,7 +44,7 @@ pub struct Labels {
     pub name: String,
     /// Name of every value; a label is an index into this list.
     pub values: Vec<String>,
-    /// One label per image.
+    /// One label per image; of training images perhaps only of the first ones.
     pub labels: Vec<u32>,
 }
 
@@ -53,7 +53,8 @@ pub struct Labels {
 pub struct Split {
     /// Pixels, channel-major within an image.
     pub pixels: Vec<u8>,
-    /// The class first, then further factors; train and test list the same ones. None without labels.
+    /// The class first, then further factors; train and test list the same ones. None without labels. Training
+    /// images behind the labelled ones are trained on, and no probe is fitted to them.
     pub labels: Vec<Labels>,
 }
 
@@ -79,6 +80,10 @@ impl ImageSet {
     /// Images in `split`.
     pub fn count(&self, split: &Split) -> usize {
         split.pixels.len() / self.shape.len().max(1)
+    }
+    /// Images of `split` that probes use: the first ones, which have labels; all of them if none has.
+    pub fn labelled(&self, split: &Split) -> usize {
+        split.labels.first().map_or(self.count(split), |labels| labels.labels.len())
     }
     /// Bytes of image `i` of `split`.
     pub fn bytes<'a>(&self, split: &'a Split, i: usize) -> &'a [u8] {

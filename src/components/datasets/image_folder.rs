@@ -131,6 +131,7 @@ impl Dataset for ImageFolder {
             labels: class.into_iter().collect(),
             files: images.chain(self.texts()).collect(),
             left_out: left_out.into_iter().collect(),
+            ..Survey::default()
         }))
     }
 

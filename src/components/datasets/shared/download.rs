@@ -8,19 +8,62 @@ use std::{
 };
 
 use ijepa_registry::kinds::DataError;
+use md5::Md5;
 use sha2::{Digest, Sha256};
 
 /// Told what is being done and how far it is: (what, done, total or 0 if unknown).
 type Progress<'a> = &'a (dyn Fn(&str, u64, u64) + Sync);
 
-/// One file to fetch. Until it is complete and its checksum is right it is called `TO.part`.
-pub(crate) struct Download<'a> {
+/// A checksum as the publisher states it, lower-case hexadecimal.
+#[derive(Clone, Copy)]
+pub(crate) enum Checksum<'a> {
+    Sha256(&'a str),
+    Md5(&'a str),
+}
+
+impl Checksum<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Checksum::Sha256(_) => "SHA-256",
+            Checksum::Md5(_) => "MD5",
+        }
+    }
+
+    fn expected(&self) -> &str {
+        let (Checksum::Sha256(text) | Checksum::Md5(text)) = self;
+        text
+    }
+
+    fn of(self, path: &Path) -> io::Result<String> {
+        match self {
+            Checksum::Sha256(_) => hash::<Sha256>(path),
+            Checksum::Md5(_) => hash::<Md5>(path),
+        }
+    }
+}
+
+/// A file in the network.
+#[derive(Clone, Copy)]
+pub(crate) struct Remote<'a> {
     /// Where it is.
     pub url: &'a str,
-    /// SHA-256 of the whole file, lower-case hexadecimal.
-    pub sha256: &'a str,
+    /// That of the whole file.
+    pub checksum: Checksum<'a>,
     /// Bytes of the whole file: more are not written.
     pub length: u64,
+}
+
+impl Remote<'_> {
+    /// Its name, the last part of its address.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or(self.url)
+    }
+}
+
+/// One file to fetch. Until it is complete and its checksum is right it is called `TO.part`.
+pub(crate) struct Download<'a> {
+    /// What is fetched.
+    pub remote: Remote<'a>,
     /// Where it goes.
     pub to: &'a Path,
 }
@@ -40,7 +83,7 @@ impl Download<'_> {
                 let start = start.filter(|&s| s == 0 || s == length(&part)).ok_or_else(|| {
                     DataError(format!(
                         "`{}` answered with a range ({}) that was not asked for; delete `{}` and run again",
-                        self.url,
+                        self.remote.url,
                         range.unwrap_or("no Content-Range header"),
                         part.display()
                     ))
@@ -48,7 +91,9 @@ impl Download<'_> {
                 let total = response.body().content_length().map_or(0, |n| n + start);
                 self.receive(&mut response.body_mut().as_reader(), start, total, progress)?;
             }
-            other => return Err(DataError(format!("`{}` answered with HTTP status {other}", self.url))),
+            other => {
+                return Err(DataError(format!("`{}` answered with HTTP status {other}", self.remote.url)));
+            }
         }
         self.verify()?;
         fs::rename(&part, self.to).map_err(|e| failed("rename", &part, &e))
@@ -68,11 +113,11 @@ impl Download<'_> {
             .timeout_per_read(Some(Duration::from_secs(60)))
             .build()
             .into();
-        let mut request = agent.get(self.url);
+        let mut request = agent.get(self.remote.url);
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
-        request.call().map_err(|e| DataError(format!("`{}` cannot be reached: {e}", self.url)))
+        request.call().map_err(|e| DataError(format!("`{}` cannot be reached: {e}", self.remote.url)))
     }
 
     /// Writes the body behind the first `start` bytes of the part.
@@ -93,16 +138,16 @@ impl Download<'_> {
             match body.read(&mut buffer) {
                 Ok(0) if done < total => break "the connection ended early".to_string(),
                 Ok(0) => return file.sync_all().map_err(|e| failed("write", &part, &e)),
-                Ok(n) if done + n as u64 > self.length => return Err(self.too_long()),
+                Ok(n) if done + n as u64 > self.remote.length => return Err(self.too_long()),
                 Ok(n) => file.write_all(&buffer[..n]).map_err(|e| failed("write", &part, &e))?,
                 Err(e) => break e.to_string(),
             }
             done = length(&part);
-            progress(&format!("downloading {}", self.url), done, total);
+            progress(&format!("downloading {}", self.remote.url), done, total);
         };
         Err(DataError(format!(
             "download of `{}` stopped after {done} of {total} bytes: {stopped}; run again to resume from `{}`",
-            self.url,
+            self.remote.url,
             part.display()
         )))
     }
@@ -111,23 +156,26 @@ impl Download<'_> {
         let _ = fs::remove_file(self.part());
         DataError(format!(
             "`{}` sends more than the {} bytes of the expected file; the partial file was deleted",
-            self.url, self.length
+            self.remote.url, self.remote.length
         ))
     }
 
     /// A part with a wrong checksum is deleted: resuming it could never succeed.
     fn verify(&self) -> Result<(), DataError> {
         let part = self.part();
-        let found = sha256_of(&part).map_err(|e| failed("read", &part, &e))?;
-        if found == self.sha256 {
+        let checksum = self.remote.checksum;
+        let found = checksum.of(&part).map_err(|e| failed("read", &part, &e))?;
+        if found == checksum.expected() {
             return Ok(());
         }
         let size = length(&part);
         let _ = fs::remove_file(&part);
         Err(DataError(format!(
-            "what `{}` sent is not the expected file: SHA-256 should be {}, found {found} over {size} bytes; \
+            "what `{}` sent is not the expected file: {} should be {}, found {found} over {size} bytes; \
              the partial file was deleted, run again to download afresh",
-            self.url, self.sha256
+            self.remote.url,
+            checksum.name(),
+            checksum.expected()
         )))
     }
 }
@@ -186,8 +234,8 @@ fn range_start(header: &str) -> Option<u64> {
     header.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }
 
-fn sha256_of(path: &Path) -> io::Result<String> {
-    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+fn hash<H: Digest>(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, H::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()),
@@ -241,8 +289,9 @@ pub(crate) mod tests {
         let to = folder.path().join("file");
         part.inspect(|bytes| fs::write(folder.path().join("file.part"), bytes).unwrap());
         let (url, server) = serve(responses);
-        let outcome = Download { url: &url, sha256: &sha256(BODY), length: BODY.len() as u64, to: &to };
-        let outcome = outcome.run(&|_, _, _| {});
+        let sha256 = sha256(BODY);
+        let remote = Remote { url: &url, checksum: Checksum::Sha256(&sha256), length: BODY.len() as u64 };
+        let outcome = Download { remote, to: &to }.run(&|_, _, _| {});
         (outcome.map_err(|e| e.0), server.join().unwrap(), folder)
     }
 
@@ -302,6 +351,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn md5_is_computed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        // RFC 1321, appendix A.5.
+        fs::write(&file, b"message digest").unwrap();
+        let checksum = Checksum::Md5("f96b697d7cb7938d525a2f31aaf161d0");
+        assert_eq!(checksum.of(&file).unwrap(), checksum.expected());
+    }
+
+    #[test]
     fn no_more_is_written_than_the_file_is_long() {
         let long = vec![7; 1 << 20];
         let (outcome, _, folder) = fetch(None, vec![response("200 OK", "", long.len(), &long)]);
@@ -316,8 +375,8 @@ pub(crate) mod tests {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}/file");
         let folder = tempfile::tempdir().unwrap();
-        let download = Download { url: &url, sha256: "", length: 9, to: &folder.path().join("file") };
-        let error = download.run(&|_, _, _| {}).unwrap_err().0;
+        let remote = Remote { url: &url, checksum: Checksum::Sha256(""), length: 9 };
+        let error = Download { remote, to: &folder.path().join("file") }.run(&|_, _, _| {}).unwrap_err().0;
         assert!(error.contains(&url) && error.contains("cannot be reached"), "{error}");
     }
 
