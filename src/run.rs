@@ -10,6 +10,7 @@ mod extend_checks;
 mod feature_images;
 pub mod features;
 mod finished;
+pub mod foreign;
 mod initial;
 pub mod launcher;
 mod live;

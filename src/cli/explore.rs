@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, exit, looking_args::LookingArgs, page, print, show, signals};
-use crate::explore::{ExploreRequest, ExploredRun, MOST_RUNS, explore as page_of};
+use crate::{
+    explore::{ExploreRequest, ExploredRun, MOST_RUNS, explore as page_of},
+    results::is_run_folder,
+    run::foreign::foreign_file,
+};
 
 const EXAMPLES: &str = "\
 The page holds everything: no network, no script. Features are those of the target encoder at the last
@@ -15,6 +19,7 @@ Examples:
   ijepa-run explore 001765f2                      the run whose identity starts like this
   ijepa-run explore results/baseline-s0-001765f2  a run folder, finished or still running
   ijepa-run explore 001765f2 8a11c3d0             two runs side by side: CKA, neighbours that differ
+  ijepa-run explore 001765f2 model.safetensors    beside a vision transformer of timm, on the same images
   ijepa-run explore 001765f2@20 001765f2          the weights that `train.keep_every` kept of epoch 20, beside the last
   ijepa-run explore 001765f2 --images 10000 --output page.html
 
@@ -28,7 +33,8 @@ Exit codes:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExploreArgs {
     /// Run folder, or the start of its name or identity; a second one is compared with the first. RUN@N takes the
-    /// weights that were kept of epoch N.
+    /// weights that were kept of epoch N. The second may be a vision transformer in timm's names: a safetensors file,
+    /// or a folder with model.safetensors and config.json.
     #[arg(value_name = "RUN[@N]", required = true, num_args = 1..=MOST_RUNS)]
     runs: Vec<PathBuf>,
     /// Page to write; by default explore.html in the folder of the first run, explore-NAME.html beside two.
@@ -72,13 +78,16 @@ pub(crate) fn explore(args: &ExploreArgs) -> Exit {
 
 /// The run that a word means, with the epoch behind an `@`; a folder may have one in its name.
 fn explored(word: &Path, results: &Path) -> Result<ExploredRun, String> {
+    if let Some(file) = foreign_file(word).filter(|_| !is_run_folder(word)) {
+        return Ok(ExploredRun { folder: file, epoch: None, foreign: true });
+    }
+    let run =
+        |word: &Path, epoch| Ok(ExploredRun { folder: show::find(word, results)?, epoch, foreign: false });
     let text = word.to_string_lossy();
     let parts = text.rsplit_once('@').and_then(|(run, epoch)| Some((run, epoch.parse().ok()?)));
     match parts.filter(|_| !word.is_dir()) {
-        Some((run, epoch)) => {
-            Ok(ExploredRun { folder: show::find(run.as_ref(), results)?, epoch: Some(epoch) })
-        }
-        None => Ok(ExploredRun { folder: show::find(word, results)?, epoch: None }),
+        Some((name, epoch)) => run(name.as_ref(), Some(epoch)),
+        None => run(word, None),
     }
 }
 
@@ -102,7 +111,11 @@ mod tests {
 
     #[test]
     fn the_page_stands_in_the_folder_of_the_first_run() {
-        let run = |&(folder, epoch): &(&str, Option<u64>)| ExploredRun { folder: folder.into(), epoch };
+        let run = |&(folder, epoch): &(&str, Option<u64>)| ExploredRun {
+            folder: folder.into(),
+            epoch,
+            foreign: false,
+        };
         let page = |runs: &[(&str, Option<u64>)]| default_page(&runs.iter().map(run).collect::<Vec<_>>());
         assert_eq!(page(&[("results/a", None)]), Path::new("results/a/explore.html"));
         assert_eq!(page(&[("results/a", None), ("results/b", None)]), Path::new("results/a/explore-b.html"));

@@ -12,7 +12,6 @@ use super::{
     checks,
     error::{ConfigError, Finding, Located, Report, UNKNOWN_SECTION},
     experiment::Experiment,
-    init::InitSettings,
     layers::Spec,
     naming,
     parts::{Parts, decode},
@@ -28,7 +27,7 @@ pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigErr
     let top = document.value.as_object().unwrap_or(&empty);
     let mut report = Report::new(&document.places, problems)
         .with_variables(&variables)
-        .with_weights(weights.clone())
+        .with_weights(weights)
         .with_misspelled(unknown_keys(top).flat_map(|key| naming::sections_of(key)).collect());
     report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     report.clean("", unknown_sections(top));
@@ -41,33 +40,9 @@ pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigErr
     let advice = checks::check(&parts, &mut report);
     report.into_result().map_err(|error| inherited(file_name, &extended, error))?;
     let notes = [notes, advice].concat();
-    let [start, from] = [document.places.key(""), document.places.value("init.from")];
+    let start = document.places.key("");
     let experiment = header.and_then(|(name, header)| parts.finish(name, header, notes, document.places));
-    let experiment = experiment.ok_or_else(|| ConfigError::new(vec![Located { span: start, ..lost() }]))?;
-    // Weights whose hash is stored were looked at when the run began, and may be gone.
-    let is_stored = top.get("init").is_some_and(|init| init.get("weights").is_some());
-    if let Some((init, weights)) = experiment.init.as_ref().zip(weights.filter(|_| !is_stored)) {
-        fitting(&weights.misfits(init, &experiment), init, from)?;
-    }
-    Ok(experiment)
-}
-
-/// Parameters that do not fit, of which as many are named: a deeper model lacks dozens.
-const SHOWN: usize = 12;
-
-/// Weights to start from have to fit the model.
-fn fitting(misfits: &[String], init: &InitSettings, span: Span) -> Result<(), ConfigError> {
-    if misfits.is_empty() {
-        return Ok(());
-    }
-    let mut lines: Vec<String> = misfits.iter().take(SHOWN).cloned().collect();
-    if misfits.len() > SHOWN {
-        lines.push(format!("and {} more", misfits.len() - SHOWN));
-    }
-    let message =
-        format!("the weights of {} do not fit this model:\n    {}", init.from, lines.join("\n    "));
-    let help = Some("build the model as that run did, or take other `parts`".into());
-    Err(ConfigError::new(vec![Located { span, path: "init.from".into(), message, help }]))
+    experiment.ok_or_else(|| ConfigError::new(vec![Located { span: start, ..lost() }]))
 }
 
 /// Every part that is missing has been reported, so this is only seen if the program is wrong.

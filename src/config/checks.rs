@@ -19,6 +19,7 @@ use super::{
     schedules,
     sections::{ProbedEncoder, TrainSettings},
     span::join,
+    surroundings::ModelParts,
 };
 
 /// Checks whatever could be read. A component is only asked about what depends on another one if
@@ -40,6 +41,7 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     }
     probes(&parts.probes, report);
     layers(parts, report);
+    initial_weights(parts, shape, report);
     collapse::check(&parts.collapse, &parts.probes, &parts.regularizers, report);
     let known = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| survey(d.object.as_ref()));
     if let Some(survey) = &known {
@@ -122,6 +124,32 @@ fn predictor(parts: &Parts, report: &mut Report) {
 }
 
 /// Targets that suit the encoder, and an encoder for every probe that asks for `target`.
+/// Parameters that do not fit, of which as many are named: a deeper model lacks dozens.
+const SHOWN: usize = 12;
+
+/// Weights to start from have to fit the model. Stored ones were looked at when their run began, and may be gone.
+fn initial_weights(parts: &Parts, shape: Option<ImageShape>, report: &mut Report) {
+    let model = || {
+        Some(ModelParts {
+            image: shape?,
+            encoder: parts.encoder.as_ref()?.object.as_ref(),
+            predictor: parts.predictor.as_ref()?.object.as_ref(),
+            targets: parts.targets.as_ref()?.object.as_ref(),
+        })
+    };
+    let init = parts.init.as_ref().filter(|init| init.is_fresh && report.is_clean());
+    let (Some(init), Some(weights), Some(model)) = (init, report.weights(), model()) else { return };
+    let misfits = weights.misfits(init, &model);
+    if !misfits.is_empty() {
+        let mut lines: Vec<String> = misfits.iter().take(SHOWN).cloned().collect();
+        lines.extend((misfits.len() > SHOWN).then(|| format!("and {} more", misfits.len() - SHOWN)));
+        let (from, lines) = (&init.from, lines.join("\n    "));
+        let problem =
+            Problem::new("from", format!("the weights of {from} do not fit this model:\n    {lines}"));
+        report.add("init", problem.help("build the model as that run did, or take other `parts`"));
+    }
+}
+
 fn targets(parts: &Parts, report: &mut Report) {
     let (Some(encoder), Some(targets)) = (&parts.encoder, &parts.targets) else { return };
     report.clean("targets", targets.object.check(encoder.object.as_ref()));

@@ -154,6 +154,11 @@ impl<'a> Report<'a> {
         self.problems.push(Located { span, path, message: problem.message, help });
     }
 
+    /// Whether nothing is wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Where `path` stands.
     pub fn span(&self, path: &str) -> Span {
         self.places.value(path)

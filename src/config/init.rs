@@ -21,6 +21,9 @@ pub struct InitSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[0-9a-f]{16}$"), extend("x-words" = "16 hexadecimal digits"))]
     pub weights: Option<String>,
+    /// Whether the hash was taken when the file was read: a stored one may be of weights that are gone.
+    #[serde(skip)]
+    pub(crate) is_fresh: bool,
 }
 
 /// A part of the model.

@@ -211,7 +211,7 @@ fn init(top: &Map<String, Value>, report: &mut Report) -> Option<InitSettings> {
 fn look_up(init: &mut InitSettings, report: &mut Report) {
     let found = report.weights().map(|weights| weights.hash(&init.from, &init.parts));
     match (found, &init.weights) {
-        (Some(Ok(hash)), None) => init.weights = Some(hash),
+        (Some(Ok(hash)), None) => (init.weights, init.is_fresh) = (Some(hash), true),
         (Some(Ok(hash)), Some(named)) if hash != *named => {
             let message = format!("is {named}, but the weights in {} are {hash}", init.from);
             let help = "leave `weights` out to start from those that are there";

@@ -4,12 +4,16 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
+use ijepa_registry::{
+    image::ImageShape,
+    kinds::{EncoderSettings, PredictorSettings, TargetsSettings},
+    problem::Problem,
+};
+
 use super::{
     error::Report,
-    experiment::Experiment,
     init::{InitPart, InitSettings},
 };
-use ijepa_registry::problem::Problem;
 
 /// Reads a file by name; the error says why it cannot.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
@@ -21,8 +25,20 @@ pub type Variables = Arc<BTreeMap<String, String>>;
 pub trait WeightsLookup: Send + Sync {
     /// The hash of some parts of them, or why there is none.
     fn hash(&self, from: &str, parts: &[InitPart]) -> Result<String, String>;
-    /// What of them does not fit the model of this experiment, parameter by parameter.
-    fn misfits(&self, init: &InitSettings, experiment: &Experiment) -> Vec<String>;
+    /// What of them does not fit a model, parameter by parameter.
+    fn misfits(&self, init: &InitSettings, model: &ModelParts) -> Vec<String>;
+}
+
+/// What the parameters of a model follow from.
+pub struct ModelParts<'a> {
+    /// Shape of the images.
+    pub image: ImageShape,
+    /// The encoder.
+    pub encoder: &'a dyn EncoderSettings,
+    /// The predictor.
+    pub predictor: &'a dyn PredictorSettings,
+    /// The targets.
+    pub targets: &'a dyn TargetsSettings,
 }
 
 /// Whoever looks.

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use crate::{
     config,
+    model::BuildDevice,
     results::{EXPERIMENT, FileError, Status, card::RunCard, read},
+    train::Session,
 };
 
 /// Name and text of what is to be known of the run in `folder`, of whose weights those of an epoch may be meant.
@@ -25,6 +27,21 @@ pub(super) fn facts(folder: &Path, epoch: Option<u64>) -> Result<Vec<(&'static s
         facts.push(("Settings", format!("{}; all others at their defaults", settings.join(", "))));
     }
     Ok(facts)
+}
+
+/// The same of a model of another program.
+pub(super) fn facts_of_model<D: BuildDevice>(
+    file: &Path,
+    session: &Session<D>,
+) -> Vec<(&'static str, String)> {
+    let count: usize = session.jepa.context_encoder.params().iter().map(|param| param.len()).sum();
+    vec![
+        ("File", file.display().to_string()),
+        (
+            "Model",
+            format!("vision transformer in timm's names, {count} values; probes and curves it has none"),
+        ),
+    ]
 }
 
 /// Name of a folder, also of one that is given as `.`.

@@ -1,15 +1,13 @@
 //! What is taken from a run: its features, its tables, the distance of its teacher.
 
-use std::{
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ijepa_registry::{mask::Grid, prelude::*};
 
 use super::{
+    ExploredRun,
     curves::Tables,
-    facts::facts,
+    facts::{facts, facts_of_model},
     predictions::{Confusion, confusions},
     sample::{Sample, spaced},
 };
@@ -76,9 +74,7 @@ impl Look {
 /// How a run is looked at.
 pub(super) struct Looking<'a> {
     pub name: &'a str,
-    pub folder: &'a Path,
-    /// The epoch whose weights they are; none: the last.
-    pub epoch: Option<u64>,
+    pub run: &'a ExploredRun,
     pub sample: &'a Sample,
     pub stop: &'a AtomicBool,
 }
@@ -91,7 +87,8 @@ impl OnSession for Looking<'_> {
         session: &Session<D>,
         progress: &mut Progress,
     ) -> Result<Option<Look>, RunError> {
-        let damaged = |error: FileError| RunError::Damaged(error, self.folder.into());
+        let ExploredRun { folder, epoch, foreign } = self.run;
+        let damaged = |error: FileError| RunError::Damaged(error, folder.into());
         let jepa = &session.jepa;
         let (encoder, of) = match jepa.target_encoder() {
             Some(teacher) => (teacher, "target"),
@@ -106,17 +103,21 @@ impl OnSession for Looking<'_> {
         let Some(tokens) = self.features(session, encoder, needs, &some, progress)? else { return Ok(None) };
         Ok(Some(Look {
             name: self.name.into(),
-            facts: facts(self.folder, self.epoch).map_err(damaged)?,
+            facts: if *foreign {
+                facts_of_model(folder, session)
+            } else {
+                facts(folder, *epoch).map_err(damaged)?
+            },
             encoder: of,
-            tables: Tables::read(self.folder).map_err(damaged)?,
-            confusions: confusions(self.folder, self.epoch).map_err(damaged)?,
+            tables: if *foreign { Tables::default() } else { Tables::read(folder).map_err(damaged)? },
+            confusions: if *foreign { Vec::new() } else { confusions(folder, *epoch).map_err(damaged)? },
             dim: jepa.geometry.dim,
             depth,
             layers,
             attention: self.attention(session, encoder, &shown(&some))?,
             tokens: (some, tokens),
             grid: jepa.geometry.grid(),
-            lag: lag(session),
+            lag: if *foreign { Vec::new() } else { lag(session) },
         }))
     }
 }

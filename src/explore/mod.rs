@@ -21,12 +21,16 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use ijepa_registry::image::ImageSet;
+
 use crate::{
+    config::Experiment,
     data::hold_out,
     report::{Masks, masks_of},
     results::run_name_parts,
     run::{
         RunError,
+        foreign::ForeignEncoder,
         stored::{Opening, StoredRun},
     },
     sinks::{Progress, Verbosity},
@@ -56,11 +60,14 @@ pub struct ExploreRequest {
     pub verbosity: Verbosity,
 }
 
-/// A run at an epoch.
+/// A run at an epoch, or a model of another program.
 #[derive(Clone, Debug)]
 pub struct ExploredRun {
-    /// Its folder.
+    /// Its folder; the file of a model.
     pub folder: PathBuf,
+    /// Whether it is the weights of a vision transformer in timm's names. It is looked at on the images of a run that
+    /// is named before it.
+    pub foreign: bool,
     /// The epoch whose weights are looked at, one of those that `train.keep_every` kept; none: the last weights.
     pub epoch: Option<u64>,
 }
@@ -78,13 +85,22 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
     let mut progress = Progress::new(request.verbosity);
     let names = names(&request.runs);
     let (mut looks, mut found, mut sets) = (Vec::new(), None::<Sample>, Vec::new());
-    for (ExploredRun { folder, epoch }, name) in request.runs.iter().zip(&names) {
+    for (asked, name) in request.runs.iter().zip(&names) {
+        let ExploredRun { folder, epoch, .. } = asked;
         let opening = Opening { data: request.data.as_deref(), epoch: *epoch, ..Opening::default() };
-        let mut run = StoredRun::open(folder, &opening)?;
+        let open = || match (asked.foreign, request.runs.first()) {
+            (false, _) => StoredRun::open(folder, &opening),
+            (true, Some(first)) if !first.foreign => {
+                let like = StoredRun::open(&first.folder, &opening)?.experiment;
+                ForeignEncoder::read(folder)?.as_run(&like)
+            }
+            (true, _) => Err(nothing_like_it(folder)),
+        };
+        let mut run = open()?;
         let set = Arc::new(hold_out(run.read_data(&mut progress)?, run.experiment.validation));
         let sample = Sample::of(&set, request.images).ok_or_else(|| no_images(folder))?;
-        let again = StoredRun::open(folder, &opening)?.experiment;
-        let work = Looking { name, folder, epoch: *epoch, sample: &sample, stop };
+        let again = if asked.foreign { None } else { Some(open()?.experiment) };
+        let work = Looking { name, run: asked, sample: &sample, stop };
         let Some(look) = run.on_session(set.clone(), request.threads, &mut progress, work)? else {
             return Ok(None);
         };
@@ -95,7 +111,11 @@ pub fn explore(request: &ExploreRequest, stop: &AtomicBool) -> Result<Option<Str
         looks.push(look);
         sets.push((again, set));
     }
-    let masked: Vec<_> = sets.iter().zip(&names).map(|((e, set), name)| (e, &**set, name.as_str())).collect();
+    let masked: Vec<(&Experiment, &ImageSet, &str)> = sets
+        .iter()
+        .zip(&names)
+        .filter_map(|((experiment, set), name)| Some((experiment.as_ref()?, &**set, name.as_str())))
+        .collect();
     let masks = masks_of(&masked);
     let Some(sample) = found else { return Err(RunError::Config("explore: no run is named".into())) };
     progress.note(&format!("t-SNE of {} images", sample.count()));
@@ -119,6 +139,14 @@ fn names(runs: &[ExploredRun]) -> Vec<String> {
     }
 }
 
+fn nothing_like_it(file: &std::path::Path) -> RunError {
+    let file = file.display();
+    RunError::Config(format!(
+        "{file}: a model of another program has no images of its own\n  help: name a run in front of it, on whose \
+         images both are looked at: ijepa-run explore RUN {file}"
+    ))
+}
+
 fn no_images(folder: &std::path::Path) -> RunError {
     RunError::Config(format!("{}: the data set of the run has no image to look at", folder.display()))
 }
@@ -139,7 +167,7 @@ mod tests {
     fn two_runs_have_short_names_where_these_tell_them_apart() {
         let run = |word: &&str| {
             let (folder, epoch) = word.split_once('@').map_or((*word, None), |(f, e)| (f, e.parse().ok()));
-            ExploredRun { folder: folder.into(), epoch }
+            ExploredRun { folder: folder.into(), epoch, foreign: false }
         };
         let of = |runs: &[&str]| names(&runs.iter().map(run).collect::<Vec<_>>());
         assert_eq!(of(&["r/one-s0-0123", "r/two-s0-4567"]), ["one-s0", "two-s0"]);

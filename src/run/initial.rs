@@ -6,21 +6,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ijepa_registry::{
-    kinds::{EncoderContext, PredictorContext, Teacher},
-    params::Param,
-    tensor::{Cpu, ModelError},
-};
-use serde_json::json;
-
 use super::RunError;
 use crate::{
-    config::{Experiment, InitPart, InitSettings, Weights, WeightsLookup},
+    config::{InitPart, InitSettings, ModelParts, Weights, WeightsLookup},
     events::Tensors,
     model::BuildDevice,
     results::{Care, RunState, Status, WEIGHTS, is_run_folder},
     sinks::read_weights,
     train::Session,
+};
+use ijepa_registry::{
+    kinds::{EncoderContext, PredictorContext, Teacher},
+    params::Param,
+    tensor::{Cpu, ModelError},
 };
 
 /// Digits of a hash of weights.
@@ -51,32 +49,32 @@ impl WeightsLookup for Looked {
         known.entry(key).or_insert_with(|| read(from, parts).map(|tensors| hash(&tensors))).clone()
     }
 
-    fn misfits(&self, init: &InitSettings, experiment: &Experiment) -> Vec<String> {
-        let all = experiment.resolved();
-        let decisive = ["init", "dataset", "encoder", "predictor", "targets"].map(|section| &all[section]);
+    fn misfits(&self, init: &InitSettings, model: &ModelParts) -> Vec<String> {
+        let key = format!(
+            "{:?}",
+            (&init.from, &init.parts, model.image, model.encoder, model.predictor, model.targets)
+        );
         let Ok(mut known) = self.misfits.lock() else { return Vec::new() };
-        let look = || match (read(&init.from, &init.parts), shapes(experiment)) {
-            (Ok(tensors), Ok(model)) => {
-                let own_teacher = experiment.targets.object.teacher() == Teacher::Own;
-                misfits(&model, &complete(tensors), own_teacher, init)
+        let look = || match (read(&init.from, &init.parts), shapes(model)) {
+            (Ok(tensors), Ok(shapes)) => {
+                let own_teacher = model.targets.teacher() == Teacher::Own;
+                misfits(&shapes, &complete(tensors), own_teacher, init)
             }
             (Err(why), _) => vec![why],
             (_, Err(why)) => vec![why.to_string()],
         };
-        known.entry(json!(decisive).to_string()).or_insert_with(look).clone()
+        known.entry(key).or_insert_with(look).clone()
     }
 }
 
-/// Names and shapes of what an experiment can start from: the parameters of its encoder, its teacher's and its
-/// predictor's.
-fn shapes(experiment: &Experiment) -> Result<Vec<Shape>, ModelError> {
-    let image = experiment.dataset.object.shape();
-    let (settings, targets) = (experiment.encoder.object.as_ref(), experiment.targets.object.as_ref());
+/// Names and shapes of what can be started from: the parameters of the encoder, its teacher's and the predictor's.
+fn shapes(model: &ModelParts) -> Result<Vec<Shape>, ModelError> {
+    let ModelParts { image, encoder: settings, predictor, targets } = *model;
     let device = &Cpu::default();
     let encoder = settings.cpu(&EncoderContext { device, seed: 0, image })?;
     let [encoder_dim, target_dim] = [settings.dim(), targets.dim(settings, image)];
-    let context = PredictorContext { device, seed: 0, grid: experiment.grid(), encoder_dim, target_dim };
-    let predictor = experiment.predictor.object.cpu(&context)?;
+    let grid = image.grid(settings.patch());
+    let predictor = predictor.cpu(&PredictorContext { device, seed: 0, grid, encoder_dim, target_dim })?;
     let named = |prefix: &str, param: &Param<Cpu>| (format!("{prefix}{}", param.name), param.dims.clone());
     let mut all: Vec<Shape> = encoder.params().iter().map(|p| named("context_encoder.", p)).collect();
     if targets.teacher() == Teacher::Own {

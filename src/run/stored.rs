@@ -27,6 +27,8 @@ pub struct StoredRun {
     pub weights: Weights,
     /// Fingerprint of the data that it was trained on; empty if it does not say.
     pub data: String,
+    /// Whether it is a model of another program, whose encoder is all there is.
+    pub foreign: bool,
 }
 
 /// How a run is opened.
@@ -79,7 +81,7 @@ impl StoredRun {
         let stored = config::load_stored(&path.to_string_lossy(), &text, &opening.changes());
         let experiment = configured(stored)?;
         let weights = read_weights(&weights_of(folder, opening.epoch, experiment.train.epochs)?)?;
-        Ok(StoredRun { folder: folder.into(), experiment, weights, data: status.data })
+        Ok(StoredRun { folder: folder.into(), experiment, weights, data: status.data, foreign: false })
     }
 
     /// The data it was trained on; other data under their name are an error.
@@ -132,7 +134,11 @@ impl StoredRun {
     ) -> Result<W::Output, RunError> {
         let (plan, builder) = RunPlan::new(self.experiment, data);
         let mut session = Session::new(plan, builder, device)?;
-        session.restore_weights(self.weights.tensors)?;
+        if self.foreign {
+            session.restore_encoders(self.weights.tensors)?;
+        } else {
+            session.restore_weights(self.weights.tensors)?;
+        }
         work.on(&session, progress)
     }
 }

@@ -83,9 +83,29 @@ impl<D: BuildDevice> Session<D> {
         &mut self,
         weights: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
     ) -> Result<(), TrainError> {
+        self.take_weights(weights, |_| true)
+    }
+
+    /// The same of the encoders alone; a predictor stays as it is.
+    pub fn restore_encoders(
+        &mut self,
+        weights: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+    ) -> Result<(), TrainError> {
+        self.take_weights(weights, |name| name.contains("_encoder."))
+    }
+
+    /// Takes the weights of all parameters that are `wanted`.
+    fn take_weights(
+        &mut self,
+        weights: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), TrainError> {
         let mut stored: std::collections::HashMap<_, _> =
             weights.into_iter().map(|(name, dims, values)| (name, (dims, values))).collect();
         for (name, param) in self.jepa.all_params_mut() {
+            if !wanted(&name) {
+                continue;
+            }
             let missing = || TrainError::Restore(format!("it holds no {name}"));
             let (dims, values) = stored.remove(&name).ok_or_else(missing)?;
             if dims != param.dims {

@@ -34,6 +34,24 @@ arms:
   - { name: crashes, set: { masking.targets: 3 } }
 ";
 
+/// Arms that are judged on the way, every second epoch from the second on.
+const JUDGED: &str = "
+version: 1
+name: judged
+extends: tiny.yaml
+train: { epochs: 8, batch_size: 16 }
+probes: [{ kind: rankme, every: 1 }]
+";
+const EARLY: &str = "
+base: judged.yaml
+name: early
+parameters: { masking.targets: [1, 2, 3] }
+arms: [{ name: baseline }]
+seeds: 2
+metric: { name: rankme/target/rankme, at: best }
+early_terminate: { kind: successive_halving, eta: 2, min_epochs: 2 }
+";
+
 fn engines() -> PathBuf {
     let named = std::env::var_os("IJEPA_ENGINES");
     PathBuf::from(named.expect("IJEPA_ENGINES names the folder of scripts/engines.sh"))
@@ -162,6 +180,30 @@ fn slurm_preempts_and_requeues_runs_and_their_tables_do_not_differ() {
     assert!(submit(&["--only", "failed,missing", "--wait"]).code == 3);
     assert_eq!(attempts(3).last().unwrap().exit, Some(0));
     drop(slurm);
+}
+
+#[test]
+#[ignore = "needs Slurm: scripts/engines.sh"]
+fn arms_end_early_on_slurm_as_they_do_on_one_machine() {
+    let swept = || {
+        let folder = Folder::new();
+        fs::write(folder.path().join("judged.yaml"), JUDGED).unwrap();
+        fs::write(folder.path().join("early.yaml"), EARLY).unwrap();
+        folder
+    };
+    let (local, queued) = (swept(), swept());
+    let output = local.run(&["early.yaml", "--threads", "1", "-q"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let _slurm = Slurm::start();
+    let output =
+        with_engines(queued.command(&["early.yaml", "--engine", "slurm", "--threads", "1", "--wait"]));
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let [local, queued] = [sweep_of(&local), sweep_of(&queued)];
+    let decisions = |sweep: &Path| fs::read_to_string(sweep.join("decisions.csv")).unwrap();
+    assert!(decisions(&local).contains(",stop,"), "{}", decisions(&local));
+    assert_eq!(decisions(&queued), decisions(&local));
+    // Those of arms that ended early, too.
+    assert_eq!(tables(&queued), tables(&local));
 }
 
 #[test]

@@ -141,9 +141,29 @@ def tensorboard(folder):
         content = events.SummaryMetadata("_hparams_/session_end_info").plugin_data.content
         end = plugin_data_pb2.HParamsPluginData.FromString(content).session_end_info
         assert end.status == 1 and end.end_time_secs >= start.start_time_secs > 1.7e9
+    live(folder)
     print(groups)
     arms = sorted({group for group, _ in groups})
     assert len(arms) == 2 and sorted(seed for _, seed in groups) == [0, 0, 1], groups
+
+
+def live(folder):
+    """A run that wrote event files while it went on, in two processes."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    (run,) = os.listdir(f"{folder}/live")
+    board = f"{folder}/live/{run}/tensorboard"
+    assert len(os.listdir(board)) == 2, os.listdir(board)
+    events = EventAccumulator(board, size_guidance={"scalars": 0}).Reload()
+    for tag, table, column in [("train/loss", "metrics", "loss"), ("epoch/loss", "epochs", "loss")]:
+        found = [(event.step, event.value) for event in events.Scalars(tag)]
+        expected = [(int(row["step"]), float(np.float32(row[column]))) for row in rows(f"{folder}/live/{run}/{table}.csv")]
+        assert found == expected, (tag, found, expected)
+    assert len(events.Scalars("linear/target/class/top1")) == 1 and events.Scalars("timing/images_per_second")[-1].value > 0
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    assert start.hparams["encoder.dim"].number_value == 32 and start.group_name.startswith("plain-"), start
 
 
 def mlflow(folder):

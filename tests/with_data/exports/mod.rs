@@ -100,15 +100,21 @@ fn write_runs(folder: &Path) {
     fs::write(folder.join("plain.yaml"), format!("name: plain{EXPERIMENT}{probes}")).expect("written");
     // Positions that are learned in one, fixed in the other; registers and gains on branches.
     let set = "encoder={ kind: vit, dim: 16, depth: 2, heads: 2, patch: 4, mlp_ratio: 2.6, positions: sincos2d, registers: 3, layer_scale: 0.1 }";
-    let run = |args: &[&str]| {
+    let run_to = |results: &str, code: i32, args: &[&str]| {
         let program = Command::new(env!("CARGO_BIN_EXE_ijepa-run"))
             .args(args)
-            .args(["--results", "runs", "-q"])
+            .args(["--results", results, "-q"])
             .current_dir(folder)
             .output()
             .expect("the program runs");
-        assert!(program.status.success(), "{args:?}: {}", String::from_utf8_lossy(&program.stderr));
+        let told = String::from_utf8_lossy(&program.stderr);
+        assert_eq!(program.status.code(), Some(code), "{args:?}: {told}");
     };
+    let run = |args: &[&str]| run_to("runs", 0, args);
+    // Stopped on the way and continued: two processes, two event files.
+    let live = ["plain.yaml", "train.tensorboard=true"];
+    run_to("live", 75, &[&live[..], &["--until-epoch", "1"]].concat());
+    run_to("live", 0, &live);
     run(&["plain.yaml"]);
     run(&["plain.yaml", "seed=1"]);
     run(&["plain.yaml", "name=variant", set]);
