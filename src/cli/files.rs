@@ -8,7 +8,7 @@ use crate::{
     bench::CostMemory,
     config::{self, Experiment, Surroundings, Variables},
     results::STATUS,
-    run::weights_lookup,
+    run::model_lookup,
     sweep::{self, Costs, Plan},
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn load(
     let _slow =
         Slow::new(format!("{}: building and checking every run, this may take a while", file.display()));
     let read = |name: &str| read_text(name.as_ref());
-    let outside = Surroundings { read: &read, variables: variables(), weights: Some(weights_lookup()) };
+    let outside = Surroundings { read: &read, variables: variables(), models: Some(model_lookup()) };
     let name = file.to_string_lossy();
     let loaded = match (sweep::is_sweep(&text), multirun) {
         (true, true) => return Err(format!("{name} is a sweep itself; -m makes one from an experiment")),

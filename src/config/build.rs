@@ -22,12 +22,12 @@ use super::{
 
 /// Judges and builds everything.
 pub(crate) fn build(file_name: &str, spec: Spec) -> Result<Experiment, ConfigError> {
-    let Spec { document, notes, problems, variables, weights, extended } = spec;
+    let Spec { document, notes, problems, variables, models, extended } = spec;
     let empty = Map::new();
     let top = document.value.as_object().unwrap_or(&empty);
     let mut report = Report::new(&document.places, problems)
         .with_variables(&variables)
-        .with_weights(weights)
+        .with_models(models)
         .with_misspelled(unknown_keys(top).flat_map(|key| naming::sections_of(key)).collect());
     report.clean("", catalogue::duplicates().into_iter().map(|message| Problem::new("", message)));
     report.clean("", unknown_sections(top));

@@ -41,7 +41,7 @@ pub(crate) fn check(parts: &Parts, report: &mut Report) -> Vec<String> {
     }
     probes(&parts.probes, report);
     layers(parts, report);
-    initial_weights(parts, shape, report);
+    of_model(parts, shape, report);
     collapse::check(&parts.collapse, &parts.probes, &parts.regularizers, report);
     let known = parts.dataset.as_ref().filter(|_| shape.is_some()).and_then(|d| survey(d.object.as_ref()));
     if let Some(survey) = &known {
@@ -123,23 +123,32 @@ fn predictor(parts: &Parts, report: &mut Report) {
     }
 }
 
-/// Targets that suit the encoder, and an encoder for every probe that asks for `target`.
 /// Parameters that do not fit, of which as many are named: a deeper model lacks dozens.
 const SHOWN: usize = 12;
 
-/// Weights to start from have to fit the model. Stored ones were looked at when their run began, and may be gone.
-fn initial_weights(parts: &Parts, shape: Option<ImageShape>, report: &mut Report) {
+/// What needs the model: weights to start from have to fit it (stored ones were looked at when their run began, and may
+/// be gone), and parameters that the optimizer's settings name have to exist.
+fn of_model(parts: &Parts, shape: Option<ImageShape>, report: &mut Report) {
     let model = || {
         Some(ModelParts {
             image: shape?,
             encoder: parts.encoder.as_ref()?.object.as_ref(),
             predictor: parts.predictor.as_ref()?.object.as_ref(),
             targets: parts.targets.as_ref()?.object.as_ref(),
+            terms: parts
+                .regularizers
+                .iter()
+                .map(|term| (term.name.as_str(), term.on, term.component.object.as_ref()))
+                .collect(),
         })
     };
-    let init = parts.init.as_ref().filter(|init| init.is_fresh && report.is_clean());
-    let (Some(init), Some(weights), Some(model)) = (init, report.weights(), model()) else { return };
-    let misfits = weights.misfits(init, &model);
+    // Of settings that are wrong no model can be built.
+    let (Some(models), Some(model), true) = (report.models(), model(), report.is_clean()) else { return };
+    if let Some(optimizer) = &parts.optimizer {
+        report.clean("optimizer", optimizer.object.check_parameters(&|| models.parameters(&model)));
+    }
+    let Some(init) = parts.init.as_ref().filter(|init| init.is_fresh) else { return };
+    let misfits = models.misfits(init, &model);
     if !misfits.is_empty() {
         let mut lines: Vec<String> = misfits.iter().take(SHOWN).cloned().collect();
         lines.extend((misfits.len() > SHOWN).then(|| format!("and {} more", misfits.len() - SHOWN)));
@@ -150,6 +159,7 @@ fn initial_weights(parts: &Parts, shape: Option<ImageShape>, report: &mut Report
     }
 }
 
+/// Targets that suit the encoder, and an encoder for every probe that asks for `target`.
 fn targets(parts: &Parts, report: &mut Report) {
     let (Some(encoder), Some(targets)) = (&parts.encoder, &parts.targets) else { return };
     report.clean("targets", targets.object.check(encoder.object.as_ref()));

@@ -6,7 +6,7 @@ use ijepa_registry::problem::Problem;
 
 use super::{
     span::{SourceMap, Span, join},
-    surroundings::{Variables, Weights},
+    surroundings::{Models, Variables},
 };
 
 /// One problem and where it was typed.
@@ -102,7 +102,7 @@ pub(crate) struct Report<'a> {
     places: &'a SourceMap,
     problems: Vec<Located>,
     variables: Variables,
-    weights: Option<Weights>,
+    models: Option<Models>,
     /// Sections that a misspelled key stands for.
     misspelled: Vec<&'static str>,
 }
@@ -110,7 +110,7 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// Starts with problems found earlier.
     pub fn new(places: &'a SourceMap, problems: Vec<Located>) -> Self {
-        Report { places, problems, variables: Variables::default(), weights: None, misspelled: Vec::new() }
+        Report { places, problems, variables: Variables::default(), models: None, misspelled: Vec::new() }
     }
 
     /// What variables in the paths stand for that are read on the way.
@@ -118,9 +118,9 @@ impl<'a> Report<'a> {
         Report { variables: variables.clone(), ..self }
     }
 
-    /// Who looks at weights.
-    pub fn with_weights(self, weights: Option<Weights>) -> Self {
-        Report { weights, ..self }
+    /// Who looks at weights and models.
+    pub fn with_models(self, models: Option<Models>) -> Self {
+        Report { models, ..self }
     }
 
     /// Sections that are there under another name: they are not missed.
@@ -138,9 +138,9 @@ impl<'a> Report<'a> {
         self.variables.clone()
     }
 
-    /// That of [`Report::with_weights`].
-    pub fn weights(&self) -> Option<Weights> {
-        self.weights.clone()
+    /// That of [`Report::with_models`].
+    pub fn models(&self) -> Option<Models> {
+        self.models.clone()
     }
 
     /// Files a finding whose path is relative to `owner`.

@@ -7,7 +7,7 @@ use super::{
     error::{ConfigError, Located},
     merge::{expand_names, merge, short_names},
     overrides,
-    surroundings::{Surroundings, Variables, Weights, expanded},
+    surroundings::{Models, Surroundings, Variables, expanded},
 };
 
 /// One tree with the place of every entry, nothing judged yet.
@@ -20,8 +20,8 @@ pub(crate) struct Spec {
     pub problems: Vec<Located>,
     /// What variables in paths stand for.
     pub variables: Variables,
-    /// Looks at weights.
-    pub weights: Option<Weights>,
+    /// Looks at weights and models.
+    pub models: Option<Models>,
     /// Files that were inherited from.
     pub extended: Vec<String>,
 }
@@ -38,8 +38,8 @@ pub(crate) fn assemble(
 ) -> Result<Spec, ConfigError> {
     let (mut document, extended) = layers(&[plain(file_name)], text, outside).map_err(ConfigError::new)?;
     let (notes, problems) = overrides::apply(&mut document, overrides);
-    let (variables, weights) = (outside.variables.clone(), outside.weights.clone());
-    Ok(Spec { document, notes, problems, variables, weights, extended })
+    let (variables, models) = (outside.variables.clone(), outside.models.clone());
+    Ok(Spec { document, notes, problems, variables, models, extended })
 }
 
 /// The last of `names`, whose text is given, laid over the file that it extends, and all files that were

@@ -58,7 +58,7 @@ pub use schema::schema;
 pub use sections::{Control, Device, ProbedEncoder, TrainSettings};
 pub use span::Span;
 pub(crate) use span::join;
-pub use surroundings::{ModelParts, ReadFile, Surroundings, Variables, Weights, WeightsLookup};
+pub use surroundings::{ModelLookup, ModelParts, Models, ReadFile, Surroundings, Variables};
 pub use wording::range as describe_range;
 pub(crate) use wording::{bare, did_you_mean};
 

@@ -209,7 +209,7 @@ fn init(top: &Map<String, Value>, report: &mut Report) -> Option<InitSettings> {
 
 /// Fills in the hash of the weights, if anybody can look at them; a hash that is there has to be theirs.
 fn look_up(init: &mut InitSettings, report: &mut Report) {
-    let found = report.weights().map(|weights| weights.hash(&init.from, &init.parts));
+    let found = report.models().map(|models| models.hash(&init.from, &init.parts));
     match (found, &init.weights) {
         (Some(Ok(hash)), None) => (init.weights, init.is_fresh) = (Some(hash), true),
         (Some(Ok(hash)), Some(named)) if hash != *named => {

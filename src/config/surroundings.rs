@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use ijepa_registry::{
     image::ImageShape,
-    kinds::{EncoderSettings, PredictorSettings, TargetsSettings},
+    kinds::{EncoderSettings, PredictorSettings, Regularized, RegularizerSettings, TargetsSettings},
     problem::Problem,
 };
 
@@ -21,12 +21,14 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 /// Values of environment variables; `HOME` is what `~` stands for.
 pub type Variables = Arc<BTreeMap<String, String>>;
 
-/// Looks at the weights that `init` names: in a run folder or a file.
-pub trait WeightsLookup: Send + Sync {
+/// Looks at weights and models: those that `init` names, in a run folder or a file, and those that settings describe.
+pub trait ModelLookup: Send + Sync {
     /// The hash of some parts of them, or why there is none.
     fn hash(&self, from: &str, parts: &[InitPart]) -> Result<String, String>;
     /// What of them does not fit a model, parameter by parameter.
     fn misfits(&self, init: &InitSettings, model: &ModelParts) -> Vec<String>;
+    /// Names of the parameters that a model learns; none if it cannot be built.
+    fn parameters(&self, model: &ModelParts) -> Vec<String>;
 }
 
 /// What the parameters of a model follow from.
@@ -39,10 +41,12 @@ pub struct ModelParts<'a> {
     pub predictor: &'a dyn PredictorSettings,
     /// The targets.
     pub targets: &'a dyn TargetsSettings,
+    /// Name and settings of every further term of the loss, and what it looks at.
+    pub terms: Vec<(&'a str, Regularized, &'a dyn RegularizerSettings)>,
 }
 
 /// Whoever looks.
-pub type Weights = Arc<dyn WeightsLookup>;
+pub type Models = Arc<dyn ModelLookup>;
 
 /// Facts that the text alone does not hold.
 #[derive(Clone)]
@@ -51,14 +55,14 @@ pub struct Surroundings<'a> {
     pub read: ReadFile<'a>,
     /// What variables in paths stand for.
     pub variables: Variables,
-    /// Looks at the weights that `init` names; none: nobody does.
-    pub weights: Option<Weights>,
+    /// Looks at weights and models; none: nobody does.
+    pub models: Option<Models>,
 }
 
 impl<'a> Surroundings<'a> {
-    /// Other files, no variables and no weights.
+    /// Other files, no variables, and nobody who looks at weights and models.
     pub fn files(read: ReadFile<'a>) -> Self {
-        Surroundings { read, variables: Variables::default(), weights: None }
+        Surroundings { read, variables: Variables::default(), models: None }
     }
 }
 

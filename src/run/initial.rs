@@ -8,7 +8,7 @@ use std::{
 
 use super::RunError;
 use crate::{
-    config::{InitPart, InitSettings, ModelParts, Weights, WeightsLookup},
+    config::{InitPart, InitSettings, ModelLookup, ModelParts, Models},
     events::Tensors,
     model::BuildDevice,
     results::{Care, RunState, Status, WEIGHTS, is_run_folder},
@@ -16,7 +16,7 @@ use crate::{
     train::Session,
 };
 use ijepa_registry::{
-    kinds::{EncoderContext, PredictorContext, Teacher},
+    kinds::{EncoderContext, PredictorContext, RegularizerContext, Teacher},
     params::Param,
     tensor::{Cpu, ModelError},
 };
@@ -37,12 +37,12 @@ struct Looked {
     misfits: Mutex<HashMap<String, Vec<String>>>,
 }
 
-/// Who looks at the weights that `init` names.
-pub fn weights_lookup() -> Weights {
+/// Who looks at the weights that `init` names, and at models.
+pub fn model_lookup() -> Models {
     Arc::new(Looked::default())
 }
 
-impl WeightsLookup for Looked {
+impl ModelLookup for Looked {
     fn hash(&self, from: &str, parts: &[InitPart]) -> Result<String, String> {
         let key = (from.to_owned(), parts.to_vec());
         let mut known = self.hashes.lock().map_err(|e| e.to_string())?;
@@ -65,11 +65,29 @@ impl WeightsLookup for Looked {
         };
         known.entry(key).or_insert_with(look).clone()
     }
+
+    fn parameters(&self, model: &ModelParts) -> Vec<String> {
+        let learned = |(name, _): Shape| (!name.starts_with("target_encoder.")).then_some(name);
+        let of_model = shapes(model).unwrap_or_default().into_iter().filter_map(learned);
+        of_model.chain(of_terms(model).unwrap_or_default()).collect()
+    }
+}
+
+/// Names of the parameters of further terms of the loss.
+fn of_terms(model: &ModelParts) -> Result<Vec<String>, ModelError> {
+    let [encoder_dim, target_dim] = [model.encoder.dim(), model.targets.dim(model.encoder, model.image)];
+    let mut all = Vec::new();
+    for (name, on, settings) in &model.terms {
+        let dim = on.dim(encoder_dim, target_dim);
+        let term = settings.cpu(&RegularizerContext { device: &Cpu::default(), seed: 0, dim })?;
+        all.extend(term.params().iter().map(|param| format!("regularizers.{name}.{}", param.name)));
+    }
+    Ok(all)
 }
 
 /// Names and shapes of what can be started from: the parameters of the encoder, its teacher's and the predictor's.
 fn shapes(model: &ModelParts) -> Result<Vec<Shape>, ModelError> {
-    let ModelParts { image, encoder: settings, predictor, targets } = *model;
+    let ModelParts { image, encoder: settings, predictor, targets, .. } = *model;
     let device = &Cpu::default();
     let encoder = settings.cpu(&EncoderContext { device, seed: 0, image })?;
     let [encoder_dim, target_dim] = [settings.dim(), targets.dim(settings, image)];

@@ -34,6 +34,12 @@ pub struct OptimizerState {
 pub trait OptimizerSettings: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings.
     fn check(&self) -> Vec<Problem>;
+    /// What is wrong with them for parameters of these names, for settings that name parameters. To ask for the names
+    /// builds the model.
+    fn check_parameters(&self, names: &dyn Fn() -> Vec<String>) -> Vec<Problem> {
+        let _ = names;
+        Vec::new()
+    }
     /// Builds it on the CPU.
     fn cpu(&self) -> Box<dyn Optimizer<Cpu>>;
     /// Builds it on a GPU. [`crate::build_on_devices!`] writes both.

@@ -67,6 +67,9 @@ impl OptimizerSettings for AdamW {
         let groups = Groups::check(&self.groups, self.layer_decay);
         check_betas("betas", &self.betas).into_iter().chain(groups).collect()
     }
+    fn check_parameters(&self, names: &dyn Fn() -> Vec<String>) -> Vec<Problem> {
+        Groups::check_parameters(&self.groups, names)
+    }
     build_on_devices!(optimizer);
 }
 

@@ -106,6 +106,9 @@ impl OptimizerSettings for Muon {
         }
         problems
     }
+    fn check_parameters(&self, names: &dyn Fn() -> Vec<String>) -> Vec<Problem> {
+        Groups::check_parameters(&self.groups, names)
+    }
     build_on_devices!(optimizer);
 }
 

@@ -1,6 +1,6 @@
 //! Learning rates and weight decays of some parameters.
 
-use ijepa_registry::prelude::*;
+use ijepa_registry::{prelude::*, problem::nearest};
 
 /// Some parameters, and what their rates are multiplied by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +51,24 @@ impl Groups {
         groups.iter().enumerate().flat_map(|(i, group)| group.check(i)).chain(decay).collect()
     }
 
+    /// Groups that mean no parameter of the model.
+    pub fn check_parameters(groups: &[ParamGroup], names: &dyn Fn() -> Vec<String>) -> Vec<Problem> {
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        let names = names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let unknown = |(i, group): (usize, &ParamGroup)| {
+            let known = names.is_empty() || names.iter().any(|name| matches(&group.parameters, name));
+            (!known).then(|| {
+                let sentence = format!("no parameter is named `{}`", group.parameters);
+                let some = format!("there are `{}`, ...", near(&group.parameters, &names).join("`, `"));
+                Problem::new(format!("groups.{i}.parameters"), sentence).help(some)
+            })
+        };
+        groups.iter().enumerate().filter_map(unknown).collect()
+    }
+
     /// Of parameters of these names. A group without a parameter is an error: a spelling that means nothing.
     pub fn new(groups: &[ParamGroup], layer_decay: f64, names: &[&str]) -> Result<Self, ModelError> {
         for group in groups {
@@ -81,13 +99,20 @@ impl Groups {
 }
 
 fn nothing_named(pattern: &str, names: &[&str]) -> ModelError {
+    let some = near(pattern, names).join("`, `");
+    ModelError(format!("optimizer.groups: no parameter is named `{pattern}`; there are `{some}`, ..."))
+}
+
+/// Names that come close to a pattern: those spelled like it, else some that begin like it, else any.
+fn near<'a>(pattern: &str, names: &[&'a str]) -> Vec<&'a str> {
+    let spelled = nearest(pattern, names.iter().copied());
+    let spelled: Vec<&str> = names.iter().copied().filter(|name| spelled.contains(name)).take(3).collect();
+    if !spelled.is_empty() {
+        return spelled;
+    }
     let start = pattern.split('*').next().unwrap_or_default();
-    let near: Vec<&str> = names.iter().copied().filter(|n| n.starts_with(start)).take(3).collect();
-    let some = if near.is_empty() { names.iter().copied().take(3).collect() } else { near };
-    ModelError(format!(
-        "optimizer.groups: no parameter is named `{pattern}`; there are `{}`, ...",
-        some.join("`, `")
-    ))
+    let alike: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(start)).take(3).collect();
+    if alike.is_empty() { names.iter().copied().take(3).collect() } else { alike }
 }
 
 /// Number of the encoder's block that a parameter belongs to.
@@ -137,6 +162,19 @@ mod tests {
                 && !matches("*.bias", NAMES[1])
                 && !matches("norm*", NAMES[3])
         );
+    }
+
+    #[test]
+    fn a_group_without_a_parameter_is_named_with_what_there_is() {
+        let groups: Vec<ParamGroup> =
+            serde_json::from_value(serde_json::json!([{ "parameters": "*.weight" }, { "parameters": "context_encoder.patch_embd.*" }]))
+                .unwrap();
+        let names = || NAMES.map(String::from).to_vec();
+        let problems = Groups::check_parameters(&groups, &names);
+        assert_eq!((problems.len(), problems[0].path.as_str()), (1, "groups.1.parameters"));
+        assert!(problems[0].help.as_deref().unwrap().contains("`context_encoder.patch_embed.proj.weight`"));
+        assert_eq!(Groups::check_parameters(&[], &|| unreachable!("nobody asks for names")), vec![]);
+        assert_eq!(Groups::check_parameters(&groups, &Vec::new), vec![], "names that nobody knows");
     }
 
     #[test]
