@@ -41,13 +41,14 @@ const OF_BLOCK: [&str; 14] = [
 ];
 
 /// Those outside of the blocks.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "patch_embed.proj.weight",
     "patch_embed.proj.bias",
     "pos_embed",
+    "cls_token",
+    "reg_token",
     "norm.weight",
     "norm.bias",
-    "reg_token",
 ];
 
 /// An encoder in timm's names.
@@ -86,7 +87,11 @@ impl ForeignEncoder {
         let config = fs::read_to_string(beside).ok().and_then(|text| serde_json::from_str(&text).ok());
         let model = ForeignEncoder { path: path.into(), tensors, config: config.unwrap_or_default() };
         let problems = model.problems();
-        if problems.is_empty() { Ok(model) } else { Err(refuse(problems.join("\n  "))) }
+        if problems.is_empty() {
+            Ok(model.with_positions_of_patches())
+        } else {
+            Err(refuse(problems.join("\n  ")))
+        }
     }
 
     /// What is not that of a plain vision transformer.
@@ -101,6 +106,30 @@ impl ForeignEncoder {
         let missing = needed.iter().filter(|name| !self.tensors.contains_key(**name));
         let missing = missing.map(|name| format!("it holds no {name}, as a vision transformer of timm does"));
         missing.chain(strange).collect()
+    }
+
+    /// Positions of patches alone, as they are here: those of the class token and of registers, which come first where
+    /// the table has more rows than a square of patches, are added to these tokens once and for all.
+    fn with_positions_of_patches(mut self) -> Self {
+        let [class, registers] = ["cls_token", "reg_token"].map(|name| self.size(name, 1));
+        let (rows, dim) = (self.size("pos_embed", 1), self.size("pos_embed", 2));
+        let is_square = |count: usize| count.isqrt().pow(2) == count;
+        let ahead =
+            [class + registers, class].into_iter().find(|&n| n > 0 && n < rows && is_square(rows - n));
+        let Some(ahead) = ahead.filter(|_| !is_square(rows)) else { return self };
+        let table = match self.tensors.get_mut("pos_embed") {
+            Some((shape, values)) => {
+                shape[1] = rows - ahead;
+                values.drain(..ahead * dim).collect::<Vec<f32>>()
+            }
+            None => return self,
+        };
+        let mut positions = table.iter();
+        for name in ["cls_token", "reg_token"] {
+            let tokens = self.tensors.get_mut(name).map(|(_, values)| values.iter_mut());
+            tokens.into_iter().flatten().zip(&mut positions).for_each(|(value, position)| *value += position);
+        }
+        self
     }
 
     fn shape(&self, name: &str) -> &[usize] {
@@ -127,11 +156,15 @@ impl ForeignEncoder {
         })?;
         let hidden = self.size("blocks.0.mlp.fc1.weight", 0);
         let scaled = self.tensors.contains_key("blocks.0.ls1.gamma");
-        Ok(json!({
+        let mut settings = json!({
             "kind": "vit", "dim": dim, "depth": depth, "heads": heads, "patch": patch,
             "mlp_ratio": hidden as f64 / dim.max(1) as f64, "positions": "learned", "norm_eps": 1e-6,
             "registers": self.size("reg_token", 1), "layer_scale": if scaled { 1e-5 } else { 0.0 },
-        }))
+        });
+        if self.tensors.contains_key("cls_token") {
+            settings["class_token"] = true.into();
+        }
+        Ok(settings)
     }
 
     /// What is done to images in front of it, where it says so.
@@ -235,6 +268,19 @@ mod tests {
         assert_eq!(problems.len(), 6, "{problems:?}");
         assert!(problems.iter().any(|p| p.contains("it holds blocks.0.attn.q_norm.weight")));
         assert_eq!(model(&PLAIN, Value::Null).problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_position_of_the_class_token_becomes_part_of_it() {
+        let mut foreign = model(&[("cls_token", &[1, 1, 2]), ("pos_embed", &[1, 5, 2])], Value::Null);
+        let fill = |values: &mut Vec<f32>| values.iter_mut().zip(0..).for_each(|(v, i)| *v = i as f32);
+        foreign.tensors.values_mut().for_each(|(_, values)| fill(values));
+        let own = foreign.with_positions_of_patches();
+        assert_eq!(own.tensors["cls_token"].1, [0.0, 2.0]);
+        assert_eq!(own.tensors["pos_embed"], (vec![1, 4, 2], (2..10).map(|v| v as f32).collect()));
+        // As many rows as patches: nothing stands ahead of them.
+        let plain = model(&[("cls_token", &[1, 1, 2]), ("pos_embed", &[1, 4, 2])], Value::Null);
+        assert_eq!(plain.with_positions_of_patches().tensors["pos_embed"].0, [1, 4, 2]);
     }
 
     #[test]
