@@ -41,18 +41,18 @@ fn main() {
     if let Some(folder) = std::env::var_os("PROBES_DUMP") {
         dump(folder.as_ref(), &[("train", &train), ("test", &test)]);
     }
-    let data = ProbeData {
-        train: Features { dim: DIM, tokens: 1, values: &train.0, labels: &train.1 },
-        test: Features { dim: DIM, tokens: 1, values: &test.0, labels: &test.1 },
-        classes: CLASSES,
-    };
+    let data = ProbeData::new(
+        Features { dim: DIM, tokens: 1, values: &train.0, labels: &train.1 },
+        Features { dim: DIM, tokens: 1, values: &test.0, labels: &test.1 },
+        CLASSES,
+    );
     for line in &asked {
         let (name, settings) = line.split_once('=').unwrap_or((line, "{}"));
         let settings = serde_json::from_str(settings).expect("settings are JSON");
         let entry = catalogue::find::<dyn Probe>(name).expect("a registered probe");
         let (_, probe) = (entry.build)(&settings).expect("valid settings");
         let start = Instant::now();
-        let found = probe.measure(&data, &ProbeContext { seed: 1, progress: &|_, _| () });
+        let found = probe.measure(&data, &ProbeContext::silent(1));
         let seconds = start.elapsed().as_secs_f64();
         let found = found.expect("measurable features");
         let metrics: Vec<String> =

@@ -31,6 +31,9 @@ pub mod results;
 pub mod sinks;
 
 #[doc(hidden)]
+pub mod numerics;
+
+#[doc(hidden)]
 pub mod model;
 
 #[doc(hidden)]
@@ -38,9 +41,6 @@ pub mod train;
 
 #[doc(hidden)]
 pub mod analysis;
-
-#[doc(hidden)]
-pub mod numerics;
 
 #[doc(hidden)]
 pub mod report;

@@ -194,6 +194,8 @@ fn maps() {
         (Map::Silu, -3.0, 3.0),
         (Map::Tanh, -2.0, 2.0),
         (Map::Square, -2.0, 2.0),
+        (Map::Sin, -4.0, 4.0),
+        (Map::Cos, -4.0, 4.0),
         (Map::Relu, -2.0, -0.1),
         (Map::Relu, 0.1, 2.0),
         (hinge, 0.3, 0.9),
@@ -218,6 +220,9 @@ fn element_wise() {
     let factors = r.values(7, 2.0);
     let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::scale_rows(x.leaky_traced(), &factors).unwrap();
     check("scale rows", &f, &x, &[]);
+    let turns = r.rows(7, 4, 1.0);
+    let f = |x: Rows<Cpu>, _: &[Flat<Cpu>]| Cpu::rotate(x.leaky_traced(), &turns).unwrap();
+    check("rotate", &f, &x, &[]);
     for w in [12, 4] {
         let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| Cpu::rms_norm(x.leaky_traced(), &p[0], 1e-6).unwrap();
         check("rms norm", &f, &r.rows(7, 12, 4.0), &[r.flat(w, 1.0)]);

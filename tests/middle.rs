@@ -6,7 +6,11 @@ use ijepa_run::{
     config::{self, ConfigError, Experiment},
     data::{Loader, LoaderPlan},
     events::ProbeRow,
-    registry::{kinds::LoadContext, tensor::Cpu},
+    kernels::from_host,
+    registry::{
+        kinds::{Layout, LoadContext, PatchBatch},
+        tensor::Cpu,
+    },
     train::{RunPlan, Session},
 };
 
@@ -95,6 +99,47 @@ fn masks_of_every_kind_are_learned_from() {
     improves(&["masking={ kind: fixed_context, context_count: 5 }"]);
 }
 
+/// Weights of the student and of what follows it, after every of some steps.
+fn followed(changes: &[&str], steps: usize) -> Vec<[Vec<Vec<f32>>; 2]> {
+    let (mut batches, mut session) = prepared(changes, 1);
+    let both = |session: &Session<Cpu>| {
+        [encoder(session), session.jepa.targets.params().iter().map(|p| p.data.as_vec()).collect()]
+    };
+    let mut all = vec![both(&session)];
+    for _ in 0..steps {
+        session.step(&batches.next().unwrap(), false).unwrap();
+        session.progress.step += 1;
+        all.push(both(&session));
+    }
+    all
+}
+
+#[test]
+fn a_teacher_moves_every_so_many_steps() {
+    let all = followed(&["targets={ kind: ema, every: 3 }", "ema=0"], 7);
+    let [start, ..] = &all[0];
+    // With a momentum of 0 it becomes the student of that step.
+    let expected = [start, start, start, &all[3][0], &all[3][0], &all[3][0], &all[6][0], &all[6][0]];
+    assert!(all.iter().zip(expected).all(|([_, teacher], student)| teacher == student));
+    improves(&["targets={ kind: ema, every: 4 }", "ema=0.5"]);
+}
+
+#[test]
+fn an_average_is_evaluated_and_changes_nothing_else() {
+    let average = followed(&["targets={ kind: stop_gradient, average: true }", "ema=0.5"], 3);
+    let plain = followed(&["targets=stop_gradient"], 3);
+    assert!(average.iter().zip(&plain).all(|(a, p)| a[0] == p[0]), "the student is another");
+    let mut expected = average[0][0].clone();
+    for [student, mean] in &average[1..] {
+        for (value, new) in expected.iter_mut().flatten().zip(student.iter().flatten()) {
+            *value = 0.5 * *value + 0.5 * new;
+        }
+        let off = expected.iter().flatten().zip(mean.iter().flatten()).map(|(a, b)| (a - b).abs());
+        assert!(off.fold(0.0, f32::max) < 1e-6);
+    }
+    assert!(plain[3][1].is_empty() && average[3][1] != average[3][0]);
+}
+
 /// Nothing moves a frozen teacher.
 #[test]
 fn a_frozen_teacher_stays_as_it_is() {
@@ -143,6 +188,53 @@ fn a_group_that_names_no_parameter_is_refused_at_the_first_step() {
 fn augmented_images_are_learned_from() {
     let steps = "augmentation=[{ kind: hflip, draws: alternate }, pad_crop, color_jitter, grayscale, blur, solarize, normalize]";
     improves(&[steps, "ema={ kind: half_life, start: 500, end: 5000 }"]);
+}
+
+#[test]
+fn every_stem_and_rotary_positions_are_learned_with() {
+    let encoder = |settings: &str| {
+        format!("encoder={{ kind: vit, dim: 32, depth: 2, heads: 2, patch: 4, {settings} }}")
+    };
+    improves(&[&encoder("stem: conv, class_token: true")]);
+    improves(&[&encoder("stem: whitened")]);
+    improves(&[
+        &encoder("positions: rope, sandwich_norm: true, norm: rms_norm"),
+        "predictor={ kind: vit, dim: 24, depth: 1, heads: 2, positions: rope, sandwich_norm: true, norm: rms_norm }",
+    ]);
+}
+
+#[test]
+fn a_convnet_learns() {
+    improves(&["encoder={ kind: convnet, dim: 32, depth: 2, patch: 6 }"]);
+}
+
+/// One patch is seen, the pixels around it change: what the context knows does not.
+#[test]
+fn no_stem_looks_beyond_a_patch() {
+    for stem in ["linear", "conv", "whitened"] {
+        let encoder = format!("encoder={{ kind: vit, dim: 16, depth: 1, heads: 2, patch: 4, stem: {stem} }}");
+        let (_, session) = prepared(&[&encoder], 1);
+        let tokens = |others: f32| {
+            let patch = |p: u32| (0..48).map(move |i| if p == 0 { (i % 7) as f32 } else { others });
+            let pixels: Vec<f32> = (0..2).flat_map(patch).collect();
+            let layout = Layout::new([[0].as_slice(), &[1]]);
+            let pixels = from_host(&Cpu::default(), pixels, 2, 48).unwrap();
+            let batch = PatchBatch { pixels, layout, grid: session.jepa.geometry.grid() };
+            session.jepa.context_encoder.tokens(&batch, None).unwrap().as_vec()
+        };
+        let (one, other) = (tokens(0.5), tokens(-3.0));
+        assert!(one[..16] == other[..16] && one[16..] != other[16..], "{stem}");
+    }
+}
+
+#[test]
+fn patches_are_weighted_by_their_distance_to_the_context() {
+    improves(&["loss={ kind: l1, distance_power: -0.5 }"]);
+    improves(&["loss={ kind: smooth_l1, distance_power: 1.0 }"]);
+    // The same batch, weights that are not all 1: another loss; the metrics beside it are the same.
+    let [plain, far] = ["loss=l2", "loss={ kind: l2, distance_power: 1.0 }"].map(|loss| train(&[loss], 1));
+    assert!(far.first[0] > plain.first[0], "{:?}, {:?}", far.first, plain.first);
+    assert_eq!(far.first[1..], plain.first[1..]);
 }
 
 #[test]
@@ -212,6 +304,21 @@ fn the_encoders_own_tokens_are_predicted_while_vicreg_spreads_them() {
         spread.last[2],
         alone.last[2]
     );
+}
+
+#[test]
+fn the_encoders_own_tokens_are_predicted_while_sigreg_spreads_them() {
+    let terms = "regularizers=[{ kind: sigreg, weight: 0.05, directions: 64, on: pooled_context }]";
+    let own = train(&["targets=stop_gradient", "loss={ kind: l2, target: none }", terms], 6);
+    assert!(own.last[1] > own.first[1] + 0.05, "{:?} to {:?}", own.first, own.last);
+    assert!(own.terms[1] < 0.9 * own.started, "sigreg went from {} to {}", own.started, own.terms[1]);
+    for on in ["context", "prediction"] {
+        let terms = format!(
+            "regularizers=[{{ kind: sigreg, weight: 0.02, directions: 8, on: {on}, projector: [16] }}]"
+        );
+        let with = train(&[&terms], 6);
+        assert!(with.terms[1] < with.started, "{on}: {} to {}", with.started, with.terms[1]);
+    }
 }
 
 /// Rows of two probes on an untrained encoder, one of them on both blocks side by side.

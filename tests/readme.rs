@@ -239,15 +239,25 @@ fn links_and_named_tests_are_there() {
     }
 }
 
-/// What is exchanged in the middle of the model stands in the table.
+/// What can be named in a file stands in the tables.
 #[test]
-fn the_table_names_every_component_of_the_middle() {
+fn the_tables_name_every_component() {
     let readme = fs::read_to_string(root("README.md")).unwrap();
-    let table = readme.split("## Inside the model").nth(1).unwrap().split("\n## ").next().unwrap();
-    let words: Vec<&str> = table.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let middle = ["predictor", "targets", "regularizer", "loss", "masking"];
-    for part in ijepa_run::registry::catalogue::list().iter().filter(|part| middle.contains(&part.kind)) {
-        assert!(words.contains(&part.name), "{} `{}` is not in the table", part.kind, part.name);
+    let section = |title: &str| {
+        let text =
+            readme.split(&format!("\n## {title}\n")).nth(1).unwrap_or_else(|| panic!("no section {title}"));
+        text.split("\n## ").next().unwrap()
+    };
+    let words =
+        |title| section(title).split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect::<Vec<_>>();
+    let [data, inside, measured] = ["Data", "Inside the model", "What is measured"].map(words);
+    for part in ijepa_run::registry::catalogue::list() {
+        let table = match part.kind {
+            "dataset" => &data,
+            "probe" => &measured,
+            _ => &inside,
+        };
+        assert!(table.contains(&part.name), "{} `{}` is not in its table", part.kind, part.name);
     }
 }
 

@@ -17,12 +17,12 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("events", &["config", "sweep"]),
     ("results", &["config", "data", "sweep", "events"]),
     ("sinks", &["data", "events", "results"]),
-    ("model", &["kernels", "data"]),
-    ("train", &["kernels", "data", "config", "events", "model"]),
-    ("analysis", &["config", "sweep", "results"]),
     ("numerics", &[]),
+    ("model", &["kernels", "data"]),
+    ("train", &["kernels", "data", "config", "events", "numerics", "model"]),
+    ("analysis", &["config", "sweep", "results"]),
     ("report", &["data", "config", "results", "analysis"]),
-    ("run", &["kernels", "data", "config", "sweep", "events", "results", "sinks", "model", "train"]),
+    ("run", &["kernels", "nn", "data", "config", "sweep", "events", "results", "sinks", "model", "train"]),
     (
         "explore",
         &[

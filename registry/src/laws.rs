@@ -14,6 +14,7 @@ mod data;
 mod masking;
 mod model;
 mod probe;
+mod probed_model;
 mod schedule;
 mod terms;
 mod training;

@@ -33,7 +33,7 @@ pub mod prelude {
     pub use crate::{
         build_on_devices, component,
         device::image_op::{AsImageOps, ChannelMap, Crop, ImageOp},
-        image::{Image, ImageSet, ImageShape, Labels, Split},
+        image::{Image, ImageSet, ImageShape, ImageStore, Labels, Pixels, Quantity, Split},
         kinds::*,
         mask::{BatchDraw, Grid, MaskBatch, MaskPlan, View},
         metric::{Direction, MetricDecl},

@@ -147,7 +147,9 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
     let (settings, targets) = (experiment.encoder.object.as_ref(), experiment.targets.object.as_ref());
     let (grid, device) = (experiment.grid(), Cpu::default());
     let (encoder_dim, target_dim) = (settings.dim(), targets.dim(settings, image));
-    let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image })?;
+    // Values do not matter here, so no image is looked at.
+    let patches = || PatchMoments::standard(image.channels * settings.patch().pow(2));
+    let encoder = settings.cpu(&EncoderContext { device: &device, seed: 0, image, patches: &patches })?;
     let context = PredictorContext { device: &device, seed: 0, grid, encoder_dim, target_dim };
     let predictor = experiment.predictor.object.cpu(&context)?;
     let mut of_terms = 0;
@@ -170,7 +172,8 @@ fn cost(experiment: &Experiment) -> Result<Cost, ModelError> {
             .map(|largest| {
                 // Weights, gradients and two moments; a teacher of its own.
                 let teacher = if targets.teacher() == Teacher::Own { of_encoder } else { 0 };
-                let images = experiment.survey().map_or(0, |s| s.train + s.test) * image.len();
+                let count = experiment.survey().map_or(0, |s| s.train + s.test);
+                let images = experiment.dataset.object.memory(count);
                 let values = (4 * parameters + teacher) as f64 + WITH_WORKING_MEMORY * largest;
                 4.0 * values + images as f64 + PROGRAM
             }),

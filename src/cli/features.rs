@@ -80,6 +80,8 @@ enum Encoder {
     RandomInit,
     /// No encoder.
     Pixels,
+    /// Principal components of patches.
+    Pca,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

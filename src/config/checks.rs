@@ -201,7 +201,7 @@ fn layers(parts: &Parts, report: &mut Report) {
     let most = encoder.object.layers();
     for (i, probe) in parts.probes.iter().enumerate() {
         let wanted = probe.component.object.needs().layers;
-        if !(1..=most).contains(&wanted) {
+        if wanted > most || wanted == 0 && !probe.component.object.uses_model() {
             let message = format!("`{}` looks at {wanted} blocks, the encoder has {most}", probe.name);
             let problem = Problem::new("layers", message).help(format!("allowed: 1 to {most}"));
             report.add(&join("probes", &i.to_string()), problem);
@@ -217,6 +217,11 @@ fn probes(probes: &[ProbeSpec], report: &mut Report) {
         if probe.predictions && !probe.component.object.predicts() {
             let message = format!("probe `{}` says nothing of single images", probe.component.kind);
             report.add(&path, Problem::new("predictions", message).help("leave it out here"));
+        }
+        if probe.component.object.uses_model() && !probe.controls.iter().all(|c| c.is_encoder()) {
+            let message =
+                format!("`{}` looks into an encoder; `pixels` and `pca` have none", probe.component.kind);
+            report.add(&path, Problem::new("controls", message).help("allowed: [random_init]"));
         }
         if !names.insert(&probe.name) {
             let message = format!("a probe above is named `{}` too", probe.name);

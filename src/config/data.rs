@@ -117,9 +117,14 @@ pub(super) fn probes(probes: &[ProbeSpec], validation: usize, survey: &Survey, r
         if !probe.component.object.uses_labels() {
             continue;
         }
-        let names: Vec<&str> = survey.labels.iter().map(|l| l.name.as_str()).collect();
+        let quantities = probe.component.object.uses_quantities();
+        let names: Vec<&str> = match quantities {
+            true => survey.quantities.iter().map(String::as_str).collect(),
+            false => survey.labels.iter().map(|l| l.name.as_str()).collect(),
+        };
         let absent = probe.labels.iter().find(|l| !names.contains(&l.as_str()));
-        report.clean(&path, absent.map(|label| unlabelled(&probe.name, label, &names)));
+        let problem = if quantities { unmeasured } else { unlabelled };
+        report.clean(&path, absent.map(|label| problem(&probe.name, label, &names)));
     }
 }
 
@@ -131,4 +136,14 @@ fn unlabelled(probe: &str, label: &str, names: &[&str]) -> Problem {
     }
     let message = format!("`{probe}` asks for labels `{label}`, but the data set has: {}", names.join(", "));
     Problem::new("labels", message)
+}
+
+fn unmeasured(probe: &str, label: &str, names: &[&str]) -> Problem {
+    let message = format!("`{probe}` asks for a number `{label}` of every image");
+    let help = match names {
+        [] => "the data set has none: a number is a quantity of the data set, or a label whose values are all numbers"
+            .to_owned(),
+        names => format!("the data set has: {}; write `labels: [{}]`", names.join(", "), names[0]),
+    };
+    Problem::new("labels", message).help(help)
 }

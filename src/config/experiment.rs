@@ -286,7 +286,7 @@ pub struct Measurement {
 /// each the probes in the order of the file.
 pub fn last_measurements(probes: &[ProbeSpec]) -> Vec<Measurement> {
     let mut all = Vec::new();
-    for encoder in ["target", "context", "random_init", "pixels"] {
+    for encoder in ["target", "context", "random_init", "pixels", "pca"] {
         for spec in probes.iter().filter(|spec| spec.is_on(encoder)) {
             let uses_labels = spec.component.object.uses_labels();
             let labels = if uses_labels { spec.labels.clone() } else { vec![String::new()] };

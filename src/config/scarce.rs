@@ -22,10 +22,12 @@ impl Experiment {
         let mut report = Report::new(&self.places, Vec::new());
         for (i, spec) in self.probes.iter().enumerate() {
             let path = join("probes", &i.to_string());
-            if !spec.component.object.uses_labels() {
+            let probe = &spec.component.object;
+            if !probe.uses_labels() || probe.uses_quantities() {
                 report.clean(&path, spec.problems(&ProbeCounts { train: &[train], test }));
+                continue;
             }
-            for label in spec.labels.iter().filter(|_| spec.component.object.uses_labels()) {
+            for label in &spec.labels {
                 let counts = labels.iter().find(|l| l.name == *label).map(|l| &l.train[..]);
                 report.clean(&path, spec.problems(&ProbeCounts { train: counts.unwrap_or(&[]), test }));
             }

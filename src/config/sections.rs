@@ -243,6 +243,15 @@ pub enum Control {
     RandomInit,
     /// The raw pixels.
     Pixels,
+    /// A linear encoder: principal components of the patches of training images, as many as the encoder's width.
+    Pca,
+}
+
+impl Control {
+    /// Whether it has an encoder of the experiment behind it.
+    pub fn is_encoder(self) -> bool {
+        self == Control::RandomInit
+    }
 }
 
 /// Keys of a probe that say when and on what it runs; its other keys are the component's settings.

@@ -347,7 +347,8 @@ mod tests {
             (json!({"depth": 1, "shape": 3}), "shape: is 3; expected a mapping []"),
             (
                 json!({"depth": 1, "shape": {"height": 1, "widht": 2}}),
-                "shape.widht: encoder `vit` has no setting `widht` [allowed: height]",
+                // Where no setting here comes close, one elsewhere may be meant.
+                "shape.widht: encoder `vit` has no setting `widht` [did you mean `dataset.width`?\nallowed: height]",
             ),
         ];
         for (settings, expected) in cases {

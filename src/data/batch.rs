@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ijepa_registry::{
     device::transform::TransformProgram,
     image::{Image, ImageSet},
-    kinds::{Masking, ViewOptions},
+    kinds::{Masking, PatchMoments, ViewOptions},
     mask::{BatchDraw, MaskBatch},
 };
 
@@ -54,7 +54,23 @@ pub struct BatchSource {
     pub seed: u64,
 }
 
+/// Patches of training images that are looked at before training, at most; of 1,024 images of 64 patches.
+const LOOKED_AT: usize = 1 << 16;
+
 impl BatchSource {
+    /// What the patches of training images are like without augmentation: of images that are evenly spaced, so that
+    /// every class of a sorted data set has its share.
+    pub fn patch_moments(&self) -> PatchMoments {
+        let (data, count) = (&self.data, self.data.count(&self.data.train));
+        let taken = count.min(LOOKED_AT / data.shape.grid(self.patch).len().max(1)).max(1);
+        let mut patches = Vec::with_capacity(taken * data.shape.len());
+        for i in 0..taken {
+            let image = self.pipeline.evaluation_image(data, &data.train, i * count / taken);
+            patchify_into(&image.data, data.shape, self.patch, &mut patches);
+        }
+        PatchMoments::of(&patches, data.shape.channels * self.patch.pow(2))
+    }
+
     /// The batch of (epoch, step), in patches: a function of this place and of the source alone.
     pub fn batch(&self, epoch: u64, step: usize, indices: &[u32]) -> Batch {
         let shape = self.data.shape;

@@ -48,14 +48,14 @@ fn hash(set: &ImageSet, name: &str, splits: &[&Split]) -> String {
     hasher.update(name.as_bytes());
     let shape = set.shape;
     [shape.channels, shape.height, shape.width].into_iter().for_each(|n| number(&mut hasher, n));
-    splits.iter().for_each(|split| add_split(&mut hasher, split));
+    splits.iter().for_each(|split| add_split(&mut hasher, set, split));
     hasher.finalize().to_hex().to_string()
 }
 
 /// Test images that are training images too, pixel for pixel.
 pub fn overlap(set: &ImageSet) -> usize {
     let images = |split: &'_ Split| {
-        let hash = |i: usize| *blake3::hash(set.bytes(split, i)).as_bytes();
+        let hash = |i: usize| *blake3::hash(&set.bytes(split, i)).as_bytes();
         (0..set.count(split)).map(hash).collect::<Vec<_>>()
     };
     let train: HashSet<[u8; 32]> = images(&set.train).into_iter().collect();
@@ -63,8 +63,16 @@ pub fn overlap(set: &ImageSet) -> usize {
 }
 
 /// Every field is preceded by its length, so no two different sets give the same bytes.
-fn add_split(hasher: &mut blake3::Hasher, split: &Split) {
-    bytes(hasher, &split.pixels);
+fn add_split(hasher: &mut blake3::Hasher, set: &ImageSet, split: &Split) {
+    match split.pixels.in_memory() {
+        Some(pixels) => bytes(hasher, pixels),
+        None => {
+            number(hasher, set.count(split) * set.shape.len());
+            (0..set.count(split)).for_each(|i| {
+                hasher.update(&set.bytes(split, i));
+            });
+        }
+    }
     number(hasher, split.labels.len());
     for labels in &split.labels {
         bytes(hasher, labels.name.as_bytes());
@@ -88,6 +96,12 @@ fn bytes(hasher: &mut blake3::Hasher, data: &[u8]) {
 mod tests {
     use super::*;
     use crate::data::pipeline::tests::black_set;
+    use ijepa_registry::image::Pixels;
+
+    fn set_byte(split: &mut Split, at: usize, value: u8) {
+        let Pixels::Memory(bytes) = &mut split.pixels else { panic!("in memory") };
+        bytes[at] = value;
+    }
 
     #[test]
     fn every_part_counts() {
@@ -95,7 +109,7 @@ mod tests {
         assert_eq!(base, Fingerprint::of(&black_set(4)).all);
         assert_eq!(base.len(), 64);
         let changes: [fn(&mut ImageSet); 6] = [
-            |s| s.train.pixels[5] = 1,
+            |s| set_byte(&mut s.train, 5, 1),
             |s| s.train.labels[0].labels[0] = 1,
             |s| s.test.labels[0].labels[0] = 1,
             |s| s.train.labels[0].values[0] = "z".into(),
@@ -120,7 +134,7 @@ mod tests {
     fn splits_are_told_apart() {
         let base = Fingerprint::of(&black_set(4));
         let mut other = black_set(4);
-        other.test.pixels[0] = 9;
+        set_byte(&mut other.test, 0, 9);
         let other = Fingerprint::of(&other);
         assert_eq!(base.train, other.train);
         assert!(base.test != other.test && base.all != other.all && base.train != base.test);
@@ -133,7 +147,7 @@ mod tests {
     fn equal_images_in_both_splits_are_counted() {
         let mut set = black_set(4);
         assert_eq!(overlap(&set), 2, "all are black");
-        set.test.pixels[3] = 1;
+        set_byte(&mut set.test, 3, 1);
         assert_eq!(overlap(&set), 1);
     }
 }

@@ -1,9 +1,9 @@
 //! Training images held out to choose by.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use ijepa_registry::{
-    image::{ImageSet, ImageShape, Labels, Split},
+    image::{ImageSet, ImageShape, ImageStore, Labels, Pixels, Quantity, Split},
     rng::Stream,
 };
 
@@ -58,12 +58,41 @@ fn chosen(classes: &[Vec<usize>], count: usize) -> Vec<usize> {
 
 fn part(shape: ImageShape, all: &Split, images: Vec<usize>) -> Split {
     let length = shape.len();
-    let pixels = images.iter().flat_map(|i| &all.pixels[i * length..(i + 1) * length]).copied().collect();
+    let bytes = |pixels: &Vec<u8>| {
+        images.iter().flat_map(|i| &pixels[i * length..(i + 1) * length]).copied().collect::<Vec<u8>>()
+    };
+    let pixels = match &all.pixels {
+        Pixels::Memory(pixels) => bytes(pixels).into(),
+        Pixels::Store(store) => {
+            Pixels::Store(Arc::new(Picked { store: Arc::clone(store), images: images.clone() }))
+        }
+    };
     let of = |l: &Labels| Labels {
         labels: images.iter().filter_map(|&i| l.labels.get(i).copied()).collect(),
         ..l.clone()
     };
-    Split { pixels, labels: all.labels.iter().map(of).collect() }
+    let number = |q: &Quantity| Quantity {
+        values: images.iter().filter_map(|&i| q.values.get(i).copied()).collect(),
+        ..q.clone()
+    };
+    let labels = all.labels.iter().map(of).collect();
+    Split { pixels, labels, quantities: all.quantities.iter().map(number).collect() }
+}
+
+/// Some of the images of a store.
+#[derive(Debug)]
+struct Picked {
+    store: Arc<dyn ImageStore>,
+    images: Vec<usize>,
+}
+
+impl ImageStore for Picked {
+    fn count(&self) -> usize {
+        self.images.len()
+    }
+    fn read(&self, i: usize, out: &mut [u8]) -> io::Result<()> {
+        self.store.read(self.images[i], out)
+    }
 }
 
 #[cfg(test)]
@@ -73,10 +102,10 @@ mod tests {
     /// Images with these labels; the first two bytes of an image are its number.
     fn set(labels: &[u32]) -> ImageSet {
         let shape = ImageShape { channels: 1, height: 2, width: 2 };
-        let pixels = (0..labels.len()).flat_map(|i| [i as u8, (i >> 8) as u8, 0, 0]).collect();
+        let pixels: Vec<u8> = (0..labels.len()).flat_map(|i| [i as u8, (i >> 8) as u8, 0, 0]).collect();
         let values = ["a", "b", "c"].map(String::from).to_vec();
         let labels = vec![Labels { name: "class".into(), values, labels: labels.to_vec() }];
-        let split = Split { pixels, labels };
+        let split = Split::new(pixels, labels);
         ImageSet::new(shape, split.clone(), split)
     }
 
@@ -105,7 +134,8 @@ mod tests {
                 assert!((found - share).abs() < 1.0, "{count}: {found} of class {class}, share {share}");
             }
             held.iter().zip(&split.validation.labels[0].labels).for_each(|(i, l)| assert_eq!(labels[*i], *l));
-            assert_eq!(split.test, whole.test);
+            assert_eq!(split.test.pixels.in_memory(), whole.test.pixels.in_memory());
+            assert_eq!(split.test.labels, whole.test.labels);
         }
     }
 

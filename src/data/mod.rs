@@ -6,6 +6,7 @@
 
 mod batch;
 mod decode;
+mod file_state;
 mod fingerprint;
 mod folder;
 mod holdout;
@@ -15,8 +16,10 @@ mod order;
 mod patches;
 mod pipeline;
 mod split;
+mod stored;
 
 pub use batch::{Batch, BatchImages, BatchSource};
+pub(crate) use file_state::{FileState, user_folder};
 pub use fingerprint::{Fingerprint, overlap};
 pub use folder::{Found, Item, images_below};
 pub use holdout::{held_out, hold_out};
@@ -26,4 +29,5 @@ pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
 pub use pipeline::{Pipeline, train_image_by};
 pub use split::decode_bytes;
-pub(crate) use split::{Source, annotations, classes, decoded, folders, same_classes};
+pub(crate) use split::{Source, annotations, classes, folders, same_classes};
+pub(crate) use stored::{Room, bytes_of, decoded_within};

@@ -145,14 +145,12 @@ pub(crate) mod tests {
     /// `count` black 3 x 4 x 4 training images with labels 0, 1, 0, 1, ...
     pub fn black_set(count: usize) -> ImageSet {
         let shape = ImageShape { channels: 3, height: 4, width: 4 };
-        let split = |n: usize| Split {
-            pixels: vec![0; n * shape.len()],
-            labels: vec![Labels {
-                name: "class".into(),
-                values: vec!["a".into(), "b".into()],
-                labels: (0..n as u32).map(|i| i % 2).collect(),
-            }],
+        let labels = |n: usize| Labels {
+            name: "class".into(),
+            values: vec!["a".into(), "b".into()],
+            labels: (0..n as u32).map(|i| i % 2).collect(),
         };
+        let split = |n: usize| Split::new(vec![0; n * shape.len()], vec![labels(n)]);
         ImageSet::new(shape, split(count), split(2))
     }
 

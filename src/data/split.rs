@@ -1,6 +1,7 @@
 //! The images of a split: which files, of which class, decoded.
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use super::{
 };
 
 /// Images are RGB.
-const CHANNELS: usize = 3;
+pub(super) const CHANNELS: usize = 3;
 /// Where Tiny ImageNet keeps the labels of its validation images.
 const ANNOTATIONS: &str = "val_annotations.txt";
 /// What an error about their content begins with.
@@ -99,9 +100,9 @@ pub(crate) fn same_classes(root: &Path, train: &[Item], test: &[Item]) -> Result
 }
 
 /// Some image files as squares of `size` pixels, `(image, channel, row, column)` bytes.
-pub fn decode_bytes(items: &[Item], size: usize) -> Result<Vec<u8>, DataError> {
+pub fn decode_bytes<I: Borrow<Item> + Sync>(items: &[I], size: usize) -> Result<Vec<u8>, DataError> {
     let mut pixels = vec![0; items.len() * CHANNELS * size * size];
-    let decode = |(out, item): (&mut [u8], &Item)| decode_square(&item.file, size, out).err();
+    let decode = |(out, item): (&mut [u8], &I)| decode_square(&item.borrow().file, size, out).err();
     let chunks = pixels.par_chunks_mut(CHANNELS * size * size).zip(items);
     let errors: Vec<String> = chunks.filter_map(decode).collect();
     many(UNREADABLE, &errors)?;
@@ -110,7 +111,7 @@ pub fn decode_bytes(items: &[Item], size: usize) -> Result<Vec<u8>, DataError> {
 
 /// Decodes `items` to squares of `size` pixels and labels them by their place among `classes`; `what` they are
 /// stands beside the progress.
-pub(crate) fn decoded(
+pub(super) fn decoded(
     what: &str,
     items: &[Item],
     classes: &[String],
@@ -129,11 +130,15 @@ pub(crate) fn decoded(
         })
         .collect();
     many(UNREADABLE, &errors)?;
+    Ok(Split::new(pixels, labelled(items, classes)))
+}
+
+/// Their places among `classes`; none without labels.
+pub(super) fn labelled(items: &[Item], classes: &[String]) -> Vec<Labels> {
     let label = |item: &Item| classes.binary_search(item.class.as_ref()?).ok().map(|i| i as u32);
     let labels: Option<Vec<u32>> = items.iter().map(label).collect();
     let class = |labels| Labels { name: "class".into(), values: classes.to_vec(), labels };
-    let labels = labels.filter(|l| !l.is_empty()).map(class);
-    Ok(Split { pixels, labels: labels.into_iter().collect() })
+    labels.filter(|l| !l.is_empty()).map(class).into_iter().collect()
 }
 
 /// Names of the folders in a folder, sorted.

@@ -90,7 +90,7 @@ row! {
         step: u64, "steps", meaning!(step);
         probe: String, "", "name of the probe in the experiment file";
         encoder: String, "",
-            "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder)";
+            "whose features: `target`, `context`, or a control (`random_init`: the encoder before training, `pixels`: no encoder, `pca`: principal components of patches)";
         labels: String, "",
             "what is predicted: `class`, another factor of the data set, or empty if the probe uses no labels";
         split: ProbedSplit, "",

@@ -33,7 +33,7 @@ impl Sample {
             total,
             labels: images.labels.iter().map(of).collect(),
             shape: set.shape,
-            pixels: indices.iter().flat_map(|&i| set.bytes(images, i).iter().copied()).collect(),
+            pixels: indices.iter().flat_map(|&i| set.bytes(images, i).into_owned()).collect(),
             indices,
         })
     }
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(spaced(3, 10), [0, 1, 2]);
         let labels =
             Labels { name: "class".into(), values: vec!["a".into(), "b".into()], labels: vec![0, 0, 1, 1] };
-        let train = Split { pixels: vec![1, 2, 3, 4], labels: vec![labels] };
+        let train = Split::new(vec![1, 2, 3, 4], vec![labels]);
         let shape = ImageShape { channels: 1, height: 1, width: 1 };
         let sample = Sample::of(&ImageSet::new(shape, train, Split::default()), 2).expect("images");
         assert_eq!(

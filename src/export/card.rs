@@ -56,10 +56,16 @@ impl Card {
         let cards = RunCard::read_all(&run.folder).map_err(damaged)?;
         let mut experiment = run.experiment.resolved();
         if let Some(section) = experiment["dataset"].as_object_mut() {
-            section.shift_remove("path");
+            ["path", "cache"].iter().for_each(|folder| drop(section.shift_remove(*folder)));
         }
         let kind = run.experiment.dataset.kind.clone();
-        let hub = (kind == "cifar10").then_some("uoft-cs/cifar10");
+        let hub = match kind.as_str() {
+            "cifar10" => Some("uoft-cs/cifar10"),
+            "cifar100" => Some("uoft-cs/cifar100"),
+            "mnist" => Some("ylecun/mnist"),
+            "fashion_mnist" => Some("zalando-datasets/fashion_mnist"),
+            _ => None,
+        };
         Ok(Card {
             name: run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             title: format!("{}, seed {}", run.experiment.name, run.experiment.seed),

@@ -107,6 +107,10 @@ fn unrepresentable(kind: &str, settings: &Value, holds: Holds) -> Vec<String> {
     let is_other = |setting: &str, standard: &str| settings[setting].as_str().is_some_and(|v| v != standard);
     refuse("norm", is_other("norm", "layer_norm"), "whose blocks have layer norms");
     refuse("mlp", is_other("mlp", "gelu"), "whose blocks have an MLP with GELU");
+    refuse("stem", is_other("stem", "linear"), "which embeds patches by one linear map");
+    refuse("positions", settings["positions"] == "rope", "which adds positions to tokens");
+    refuse("class_token", settings["class_token"] == true, "as its features are the mean of the patches");
+    refuse("sandwich_norm", settings["sandwich_norm"] == true, "which does not normalise branches");
     refuse("qk_norm", settings["qk_norm"] == true, "which does not normalise queries and keys in this way");
     let some = |setting: &str| settings[setting].as_f64().unwrap_or(0.0) > 0.0;
     refuse("layer_scale", some("layer_scale") && !holds.layer_scale, "which has no gains on branches");
@@ -123,14 +127,26 @@ mod tests {
     #[test]
     fn everything_that_has_no_place_is_named_at_once() {
         let settings = json!({
-            "norm": "rms_norm", "mlp": "swiglu", "qk_norm": true, "layer_scale": 0.1, "registers": 4
+            "norm": "rms_norm", "mlp": "swiglu", "qk_norm": true, "layer_scale": 0.1, "registers": 4,
+            "stem": "conv", "positions": "rope", "class_token": true, "sandwich_norm": true
         });
         let none = Holds { name: "transformers", registers: false, layer_scale: false };
         let found = unrepresentable("vit", &settings, none);
-        let named = ["norm", "mlp", "qk_norm", "layer_scale", "registers"].map(|s| format!("encoder.{s}: "));
-        assert!(found.len() == 5 && found.iter().zip(&named).all(|(f, n)| f.starts_with(n)), "{found:?}");
+        let named = [
+            "norm",
+            "mlp",
+            "stem",
+            "positions",
+            "class_token",
+            "sandwich_norm",
+            "qk_norm",
+            "layer_scale",
+            "registers",
+        ];
+        let named = named.map(|s| format!("encoder.{s}: "));
+        assert!(found.len() == 9 && found.iter().zip(&named).all(|(f, n)| f.starts_with(n)), "{found:?}");
         let more = Holds { registers: true, layer_scale: true, ..none };
-        assert_eq!(unrepresentable("vit", &settings, more).len(), 3);
+        assert_eq!(unrepresentable("vit", &settings, more).len(), 7);
         let standard = json!({ "norm": "layer_norm", "mlp": "gelu", "drop_path": 0.1, "registers": 0 });
         assert_eq!(unrepresentable("vit", &standard, none), [""; 0]);
         assert!(unrepresentable("conv", &standard, none)[0].contains("`conv`"));

@@ -173,6 +173,14 @@ pub fn check_groups<D: Device<f32>, T>(x: &Rows<D, T>, gain: &Flat<D>) -> Result
     ensure(w > 0 && d > 0 && d.is_multiple_of(w), || format!("a gain of {w} on {d} columns"))
 }
 
+/// Refuses turns that are not one row of cosines and sines for every row, or do not divide the columns.
+pub fn check_turns<D: Device<f32>, T>(x: &Rows<D, T>, turns: &Rows<D>) -> Result<()> {
+    let ((n, d), (m, w)) = (*x.shape(), *turns.shape());
+    ensure(n == m && w > 0 && w.is_multiple_of(2) && d.is_multiple_of(w), || {
+        format!("turns of {m} x {w} on {n} x {d}")
+    })
+}
+
 /// The shape of rows above one another.
 pub fn check_concat_rows<D: Device<f32>, T, R>(a: &Rows<D, T>, b: &Rows<D, R>) -> Result<(usize, usize)> {
     let ((n, d), (m, e)) = (*a.shape(), *b.shape());

@@ -36,6 +36,10 @@ pub enum Function {
     Tanh,
     /// `x^2`.
     Square,
+    /// The sine; beyond 10^6 on either side that of 10^6.
+    Sin,
+    /// The cosine, in the same range.
+    Cos,
     /// `max(floor - sqrt(x + eps), 0)`: by how much a standard deviation falls below `floor`, of a variance `x`
     /// (the variance term of VICReg, Bardes et al. 2022, equation 1).
     StdHinge {
@@ -85,6 +89,11 @@ pub trait Compose: Device<f32> {
     /// `x / sqrt(mean(x^2) + eps) * gain` over each group of as many columns as `gain` has: a whole row where it
     /// is as wide, each head alone where it has the columns of one (QK-norm). x (n, d), `gain` (w), w divides d.
     fn rms_norm<T: Tape<f32, Self>>(x: Rows<Self, T>, gain: &Flat<Self>, eps: f32) -> Result<Rows<Self, T>>;
+
+    /// Turns every pair of columns by an angle of its row (rotary positions): of each group of `w` columns, pair `k`
+    /// becomes `(c x[2k] - s x[2k + 1], s x[2k] + c x[2k + 1])` with `c = turns[i, k]` and `s = turns[i, w / 2 + k]`.
+    /// x (n, d), constant `turns` (n, w) of cosines and sines, w even, divides d.
+    fn rotate<T: Tape<f32, Self>>(x: Rows<Self, T>, turns: &Rows<Self>) -> Result<Rows<Self, T>>;
 
     /// The rows of `a`, then those of `b`: (n, d) and (m, d) to (n + m, d).
     fn concat_rows<T: Tape<f32, Self> + Merge<R>, R: Tape<f32, Self>>(

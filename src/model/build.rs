@@ -9,6 +9,8 @@ use crate::kernels::Backend;
 pub struct Builder {
     /// Seed of the initial values.
     pub seed: u64,
+    /// What the patches of training images are like.
+    pub patches: Box<dyn Fn() -> PatchMoments + Send + Sync>,
     /// Of the inputs of the model's matrix products.
     pub precision: MatmulPrecision,
     /// Sizes.
@@ -87,7 +89,8 @@ build_on!(dfdx::prelude::Cuda, cuda);
 impl Builder {
     /// The untrained encoder: what training starts from, and the `random_init` control.
     pub fn encoder<D: BuildDevice>(&self, device: &D) -> Result<Box<dyn Encoder<D>>, ModelError> {
-        let context = EncoderContext { device, seed: self.seed, image: self.geometry.image };
+        let image = self.geometry.image;
+        let context = EncoderContext { device, seed: self.seed, image, patches: &*self.patches };
         let mut encoder = D::build_encoder(self.encoder.as_ref(), &context)?;
         self.round(encoder.params_mut());
         Ok(encoder)

@@ -87,6 +87,8 @@ pub struct StepInput<'a> {
     pub seed: u64,
     /// Epoch, from 0.
     pub epoch: u64,
+    /// Step of the run, from 0.
+    pub step: u64,
     /// Weights of the terms.
     pub weights: &'a [f64],
 }
@@ -118,8 +120,9 @@ impl<D: Backend> Jepa<D> {
         let seen = (!self.terms.is_empty()).then(|| encoded.retaped::<NoneTape>());
         let prediction = self.predictor.predict(encoded, &plan, Mode::Train(&draw))?;
         let kept = prediction.retaped::<NoneTape>();
-        let loss = self.loss.loss(prediction, D::gather_sum(targets.clone(), &rows.index, &[])?)?;
-        let (loss, terms) = self.add_terms(loss, seen, &plan, &kept, step.weights)?;
+        let wanted = D::gather_sum(targets.clone(), &rows.index, &[])?;
+        let loss = self.loss.loss_in_place(prediction, wanted, &plan, self.geometry.grid())?;
+        let (loss, terms) = self.add_terms(loss, seen, &plan, &kept, step)?;
         mark(Phase::Predictor);
         Ok(ForwardPass { loss, terms, prediction: kept, targets, rows })
     }
@@ -134,17 +137,18 @@ impl<D: Backend> Jepa<D> {
         (0..parts).map(|i| i * count / parts..(i + 1) * count / parts).collect()
     }
 
-    /// One step of the optimizer; then a teacher that averages moves: `teacher = momentum * teacher +
-    /// (1 - momentum) * student`.
+    /// Step `step` of the optimizer; then a teacher that averages moves, if it does in this step: `teacher = momentum *
+    /// teacher + (1 - momentum) * student`.
     pub fn update(
         &mut self,
         optimizer: &mut dyn Optimizer<D>,
         gradients: &mut Gradients<f32, D>,
         rates: Rates,
         momentum: f64,
+        step: u64,
     ) -> Result<StepReport<D>, ModelError> {
         // Teachers come in the order of the context encoder's parameters, which are the first.
-        let mut average = EmaUpdate { momentum, shadows: self.targets.shadows() };
+        let mut average = EmaUpdate { momentum, shadows: self.targets.shadows(step) };
         let mut params = named(CONTEXT, self.context_encoder.params_mut());
         params.extend(named(PREDICTOR, self.predictor.params_mut()));
         params.extend(self.terms.iter_mut().flat_map(Term::params_mut));
@@ -174,6 +178,18 @@ impl<D: Backend> Jepa<D> {
         let first =
             layers.next().unwrap_or_else(|| Err(ModelError("the encoder returned no layer".into())))?;
         kernels::to_host(&layers.try_fold(first, |left, layer| D::concat_columns(left, layer?))?)
+    }
+
+    /// Mean tokens `(context, dim)` of an encoder that sees the contexts of `plans` alone.
+    pub fn context_features(
+        &self,
+        encoder: &dyn Encoder<D>,
+        images: PatchBatch<D>,
+        plans: &[MaskPlan],
+    ) -> Result<Vec<f32>, ModelError> {
+        let context = self.context(images.pixels, plans)?;
+        let tokens = encoder.tokens(&context, None)?;
+        kernels::to_host(&D::segment_means(tokens, &context.layout.segments)?)
     }
 
     /// The encoder that probes call `target`, if there is one.
@@ -235,6 +251,11 @@ impl<D: Backend> Jepa<D> {
 }
 
 impl StepInput<'_> {
+    /// Key of what terms of the loss draw.
+    pub(super) fn key(&self) -> StepKey {
+        StepKey { seed: self.seed, step: self.step }
+    }
+
     /// Keys of what is drawn in the passes over the contexts.
     fn draw(&self) -> TrainDraw {
         let views = |(plan, image): (&MaskPlan, &u32)| {

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::jepa::{Jepa, named};
+use super::jepa::{Jepa, StepInput, named};
 use crate::kernels::{Backend, LossValue};
 
 /// A term of the loss.
@@ -32,7 +32,7 @@ impl<D: Backend> Term<D> {
 }
 
 impl<D: Backend> Jepa<D> {
-    /// `loss + sum_k weights[k] * term_k`, and the values of the loss and of every term before weighting (none
+    /// `loss + sum_k step.weights[k] * term_k`, and the values of the loss and of every term before weighting (none
     /// where there are no terms).
     ///
     /// A term looks at the tokens of the contexts or at the predictions on a tape of its own, which joins that
@@ -44,12 +44,12 @@ impl<D: Backend> Jepa<D> {
         context: Option<Rows<D>>,
         plan: &PredictionPlan,
         prediction: &Rows<D>,
-        weights: &[f64],
+        step: StepInput,
     ) -> Result<(TapedScalar<D>, Vec<LossValue<D>>), ModelError> {
         let Some(context) = context else { return Ok((loss, Vec::new())) };
         let mut values = vec![loss.retaped::<NoneTape>()];
-        for (term, &weight) in self.terms.iter().zip(weights) {
-            let value = term.of(&context, plan, prediction)?;
+        for (term, &weight) in self.terms.iter().zip(step.weights) {
+            let value = term.of(&context, plan, prediction, step.key())?;
             values.push(value.retaped::<NoneTape>());
             if weight != 0.0 {
                 loss = D::add_scalars(loss, D::scale(value, weight as f32)?)?;
@@ -65,17 +65,18 @@ impl<D: Backend> Term<D> {
         context: &Rows<D>,
         plan: &PredictionPlan,
         prediction: &Rows<D>,
+        key: StepKey,
     ) -> Result<TapedScalar<D>, ModelError> {
         let contexts = &plan.context.segments;
         match self.on {
-            Regularized::Context => self.regularizer.term(context.retaped(), contexts),
+            Regularized::Context => self.regularizer.term(context.retaped(), contexts, key),
             Regularized::PooledContext => {
                 let pooled = D::segment_means(context.retaped::<OwnedTape<f32, D>>(), contexts)?;
-                self.regularizer.term(pooled, &Segments::from_lengths(vec![1; contexts.len()]))
+                self.regularizer.term(pooled, &Segments::from_lengths(vec![1; contexts.len()]), key)
             }
             Regularized::Prediction => {
                 let blocks = plan.predictions.iter().map(|p| p.targets.len());
-                self.regularizer.term(prediction.retaped(), &Segments::from_lengths(blocks))
+                self.regularizer.term(prediction.retaped(), &Segments::from_lengths(blocks), key)
             }
         }
     }

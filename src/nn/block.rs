@@ -2,14 +2,15 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{BlockDesign, Init, Linear, Mlp, Norm};
+use super::{BlockDesign, Init, Linear, Mlp, Norm, Places};
 use crate::kernels::{self, Backend, BlockParams};
 
-/// A pre-norm block, with `s1`, `s2` gains of layer-scale and `b1`, `b2` what drop-path makes of a branch:
+/// A pre-norm block, with `s1`, `s2` gains of layer-scale, `b1`, `b2` what drop-path makes of a branch, and `post1`,
+/// `post2` the outer norms of a sandwich, which are the identity elsewhere:
 ///
 /// ```text
-/// x = x + b1 * s1 * attention(norm1(x))
-/// x = x + b2 * s2 * mlp(norm2(x))
+/// x = x + b1 * s1 * post1(attention(norm1(x)))
+/// x = x + b2 * s2 * post2(mlp(norm2(x)))
 /// ```
 ///
 /// Where it is the standard block, it is computed by the fused operator, else composed of single ones.
@@ -24,6 +25,8 @@ pub struct Block<D: Device<f32>> {
     /// Gains of queries and keys, `[dim / heads]` each.
     qk_norm: Option<[Param<D>; 2]>,
     proj: Linear<D>,
+    /// Norms of both branches.
+    post: Option<[Norm<D>; 2]>,
     /// `[dim]`
     ls1: Option<Param<D>>,
     norm2: Norm<D>,
@@ -51,6 +54,7 @@ impl<D: Backend> Block<D> {
             qkv: Linear { params: init.attention_input(&at("attn.qkv"), dim, 3) },
             qk_norm: variant.qk_norm.then(|| ["attn.q_norm.weight", "attn.k_norm.weight"].map(head)),
             proj: Linear { params: init.attention_output(&at("attn.proj"), dim, index + 1) },
+            post: variant.sandwich_norm.then(|| ["post_norm1", "post_norm2"].map(norm)),
             ls1: scaled.then(|| gain("ls1.gamma")),
             norm2: norm("norm2"),
             mlp: Mlp::new(init, &at("mlp"), index + 1, variant.mlp, [dim, hidden]),
@@ -64,12 +68,13 @@ impl<D: Backend> Block<D> {
         self.heads
     }
 
-    /// What the fused operator takes; none where the block is a variant, or may be dropped in this pass.
-    pub fn fused(&self, mode: Mode) -> Option<BlockParams<D>> {
+    /// What the fused operator takes; none where the block is a variant, turns queries and keys, or may be dropped in
+    /// this pass.
+    pub fn fused(&self, places: &Places<D>, mode: Mode) -> Option<BlockParams<D>> {
         let (Some(norm1_bias), Some(norm2_bias)) = (&self.norm1.bias, &self.norm2.bias) else { return None };
         let Mlp::Gelu([fc1, fc2]) = &self.mlp else { return None };
         let plain = self.qk_norm.is_none() && self.ls1.is_none() && self.ls2.is_none();
-        if !plain || self.draws(mode).is_some() {
+        if !plain || self.post.is_some() || places.turns.is_some() || self.draws(mode).is_some() {
             return None;
         }
         let tensor = |p: &Param<D>| p.data.clone();
@@ -97,29 +102,43 @@ impl<D: Backend> Block<D> {
     pub fn composed<T: Tape<f32, D>>(
         &self,
         x: Rows<D, T>,
-        segments: &Segments,
+        places: &Places<D>,
         mode: Mode,
     ) -> Result<Rows<D, T>, ModelError> {
         let skip = x.retaped::<T>();
-        let branch = scaled(self.attention(self.norm1.forward(x)?, segments)?, self.ls1.as_ref())?;
-        let x = D::add(self.dropped(branch, "attn", segments, mode)?, skip)?;
+        let branch = self.outer_norm(0, self.attention(self.norm1.forward(x)?, places)?)?;
+        let branch = scaled(branch, self.ls1.as_ref())?;
+        let x = D::add(self.dropped(branch, "attn", places.segments, mode)?, skip)?;
         let skip = x.retaped::<T>();
-        let branch = scaled(self.mlp.forward(self.norm2.forward(x)?)?, self.ls2.as_ref())?;
-        D::add(self.dropped(branch, "mlp", segments, mode)?, skip)
+        let branch = self.outer_norm(1, self.mlp.forward(self.norm2.forward(x)?)?)?;
+        let branch = scaled(branch, self.ls2.as_ref())?;
+        D::add(self.dropped(branch, "mlp", places.segments, mode)?, skip)
+    }
+
+    /// What a sandwich makes of branch `branch` before it is added.
+    fn outer_norm<T: Tape<f32, D>>(&self, branch: usize, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
+        match &self.post {
+            Some(norms) => norms[branch].forward(x),
+            None => Ok(x),
+        }
     }
 
     /// `W softmax(q k' / sqrt(dim / heads)) v` per head, within each segment.
     fn attention<T: Tape<f32, D>>(
         &self,
         x: Rows<D, T>,
-        segments: &Segments,
+        places: &Places<D>,
     ) -> Result<Rows<D, T>, ModelError> {
-        let [q, k, v] = self.queries_keys_values(x)?;
-        self.proj.forward(D::attention(q, k, v, self.heads, segments, segments)?)
+        let [q, k, v] = self.queries_keys_values(x, places)?;
+        self.proj.forward(D::attention(q, k, v, self.heads, places.segments, places.segments)?)
     }
 
     /// What attention is computed from, `(token, dim)` each.
-    fn queries_keys_values<T: Tape<f32, D>>(&self, x: Rows<D, T>) -> Result<[Rows<D, T>; 3], ModelError> {
+    fn queries_keys_values<T: Tape<f32, D>>(
+        &self,
+        x: Rows<D, T>,
+        places: &Places<D>,
+    ) -> Result<[Rows<D, T>; 3], ModelError> {
         let dim = x.shape().1;
         let qkv = self.qkv.forward(x)?;
         let mut q = D::columns(qkv.retaped::<T>(), 0..dim)?;
@@ -130,14 +149,17 @@ impl<D: Backend> Block<D> {
             q = D::rms_norm(q, &q_gain.data, self.eps)?;
             k = D::rms_norm(k, &k_gain.data, self.eps)?;
         }
+        if let Some(turns) = &places.turns {
+            (q, k) = (D::rotate(q, turns)?, D::rotate(k, turns)?);
+        }
         Ok([q, k, v])
     }
 
     /// Who attends to whom, `softmax(q k' / sqrt(dim / heads))`, to be looked at: `(head, token, token)` of every
     /// segment, on the host.
-    pub fn attention_weights(&self, x: Rows<D>, segments: &Segments) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub fn attention_weights(&self, x: Rows<D>, places: &Places<D>) -> Result<Vec<Vec<f32>>, ModelError> {
         let dim = x.shape().1;
-        let [q, k, _] = self.queries_keys_values(self.norm1.forward(x)?)?;
+        let [q, k, _] = self.queries_keys_values(self.norm1.forward(x)?, places)?;
         let (q, k) = (kernels::to_host(&q)?, kernels::to_host(&k)?);
         let width = dim / self.heads;
         let of_head = |values: &[f32], row: usize, head: usize| -> Vec<f32> {
@@ -151,7 +173,7 @@ impl<D: Backend> Block<D> {
             };
             (0..self.heads).flat_map(|head| rows.clone().flat_map(move |row| of_row(head, row))).collect()
         };
-        Ok(segments.ranges().map(of_segment).collect())
+        Ok(places.segments.ranges().map(of_segment).collect())
     }
 
     /// What a pass draws from, if the block may be dropped in it.
@@ -191,14 +213,16 @@ impl<D: Backend> Block<D> {
     pub fn params(&self) -> impl Iterator<Item = &Param<D>> {
         let attention = self.norm1.params().chain(&self.qkv.params).chain(self.qk_norm.iter().flatten());
         let attention = attention.chain(&self.proj.params).chain(&self.ls1);
-        attention.chain(self.norm2.params()).chain(self.mlp.params()).chain(&self.ls2)
+        let mlp = self.norm2.params().chain(self.mlp.params()).chain(&self.ls2);
+        attention.chain(mlp).chain(self.post.iter().flatten().flat_map(Norm::params))
     }
     /// The same, to be updated.
     pub fn params_mut(&mut self) -> impl Iterator<Item = &mut Param<D>> {
         let head = self.qk_norm.iter_mut().flatten();
         let attention = self.norm1.params_mut().chain(&mut self.qkv.params).chain(head);
         let attention = attention.chain(&mut self.proj.params).chain(&mut self.ls1);
-        attention.chain(self.norm2.params_mut()).chain(self.mlp.params_mut()).chain(&mut self.ls2)
+        let mlp = self.norm2.params_mut().chain(self.mlp.params_mut()).chain(&mut self.ls2);
+        attention.chain(mlp).chain(self.post.iter_mut().flatten().flat_map(Norm::params_mut))
     }
 }
 

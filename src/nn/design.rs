@@ -24,6 +24,9 @@ pub struct BlockVariant {
     /// Initial gain of every column of a residual branch; 0: no gain.
     #[serde(skip_serializing_if = "is_standard")]
     pub layer_scale: f64,
+    /// Whether branches are normalised before they are added, too.
+    #[serde(skip_serializing_if = "is_standard")]
+    pub sandwich_norm: bool,
     /// Probability that a branch of the last block is dropped for a sequence; it grows linearly from 0 at the
     /// first block.
     #[serde(skip_serializing_if = "is_standard")]
@@ -80,7 +83,8 @@ impl BlockDesign {
         let mlp = maps * dim * hidden + (maps - 1) * hidden + dim;
         let head_norms = if self.variant.qk_norm { 2 * (dim / heads) } else { 0 };
         let gains = if self.variant.layer_scale > 0.0 { 2 * dim } else { 0 };
-        2 * dim * self.variant.norm.vectors() as u64 + attention + mlp + head_norms + gains
+        let norms = if self.variant.sandwich_norm { 4 } else { 2 };
+        norms * dim * self.variant.norm.vectors() as u64 + attention + mlp + head_norms + gains
     }
 
     /// Operations of one block in which `queries` tokens attend to `keys` tokens. Where a sequence attends to
@@ -105,9 +109,10 @@ impl BlockDesign {
 
     /// Block input, query, key, value, attention output and middle row of width `dim`, and the hidden layer;
     /// SwiGLU needs both factors and the gate before its activation, QK-norm queries and keys before the norm,
-    /// layer-scale both branches before the gain.
+    /// layer-scale both branches before the gain, a sandwich both before the norm.
     fn activations(&self) -> usize {
-        let pairs = usize::from(self.variant.qk_norm) + usize::from(self.variant.layer_scale > 0.0);
+        let BlockVariant { qk_norm, layer_scale, sandwich_norm, .. } = self.variant;
+        let pairs = [qk_norm, layer_scale > 0.0, sandwich_norm].map(usize::from).iter().sum::<usize>();
         (6 + 2 * pairs) * self.dim + self.variant.mlp.activations() * self.hidden
     }
 }

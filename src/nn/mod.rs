@@ -7,11 +7,13 @@ mod design;
 mod init;
 mod layers;
 mod positions;
+mod rotary;
 mod stack;
 
 pub use block::Block;
 pub use design::{BlockDesign, BlockVariant};
 pub use init::{Init, InitScheme};
 pub use layers::{Linear, Mlp, MlpKind, Norm, NormKind};
-pub use positions::{PositionKind, check_attention, position_table, sincos2d, table};
-pub use stack::Stack;
+pub use positions::{PositionKind, check_attention, interpolated, position_table, sincos2d, table};
+pub use rotary::Rotary;
+pub use stack::{Places, Stack};

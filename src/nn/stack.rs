@@ -7,6 +7,21 @@ use ijepa_registry::prelude::*;
 use super::{Block, BlockDesign, Init};
 use crate::kernels::Backend;
 
+/// Where the tokens of a packed batch are.
+pub struct Places<'a, D: Device<f32>> {
+    /// The sequences; attention stays within each.
+    pub segments: &'a Segments,
+    /// What turns queries and keys, `(token, head)`, where positions are rotary.
+    pub turns: Option<Rows<D>>,
+}
+
+impl<'a, D: Device<f32>> Places<'a, D> {
+    /// Sequences whose positions, if any, have been added.
+    pub fn of(segments: &'a Segments) -> Self {
+        Places { segments, turns: None }
+    }
+}
+
 /// Blocks of one design.
 pub struct Stack<D: Device<f32>> {
     blocks: Vec<Block<D>>,
@@ -25,11 +40,11 @@ impl<D: Backend> Stack<D> {
     pub fn forward<T: Tape<f32, D>>(
         &self,
         x: Rows<D, T>,
-        segments: &Segments,
+        places: &Places<D>,
         keep: Option<&[u32]>,
         mode: Mode,
     ) -> Result<Rows<D, T>, ModelError> {
-        self.part(x, 0..self.blocks.len(), segments, keep, mode)
+        self.part(x, 0..self.blocks.len(), places, keep, mode)
     }
 
     /// What comes out of the last `count` blocks, the last one last, without gradient; each holds the rows of
@@ -37,30 +52,29 @@ impl<D: Backend> Stack<D> {
     pub fn layers(
         &self,
         x: Rows<D>,
-        segments: &Segments,
+        places: &Places<D>,
         keep: Option<&[u32]>,
         count: usize,
         mode: Mode,
     ) -> Result<Vec<Rows<D>>, ModelError> {
         if count <= 1 {
-            return Ok(vec![self.forward(x, segments, keep, mode)?]);
+            return Ok(vec![self.forward(x, places, keep, mode)?]);
         }
         let whole = (self.blocks.len() + 1).saturating_sub(count).max(1);
-        let mut outputs = vec![self.part(x, 0..whole, segments, None, mode)?];
+        let mut outputs = vec![self.part(x, 0..whole, places, None, mode)?];
         for i in whole..self.blocks.len() {
             let last = outputs[outputs.len() - 1].clone();
-            outputs.push(self.part(last, i..i + 1, segments, None, mode)?);
+            outputs.push(self.part(last, i..i + 1, places, None, mode)?);
         }
         let Some(keep) = keep else { return Ok(outputs) };
         outputs.into_iter().map(|layer| D::gather_sum(layer, keep, &[])).collect()
     }
 
     /// Who attends to whom in the last block: `(head, token, token)` of every segment; none without a block.
-    pub fn attention(&self, x: Rows<D>, segments: &Segments) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
+    pub fn attention(&self, x: Rows<D>, places: &Places<D>) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
         let Some((last, before)) = self.blocks.split_last() else { return Ok(None) };
-        let x =
-            if before.is_empty() { x } else { self.part(x, 0..before.len(), segments, None, Mode::Eval)? };
-        last.attention_weights(x, segments).map(Some)
+        let x = if before.is_empty() { x } else { self.part(x, 0..before.len(), places, None, Mode::Eval)? };
+        last.attention_weights(x, places).map(Some)
     }
 
     /// Attention heads of a block.
@@ -73,16 +87,17 @@ impl<D: Backend> Stack<D> {
         &self,
         mut x: Rows<D, T>,
         range: Range<usize>,
-        segments: &Segments,
+        places: &Places<D>,
         keep: Option<&[u32]>,
         mode: Mode,
     ) -> Result<Rows<D, T>, ModelError> {
         let blocks = &self.blocks[range];
-        if let Some(fused) = blocks.iter().map(|block| block.fused(mode)).collect::<Option<Vec<_>>>() {
-            return D::blocks(x, &fused, segments, keep);
+        let fused = blocks.iter().map(|block| block.fused(places, mode)).collect::<Option<Vec<_>>>();
+        if let Some(fused) = fused {
+            return D::blocks(x, &fused, places.segments, keep);
         }
         for block in blocks {
-            x = block.composed(x, segments, mode)?;
+            x = block.composed(x, places, mode)?;
         }
         match keep {
             Some(keep) => D::gather_sum(x, keep, &[]),

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{DataFacts, Experiment, LabelCounts},
-    data::{Fingerprint, overlap},
+    data::{Fingerprint, held_out, overlap},
     events::Phase,
     results::{RunState, Status, card::RunCard},
     sinks::Progress,
@@ -174,9 +174,12 @@ pub fn describe(experiment: &Experiment, set: &ImageSet) -> String {
 /// What can only be checked with the data at hand.
 pub fn check_data(experiment: &Experiment, data: &ImageSet) -> Result<(), RunError> {
     configured(experiment.check_data(&Survey::of(data)))?;
+    // Images that are held out are none that a probe is fitted to.
+    let held = held_out(data, experiment.validation);
     let counts = |labels: &Labels| {
         let mut train = vec![0; labels.values.len()];
-        labels.labels.iter().for_each(|&label| train[label as usize] += 1);
+        let left = labels.labels.iter().enumerate().filter(|(i, _)| held.binary_search(i).is_err());
+        left.for_each(|(_, &label)| train[label as usize] += 1);
         LabelCounts { name: labels.name.clone(), train }
     };
     let counts: Vec<LabelCounts> = data.train.labels.iter().map(counts).collect();

@@ -107,19 +107,21 @@ struct Form {
     needs: Needs,
     /// Whether only the first of the blocks is kept.
     first_only: bool,
-    /// Numbers of the blocks, from 1; none of pixels.
+    /// Numbers of the blocks, from 1; none without an encoder.
     blocks: Vec<usize>,
 }
 
 impl Form {
     fn of(request: &FeatureRequest, depth: usize) -> Result<Self, RunError> {
-        let is_encoder = request.subject != Subject::PIXELS;
+        let is_encoder = request.subject.is_encoder();
         let wanted = match request.layers {
             Layers::Last(n) => n,
             Layers::Only(n) => n,
         };
         if !is_encoder && request.layers != Layers::Last(1) {
-            return Err(RunError::Config("pixels have no layers; leave --layers and --layer out".into()));
+            return Err(RunError::Config(
+                "pixels have no layers, nor has pca; leave --layers and --layer out".into(),
+            ));
         }
         if is_encoder && !(1..=depth).contains(&wanted) {
             let message =
@@ -258,7 +260,7 @@ fn of_splits<D: BuildDevice>(
 /// A batch of files at a time: there may be more of them than memory holds.
 fn of_files<D: BuildDevice>(items: &[Item], size: usize, extract: Extract<D>) -> Result<bool, RunError> {
     for some in items.chunks(FEATURE_BATCH) {
-        let split = Split { pixels: decode_bytes(some, size)?, labels: Vec::new() };
+        let split = Split::new(decode_bytes(some, size)?, Vec::new());
         if !extract(&SplitImages { split: &split, resident: None })? {
             return Ok(false);
         }

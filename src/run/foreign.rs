@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ijepa_registry::mask::Grid;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use super::{RunError, configured, stored::StoredRun};
 use crate::{
     config::{self, Experiment},
     events::Tensors,
+    nn::interpolated,
     sinks::Weights,
 };
 
@@ -205,17 +207,22 @@ impl ForeignEncoder {
         let name = self.path.display().to_string();
         let experiment = configured(config::load_stored(&name, &like.to_yaml(), &changes))?;
         let (grid, patches) = (experiment.grid(), self.size("pos_embed", 1));
-        if grid.len() != patches {
-            let shape = experiment.dataset.object.shape();
+        let side = patches.isqrt();
+        if grid.len() != patches && side * side != patches {
+            let sentence = "positions are carried over from a square of patches alone";
             return Err(refuse(format!(
-                "it has positions for {patches} patches; images of {}x{} pixels have {} of its patches, and positions \
-                 are not interpolated here",
-                shape.height,
-                shape.width,
+                "it has positions for {patches} patches, here are {}; {sentence}",
                 grid.len()
             )));
         }
-        let weights = Weights { identity: String::new(), step: 0, tensors: self.own() };
+        let mut tensors = self.own();
+        if grid.len() != patches {
+            let from = Grid { rows: side, cols: side };
+            for (_, shape, values) in tensors.iter_mut().filter(|(name, ..)| name.ends_with(".pos_embed")) {
+                (*values, shape[1]) = (interpolated(values, from, grid), grid.len());
+            }
+        }
+        let weights = Weights { identity: String::new(), step: 0, tensors };
         Ok(StoredRun { folder: self.path.clone(), experiment, weights, data: String::new(), foreign: true })
     }
 }

@@ -6,19 +6,22 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use ijepa_registry::{
+    kinds::{EncoderContext, PatchMoments, PredictorContext, RegularizerContext, Teacher},
+    mask::Grid,
+    params::Param,
+    tensor::{Cpu, ModelError},
+};
+
 use super::RunError;
 use crate::{
     config::{InitPart, InitSettings, ModelLookup, ModelParts, Models},
     events::Tensors,
     model::BuildDevice,
+    nn::interpolated,
     results::{Care, RunState, Status, WEIGHTS, is_run_folder},
     sinks::read_weights,
     train::Session,
-};
-use ijepa_registry::{
-    kinds::{EncoderContext, PredictorContext, RegularizerContext, Teacher},
-    params::Param,
-    tensor::{Cpu, ModelError},
 };
 
 /// Digits of a hash of weights.
@@ -58,7 +61,13 @@ impl ModelLookup for Looked {
         let look = || match (read(&init.from, &init.parts), shapes(model)) {
             (Ok(tensors), Ok(shapes)) => {
                 let own_teacher = model.targets.teacher() == Teacher::Own;
-                misfits(&shapes, &complete(tensors), own_teacher, init)
+                misfits(
+                    &shapes,
+                    &complete(tensors),
+                    own_teacher,
+                    init,
+                    model.image.grid(model.encoder.patch()),
+                )
             }
             (Err(why), _) => vec![why],
             (_, Err(why)) => vec![why.to_string()],
@@ -89,7 +98,9 @@ fn of_terms(model: &ModelParts) -> Result<Vec<String>, ModelError> {
 fn shapes(model: &ModelParts) -> Result<Vec<Shape>, ModelError> {
     let ModelParts { image, encoder: settings, predictor, targets, .. } = *model;
     let device = &Cpu::default();
-    let encoder = settings.cpu(&EncoderContext { device, seed: 0, image })?;
+    // Shapes alone are asked for: no image is looked at.
+    let patches = || PatchMoments::standard(image.channels * settings.patch().pow(2));
+    let encoder = settings.cpu(&EncoderContext { device, seed: 0, image, patches: &patches })?;
     let [encoder_dim, target_dim] = [settings.dim(), targets.dim(settings, image)];
     let grid = image.grid(settings.patch());
     let predictor = predictor.cpu(&PredictorContext { device, seed: 0, grid, encoder_dim, target_dim })?;
@@ -177,12 +188,17 @@ pub fn start_from<D: BuildDevice>(session: &mut Session<D>, init: &InitSettings)
     let mut given = complete(tensors);
     let model: Vec<Shape> =
         session.jepa.all_params().into_iter().map(|(name, param)| (name, param.dims.clone())).collect();
-    if let Some(misfit) = misfits(&model, &given, own_teacher, init).first() {
+    let grid = session.jepa.geometry.grid();
+    if let Some(misfit) = misfits(&model, &given, own_teacher, init, grid).first() {
         return Err(refuse(format!("the weights of {} do not fit this model: {misfit}", init.from)));
     }
     for (name, param) in session.jepa.all_params_mut() {
-        if let Some((_, values)) = given.remove(&name) {
-            param.data.copy_from(&values);
+        let Some((shape, values)) = given.remove(&name) else { continue };
+        match source_grid(&name, &shape, &param.dims, grid) {
+            None => param.data.copy_from(&values),
+            Some(from) if param.trainable => param.data.copy_from(&interpolated(&values, from, grid)),
+            // A fixed table is that of this grid.
+            Some(_) => (),
         }
     }
     Ok(())
@@ -204,14 +220,30 @@ fn complete(tensors: Tensors) -> Given {
     given
 }
 
+/// The grid of a table of positions `[1, patch, dim]` that is to be carried over to a table on `grid`, a grid of another
+/// size and the same form; none for anything else.
+fn source_grid(name: &str, there: &[usize], here: &[usize], grid: Grid) -> Option<Grid> {
+    let (&[1, patches, width], &[1, own, dim]) = (there, here) else { return None };
+    let rows = ((patches * grid.rows) as f64 / grid.cols as f64).sqrt().round() as usize;
+    let from = Grid { rows, cols: patches / rows.max(1) };
+    let alike = from.len() == patches && from.rows * grid.cols == from.cols * grid.rows && own == grid.len();
+    (name.ends_with("pos_embed") && patches != own && width == dim && alike).then_some(from)
+}
+
 /// What does not fit, parameter by parameter; a teacher's is not missed in a model without one.
-fn misfits(model: &[Shape], given: &Given, own_teacher: bool, init: &InitSettings) -> Vec<String> {
+fn misfits(
+    model: &[Shape],
+    given: &Given,
+    own_teacher: bool,
+    init: &InitSettings,
+    grid: Grid,
+) -> Vec<String> {
     let is_wanted = |name: &str| {
         init.parts.iter().flat_map(|part| prefixes(*part)).any(|prefix| name.starts_with(prefix))
     };
     let misfit = |(name, dims): &Shape| match given.get(name) {
         None => Some(format!("it holds no {name}")),
-        Some((shape, _)) if shape != dims => {
+        Some((shape, _)) if shape != dims && source_grid(name, shape, dims, grid).is_none() => {
             Some(format!("{name} has shape {shape:?} there and {dims:?} here"))
         }
         Some(_) => None,

@@ -60,7 +60,7 @@ impl Need {
 pub fn check_before(experiment: &Experiment) -> Result<Option<String>, RunError> {
     let data = &experiment.dataset.object;
     let count = experiment.survey().map_or(0, |survey| survey.train + survey.test);
-    let images = count as f64 * data.shape().len() as f64;
+    let images = data.memory(count) as f64;
     // Weights of the teacher; weights, gradients and two moments of what is trained.
     let Values { encoder, predictor, teacher } = values(experiment);
     let model = 4.0 * (4.0 * (encoder + predictor) + teacher);

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -14,7 +14,10 @@ use std::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{data::Fingerprint, results::write_atomic};
+use crate::{
+    data::{FileState, Fingerprint, user_folder},
+    results::write_atomic,
+};
 
 /// Files that changed so shortly before they were stamped may change again without a trace: clocks of file
 /// systems are coarse.
@@ -39,7 +42,7 @@ struct Entry {
 
 /// The stamp of `files`, which are read with `settings`. None if a file cannot be looked at.
 pub fn of(settings: &str, files: &[PathBuf]) -> Option<Stamp> {
-    in_folder(user_folder(), settings, files, SystemTime::now())
+    in_folder(user_folder("data"), settings, files, SystemTime::now())
 }
 
 fn in_folder(folder: Option<PathBuf>, settings: &str, files: &[PathBuf], now: SystemTime) -> Option<Stamp> {
@@ -91,38 +94,6 @@ impl Stamp {
         let folder = file.parent().unwrap_or(Path::new("."));
         let _ = fs::create_dir_all(folder).and_then(|()| write_atomic(file, &text));
     }
-}
-
-struct FileState {
-    numbers: Vec<u64>,
-    newest: SystemTime,
-}
-
-impl FileState {
-    #[cfg(unix)]
-    fn of(file: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let meta = fs::metadata(file)?;
-        let numbers = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()].map(|n| n as u64);
-        let time = |seconds: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.max(0) as u64 + 1);
-        Ok(FileState {
-            numbers: numbers.into_iter().chain([meta.len(), meta.ino(), meta.dev()]).collect(),
-            newest: time(meta.mtime().max(meta.ctime())),
-        })
-    }
-
-    /// Without the time of change nothing is certain.
-    #[cfg(not(unix))]
-    fn of(_: &Path) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-/// `$XDG_CACHE_HOME/ijepa-run/data`, or below `~/.cache`.
-fn user_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("ijepa-run").join("data"))
 }
 
 #[cfg(all(test, unix))]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Sink, event_file};
-use crate::events::{Event, MetricsRow, Outcome, Row};
+use crate::events::{Event, MetricsRow, Outcome, Row, number};
 
 /// Folder of the event files in a run folder.
 pub const TENSORBOARD: &str = "tensorboard";
@@ -67,8 +67,10 @@ impl TensorBoard {
     /// Values of one step, in one write: a reader sees whole records but for the last one.
     fn scalars(&mut self, step: u64, values: impl IntoIterator<Item = (String, f64)>) -> io::Result<()> {
         let now = now();
-        let records: Vec<u8> =
-            values.into_iter().flat_map(|(tag, value)| event_file::scalar(now, step, &tag, value)).collect();
+        // As the tables round them, so that an export afterwards says the same.
+        let rounded = |value: f64| number(value).parse().unwrap_or(value);
+        let record = |(tag, value): (String, f64)| event_file::scalar(now, step, &tag, rounded(value));
+        let records: Vec<u8> = values.into_iter().flat_map(record).collect();
         self.file.write_all(&records)
     }
 

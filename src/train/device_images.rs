@@ -21,9 +21,10 @@ pub struct DeviceImages<D: Backend> {
 impl<D: Backend> DeviceImages<D> {
     /// Copies them there, if the device takes them.
     pub fn new(device: &D, data: &ImageSet) -> Result<Self, ModelError> {
-        let keep = |split: &Split| match split.pixels.is_empty() {
-            true => Ok(None),
-            false => device.keep_images(&split.pixels, data.shape),
+        let keep = |split: &Split| match split.pixels.in_memory() {
+            Some(pixels) if !pixels.is_empty() => device.keep_images(pixels, data.shape),
+            // None, or more than the memory of the host takes.
+            _ => Ok(None),
         };
         let ImageSet { train, test, validation, .. } = data;
         Ok(DeviceImages { train: keep(train)?, test: keep(test)?, validation: keep(validation)? })

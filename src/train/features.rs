@@ -8,7 +8,10 @@ use std::{
 
 use ijepa_registry::prelude::*;
 
-use super::{Session, SplitImages, TrainError};
+use super::{
+    Session, SplitImages, TrainError,
+    patch_pca::{MOST_PATCHES, PatchPca},
+};
 use crate::{
     config::{Control, ProbedEncoder},
     model::BuildDevice,
@@ -28,15 +31,21 @@ pub enum Subject {
 
 impl Subject {
     /// All of them, in the order of the rows of probes.
-    pub const ALL: [Subject; 4] = [
+    pub const ALL: [Subject; 5] = [
         Subject::Encoder(ProbedEncoder::Target),
         Subject::Encoder(ProbedEncoder::Context),
         Subject::Control(Control::RandomInit),
         Subject::Control(Control::Pixels),
+        Subject::Control(Control::Pca),
     ];
 
-    /// The control that is no encoder.
-    pub const PIXELS: Subject = Subject::Control(Control::Pixels);
+    /// Whether it is an encoder of the experiment, which has layers.
+    pub fn is_encoder(self) -> bool {
+        match self {
+            Subject::Encoder(_) => true,
+            Subject::Control(control) => control.is_encoder(),
+        }
+    }
 
     /// What it is called in files and tables.
     pub fn name(self) -> &'static str {
@@ -45,6 +54,7 @@ impl Subject {
             Subject::Encoder(ProbedEncoder::Context) => "context",
             Subject::Control(Control::RandomInit) => "random_init",
             Subject::Control(Control::Pixels) => "pixels",
+            Subject::Control(Control::Pca) => "pca",
         }
     }
 }
@@ -57,14 +67,17 @@ pub enum Extractor<'a, D: BuildDevice> {
     Untrained(Box<dyn Encoder<D>>),
     /// Nothing: the pixels.
     Pixels,
+    /// Principal components of patches.
+    Pca(PatchPca),
 }
 
 impl<D: BuildDevice> Extractor<'_, D> {
-    fn encoder(&self) -> Option<&dyn Encoder<D>> {
+    /// The encoder, if it is one.
+    pub fn encoder(&self) -> Option<&dyn Encoder<D>> {
         match self {
             Extractor::Trained(encoder) => Some(*encoder),
             Extractor::Untrained(encoder) => Some(encoder.as_ref()),
-            Extractor::Pixels => None,
+            Extractor::Pixels | Extractor::Pca(_) => None,
         }
     }
 }
@@ -87,12 +100,33 @@ impl<D: BuildDevice> Session<D> {
                 Extractor::Untrained(self.builder.encoder(&self.jepa.device)?)
             }
             Subject::Control(Control::Pixels) => Extractor::Pixels,
+            Subject::Control(Control::Pca) => Extractor::Pca(self.patch_pca()?),
         })
     }
 
     /// Features of an image and their width.
     pub fn feature_shape(&self, of: &Extractor<D>, needs: Needs) -> (usize, usize) {
-        self.jepa.geometry.feature(of.encoder().is_some(), needs)
+        let (tokens, dim) = self.jepa.geometry.feature(of.encoder().is_some(), needs);
+        match of {
+            Extractor::Pca(pca) => (tokens, pca.dim),
+            _ => (tokens, dim),
+        }
+    }
+
+    /// Fitted to training images at equal distances, as features are extracted from them.
+    fn patch_pca(&self) -> Result<PatchPca, TrainError> {
+        let (source, geometry) = (&self.plan.source, self.jepa.geometry);
+        let (all, patches) = (source.data.count(&source.data.train), geometry.grid().len());
+        let count = all.min((MOST_PATCHES / patches).max(1));
+        if count == 0 {
+            let missing = "the control `pca` is fitted to the training images, and there are none here";
+            return Err(ModelError(missing.into()).into());
+        }
+        let image = |i: usize| {
+            source.pipeline.evaluation_image(&source.data, &source.data.train, i * all / count).data
+        };
+        let images: Vec<f32> = (0..count).flat_map(image).collect();
+        Ok(PatchPca::fit(&geometry.patches(&images), geometry.image.len() / patches, geometry.dim))
     }
 
     /// Features of the first `count` images of a split without augmentation, [`FEATURE_BATCH`] images at a time, so that
@@ -130,6 +164,12 @@ impl<D: BuildDevice> Session<D> {
         let data = &self.plan.source.data;
         let image = |&i: &usize| self.plan.source.pipeline.evaluation_image(data, from.split, i).data;
         let images: Vec<f32> = chunk.iter().flat_map(image).collect();
-        Ok(if needs.tokens { self.jepa.geometry.patches(&images) } else { images })
+        let patches = || self.jepa.geometry.patches(&images);
+        Ok(match of {
+            Extractor::Pca(pca) if needs.tokens => pca.tokens(&patches()),
+            Extractor::Pca(pca) => pca.pooled(&patches(), self.jepa.geometry.grid().len()),
+            _ if needs.tokens => patches(),
+            _ => images,
+        })
     }
 }

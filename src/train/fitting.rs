@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use ijepa_registry::prelude::*;
 
-use super::{Emit, PlannedProbe, Session, Subject, TrainError, probing::measure_telling};
+use super::{Emit, PlannedProbe, Session, Subject, TrainError};
 use crate::{events::ProbedSplit, model::BuildDevice};
 
 impl<D: BuildDevice> Session<D> {
@@ -19,14 +19,12 @@ impl<D: BuildDevice> Session<D> {
         stop: &AtomicBool,
     ) -> Result<Option<Findings>, TrainError> {
         let failed = |reason: String| TrainError::Probe(planned.name.clone(), reason);
-        let labels = self.probe_labels(factor).map_err(failed)?;
+        let labels = self.probe_labels(planned.probe.as_ref(), factor).map_err(failed)?;
         let Some(features) = self.feature_set(subject, planned.probe.needs(), emit, stop)? else {
             return Ok(None);
         };
         let data = labels.with(&features, ProbedSplit::Test);
         let data = data.ok_or_else(|| failed("the data set has no test images".into()))?;
-        let what = format!("probe {} of {}", planned.name, subject.name());
-        let found = measure_telling(planned, &data, self.plan.source.seed, &what, emit);
-        found.map(Some).map_err(failed)
+        self.findings_of(planned, subject, &data, ProbedSplit::Test, (emit, stop))
     }
 }

@@ -1,6 +1,6 @@
 //! Everything an experiment says about training, with the data at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ijepa_registry::{
     image::ImageSet,
@@ -110,8 +110,9 @@ impl RunPlan {
             weights.push((name.clone(), weight.object));
             terms.push((name, on, component.object));
         }
+        let source = Arc::new(source);
         let plan = RunPlan {
-            source: Arc::new(source),
+            source: source.clone(),
             learning_rate: experiment.learning_rate.object,
             weight_decay: experiment.weight_decay.object,
             ema: experiment.ema.object,
@@ -126,8 +127,10 @@ impl RunPlan {
             probes: probes.collect(),
             collapse: experiment.collapse,
         };
+        let moments = OnceLock::new();
         let builder = Builder {
             seed: experiment.seed,
+            patches: Box::new(move || moments.get_or_init(|| source.patch_moments()).clone()),
             precision: experiment.train.matmul,
             geometry,
             encoder: experiment.encoder.object,

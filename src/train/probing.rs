@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ijepa_registry::prelude::*;
 
-use super::{Session, SplitImages, TrainError, features::Subject, plan::PlannedProbe, run_loop::Emit};
+use super::{
+    Session, SplitImages, TrainError, features::Subject, plan::PlannedProbe, probe_data::FeatureSet,
+    probed_model::SessionModel, run_loop::Emit,
+};
 use crate::{
     events::{Artifact, Cell, Event, Phase, PredictionRow, Predictions, ProbeRow, ProbedSplit, Tensors},
     model::BuildDevice,
@@ -16,16 +19,6 @@ fn wants(probe: &PlannedProbe, subject: Subject) -> bool {
         Subject::Encoder(e) => probe.encoders.contains(&e),
         Subject::Control(c) => probe.controls.contains(&c),
     }
-}
-
-/// Features of all splits, `(image, token, dim)`.
-pub(super) struct FeatureSet {
-    dim: usize,
-    /// Features of an image: 1 where tokens are averaged.
-    tokens: usize,
-    train: Vec<f32>,
-    test: Vec<f32>,
-    validation: Vec<f32>,
 }
 
 /// What probes are measured on, in the order of the rows.
@@ -97,32 +90,35 @@ impl<D: BuildDevice> Session<D> {
                 let (Some((_, features)), false) = (&held, stop.load(Ordering::Relaxed)) else {
                     return Ok(None);
                 };
-                self.measure(probe, subject, features, stamp, emit, &mut rows)?;
+                if !self.measure(probe, subject, features, stamp, (emit, stop), &mut rows)? {
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(rows))
     }
 
-    /// One probe on one subject: once per label factor, or once if it uses no labels.
+    /// One probe on one subject: once per label factor, or once if it uses no labels. False if `stop` was set
+    /// meanwhile.
     fn measure(
         &self,
         planned: &PlannedProbe,
         subject: Subject,
         features: &FeatureSet,
         stamp: Stamp,
-        emit: &mut Emit,
+        (emit, stop): (&mut Emit, &AtomicBool),
         rows: &mut Vec<ProbeRow>,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let failed = |reason: String| TrainError::Probe(planned.name.clone(), reason);
         let factors: &[String] = if planned.probe.uses_labels() { &planned.labels } else { &[String::new()] };
         for factor in factors {
-            let what = format!("probe {} of {}", planned.name, subject.name());
-            let labels = self.probe_labels(factor).map_err(failed)?;
+            let labels = self.probe_labels(planned.probe.as_ref(), factor).map_err(failed)?;
             for split in MEASURED {
                 let Some(data) = labels.with(features, split) else { continue };
-                let seed = self.plan.source.seed;
-                let Findings { values, files, predictions, scores, .. } =
-                    measure_telling(planned, &data, seed, &what, emit).map_err(failed)?;
+                let Some(found) = self.findings_of(planned, subject, &data, split, (emit, stop))? else {
+                    return Ok(false);
+                };
+                let Findings { values, files, predictions, scores, .. } = found;
                 let on = [&planned.name, subject.name(), factor, &split.text()];
                 let on: Vec<&str> = on.into_iter().filter(|part| !part.is_empty()).collect();
                 let name = format!("{}-epoch{}", on.join("-"), stamp.epoch);
@@ -155,7 +151,42 @@ impl<D: BuildDevice> Session<D> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Runs a probe and tells how far it is. None if `stop` was set meanwhile. Progress is only displayed: a sink
+    /// that refuses it is asked again with the next row.
+    pub(super) fn findings_of(
+        &self,
+        planned: &PlannedProbe,
+        subject: Subject,
+        data: &ProbeData,
+        split: ProbedSplit,
+        (emit, stop): (&mut Emit, &AtomicBool),
+    ) -> Result<Option<Findings>, TrainError> {
+        let what = format!("probe {} of {}", planned.name, subject.name());
+        let emit = std::sync::Mutex::new(emit);
+        let progress = |done, total| {
+            if let Ok(mut emit) = emit.lock() {
+                let _ = emit(phase(&what, done, total));
+            }
+        };
+        let uses_model = planned.probe.uses_model();
+        let model = uses_model.then(|| SessionModel::new(self, subject, split, stop)).transpose()?;
+        let context = ProbeContext {
+            seed: self.plan.source.seed,
+            progress: &progress,
+            layers: if subject.is_encoder() { planned.probe.needs().layers } else { 1 },
+            grid: self.jepa.geometry.grid(),
+            model: model.as_ref().map(|model| model as &dyn ProbedModel),
+        };
+        progress(0, 1);
+        let found = planned.probe.measure(data, &context);
+        progress(1, 1);
+        match found {
+            Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+            found => found.map(Some).map_err(|e| TrainError::Probe(planned.name.clone(), e.to_string())),
+        }
     }
 
     /// What a probe says of every image that it is judged on.
@@ -184,30 +215,6 @@ impl<D: BuildDevice> Session<D> {
         labels.iter().zip(predicted).enumerate().map(row).collect()
     }
 
-    /// Labels of `factor` in all splits (the class for a probe without labels; all alike if there are none).
-    pub(super) fn probe_labels(&self, factor: &str) -> Result<ProbeLabels, String> {
-        let data = &self.plan.source.data;
-        let of = |split: &Split| {
-            let by_name = split.labels.iter().find(|l| l.name == factor);
-            let first = factor.is_empty().then(|| split.labels.first()).flatten();
-            match by_name.or(first) {
-                Some(labels) => Ok(labels.labels.clone()),
-                None if factor.is_empty() || split.pixels.is_empty() => Ok(vec![0; data.count(split)]),
-                None => {
-                    let names: Vec<&str> = split.labels.iter().map(|l| l.name.as_str()).collect();
-                    Err(format!("the data set has no labels `{factor}`; it has: {}", names.join(", ")))
-                }
-            }
-        };
-        let named = data.train.labels.iter().find(|l| factor.is_empty() || l.name == factor);
-        Ok(ProbeLabels {
-            train: of(&data.train)?,
-            test: of(&data.test)?,
-            validation: of(&data.validation)?,
-            classes: named.map_or(1, |l| l.values.len()),
-        })
-    }
-
     pub(super) fn feature_set(
         &self,
         subject: Subject,
@@ -215,6 +222,9 @@ impl<D: BuildDevice> Session<D> {
         emit: &mut Emit,
         stop: &AtomicBool,
     ) -> Result<Option<FeatureSet>, TrainError> {
+        if needs.layers == 0 {
+            return Ok(Some(FeatureSet::none()));
+        }
         let extractor = self.extractor(subject)?;
         let (tokens, dim) = self.feature_shape(&extractor, needs);
         let what = format!("features of {}", subject.name());
@@ -237,52 +247,6 @@ impl<D: BuildDevice> Session<D> {
         let Some(validation) = extract(&self.validation_images())? else { return Ok(None) };
         Ok(Some(FeatureSet { dim, tokens, train, test, validation }))
     }
-}
-
-/// Labels of all images.
-pub(super) struct ProbeLabels {
-    train: Vec<u32>,
-    test: Vec<u32>,
-    validation: Vec<u32>,
-    classes: usize,
-}
-
-impl ProbeLabels {
-    /// What a probe is fitted to and, in the place of the test images, what it is measured on. None if there
-    /// are no such images.
-    pub fn with<'a>(&'a self, features: &'a FeatureSet, split: ProbedSplit) -> Option<ProbeData<'a>> {
-        let (values, labels) = match split {
-            ProbedSplit::Test => (&features.test, &self.test),
-            ProbedSplit::Validation => (&features.validation, &self.validation),
-        };
-        let FeatureSet { dim, tokens, .. } = *features;
-        (!labels.is_empty()).then(|| ProbeData {
-            train: Features { dim, tokens, values: &features.train, labels: &self.train },
-            test: Features { dim, tokens, values, labels },
-            classes: self.classes,
-        })
-    }
-}
-
-/// Runs a probe and tells how far it is. Progress is only displayed: a sink that refuses it is
-/// asked again with the next row.
-pub(super) fn measure_telling(
-    planned: &PlannedProbe,
-    data: &ProbeData,
-    seed: u64,
-    what: &str,
-    emit: &mut Emit,
-) -> Result<Findings, String> {
-    let emit = std::sync::Mutex::new(emit);
-    let progress = |done, total| {
-        if let Ok(mut emit) = emit.lock() {
-            let _ = emit(phase(what, done, total));
-        }
-    };
-    progress(0, 1);
-    let values = planned.probe.measure(data, &ProbeContext { seed, progress: &progress });
-    progress(1, 1);
-    values.map_err(|e| e.to_string())
 }
 
 fn phase(what: &str, done: u64, total: u64) -> Event {

@@ -51,7 +51,8 @@ impl<D: BuildDevice> Session<D> {
             self.passes(batch, cleared, self.micro_batch_tokens, detailed, mark)?;
         let (rates, momentum) = (self.plan.rates(step), self.plan.momentum(step));
         let optimizer = self.optimizer.as_mut();
-        let StepReport { gradient_norm } = self.jepa.update(optimizer, &mut gradients, rates, momentum)?;
+        let StepReport { gradient_norm } =
+            self.jepa.update(optimizer, &mut gradients, rates, momentum, step)?;
         kernels::keep_gradients(&self.trained(), &mut gradients);
         self.gradients = gradients;
         mark(Phase::Update);
@@ -97,6 +98,7 @@ impl<D: BuildDevice> Session<D> {
                 indices: &batch.indices[part.clone()],
                 seed: self.plan.source.seed,
                 epoch: batch.epoch,
+                step: self.progress.step,
                 weights: &weights,
             };
             let pass = jepa.forward(images, input, mark)?;

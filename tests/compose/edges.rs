@@ -50,6 +50,8 @@ fn misfits_are_errors() {
         (Cpu::scale_columns(x.clone(), &r.flat(6, 1.0)), "6 factors for 8 columns"),
         (Cpu::scale_rows(x.clone(), &[1.0; 8]), "8 factors for 6 rows"),
         (Cpu::rms_norm(x.clone(), &r.flat(3, 1.0), 1e-5), "a gain of 3 on 8 columns"),
+        (Cpu::rotate(x.clone(), &r.rows(6, 3, 1.0)), "turns of 6 x 3 on 6 x 8"),
+        (Cpu::rotate(x.clone(), &y), "turns of 5 x 9 on 6 x 8"),
         (Cpu::concat_rows(x.clone(), y.clone()), "rows of 8 columns above rows of 9"),
         (Cpu::concat_columns(x.clone(), y.clone()), "columns of 6 rows beside columns of 5"),
         (Cpu::columns(x.clone(), 3..9), "columns 3 to 9 of 8"),

@@ -16,13 +16,15 @@ use common::{Random, assert_close};
 
 pub const TOLERANCE: f32 = 2e-5;
 
-pub const FUNCTIONS: [Function; 7] = [
+pub const FUNCTIONS: [Function; 9] = [
     Function::Affine { scale: -0.7, shift: 0.3 },
     Function::Gelu,
     Function::Silu,
     Function::Relu,
     Function::Tanh,
     Function::Square,
+    Function::Sin,
+    Function::Cos,
     Function::StdHinge { floor: 1.0, eps: 1e-4 },
 ];
 

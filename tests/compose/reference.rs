@@ -74,6 +74,16 @@ fn rms_norms_match_reference() {
 }
 
 #[test]
+fn rotations_match_reference() {
+    let mut r = Random::new(8);
+    for (n, d, w) in [(1, 2, 2), (5, 24, 8), (700, 32, 32)] {
+        // Any two numbers, not only a cosine and its sine.
+        let (x, turns) = (r.rows(n, d, 2.0), r.rows(n, w, 1.0));
+        agree!(format!("{n}x{d} by {w}"), [x], [], rotate(x, &turns));
+    }
+}
+
+#[test]
 fn rearrangements_match_reference() {
     let mut r = Random::new(4);
     for (n, d) in SHAPES {

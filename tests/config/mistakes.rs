@@ -338,7 +338,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     (
         "controls: [pixels]",
         "controls: [pixel]",
-        "dir/a.yaml:15:62: probes.0.controls.0: is the text `pixel`; expected one of `random_init`, `pixels`\n\
+        "dir/a.yaml:15:62: probes.0.controls.0: is the text `pixel`; expected one of `random_init`, `pixels`, `pca`\n\
      \x20 help: did you mean `pixels`?",
     ),
     (

@@ -10,13 +10,15 @@ use crate::common::{block_cases, composed_block, segments};
 use crate::emulator::{computing_device, device, run_backwards};
 use crate::operators::{Inputs, Values, assert_same, gradient};
 
-const FUNCTIONS: [Function; 7] = [
+const FUNCTIONS: [Function; 9] = [
     Function::Affine { scale: -0.7, shift: 0.3 },
     Function::Gelu,
     Function::Silu,
     Function::Relu,
     Function::Tanh,
     Function::Square,
+    Function::Sin,
+    Function::Cos,
     Function::StdHinge { floor: 1.0, eps: 1e-4 },
 ];
 
@@ -63,6 +65,10 @@ fn shapes<D: Backend>(device: &D, (n, d): (usize, usize)) -> Values {
     all.extend(outcome(&mut r, "scale columns", scaled, &[&x], &[&gain]));
     all.extend(outcome(&mut r, "scale rows", D::scale_rows(t(&x), &factors).unwrap(), &[&x], &[]));
     all.extend(outcome(&mut r, "rms", D::rms_norm(t(&x), &gain, 1e-5).unwrap(), &[&x], &[&gain]));
+    let turns = r.rows(n, 2);
+    if d.is_multiple_of(2) {
+        all.extend(outcome(&mut r, "rotate", D::rotate(t(&x), &turns).unwrap(), &[&x], &[]));
+    }
     let rows = D::concat_rows(t(&x), t(&below)).unwrap();
     all.extend(outcome(&mut r, "concat rows", rows, &[&x, &below], &[]));
     let columns = D::concat_columns(t(&x), t(&beside)).unwrap();

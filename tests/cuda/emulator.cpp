@@ -244,6 +244,6 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(map_forward) KERNEL(map_backward) KERNEL(add_elements) KERNEL(multiply_elements) KERNEL(add_number)
     KERNEL(scale_matrix) KERNEL(rms_forward) KERNEL(rms_backward) KERNEL(move_columns)
     KERNEL(segment_means) KERNEL(segment_shares) KERNEL(column_parts) KERNEL(column_means) KERNEL(center)
-    KERNEL(row_totals)
+    KERNEL(row_totals) KERNEL(rotate_pairs)
     return NOT_FOUND;
 }

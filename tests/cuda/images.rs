@@ -93,9 +93,8 @@ fn drawn_pipeline(stream: &mut Stream) -> Pipeline {
 
 /// `count` training images of random bytes.
 fn images(shape: ImageShape, count: usize, stream: &mut Stream) -> ImageSet {
-    let mut split = |n: usize| Split {
-        pixels: (0..n * shape.len()).map(|_| stream.below(256) as u8).collect(),
-        labels: vec![],
+    let mut split = |n: usize| {
+        Split::new((0..n * shape.len()).map(|_| stream.below(256) as u8).collect::<Vec<u8>>(), vec![])
     };
     ImageSet::new(shape, split(count), split(1))
 }
@@ -103,7 +102,10 @@ fn images(shape: ImageShape, count: usize, stream: &mut Stream) -> ImageSet {
 /// Compares the patches of the training images, the last one first, and of evaluation.
 fn assert_same_bits(cuda: &Cuda, set: &ImageSet, pipeline: &Pipeline, patch: usize, seed: u64) {
     let count = set.count(&set.train);
-    let resident = cuda.keep_images(&set.train.pixels, set.shape).unwrap().expect("room for a few images");
+    let resident = cuda
+        .keep_images(set.train.pixels.in_memory().unwrap(), set.shape)
+        .unwrap()
+        .expect("room for a few images");
     let order = || (0..count).rev().chain([0, count / 2]);
     let compare = |programs: Vec<TransformProgram>, images: Vec<Image>| {
         let mut expected = Vec::new();

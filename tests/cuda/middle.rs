@@ -5,7 +5,7 @@ use dfdx::prelude::Cpu;
 use crate::emulator::computing_device;
 use crate::training::{assert_follows, losses_of_an_epoch};
 
-const CASES: [&[&str]; 16] = [
+const CASES: [&[&str]; 23] = [
     &["predictor={ kind: cross_attention, dim: 8, depth: 1, heads: 2 }"],
     &["predictor={ kind: joint, dim: 8, depth: 1, heads: 2 }"],
     &["predictor={ kind: mlp, dim: 8, depth: 1 }"],
@@ -22,6 +22,15 @@ const CASES: [&[&str]; 16] = [
     &["masking.draws=2"],
     &["encoder.norm=rms_norm", "encoder.mlp=swiglu", "encoder.qk_norm=true"],
     &["encoder.layer_scale=0.1", "encoder.drop_path=0.3"],
+    &["encoder={ kind: convnet, dim: 16, depth: 2, patch: 4 }"],
+    &["encoder.stem=conv", "encoder.class_token=true"],
+    &["encoder.stem=whitened", "encoder.sandwich_norm=true"],
+    &["encoder.positions=rope", "predictor.positions=rope"],
+    &[
+        "predictor={ kind: cross_attention, dim: 8, depth: 1, heads: 2, positions: rope, sandwich_norm: true }",
+    ],
+    &["regularizers=[{ kind: sigreg, weight: 0.02, directions: 8, points: 5 }]"],
+    &["loss={ kind: smooth_l1, distance_power: -0.5 }"],
 ];
 
 #[test]

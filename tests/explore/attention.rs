@@ -6,7 +6,7 @@ use ijepa_registry::{
 };
 use ijepa_run::{
     kernels::{from_host, to_host},
-    nn::{Block, BlockDesign, BlockVariant, Init, InitScheme},
+    nn::{Block, BlockDesign, BlockVariant, Init, InitScheme, Places},
 };
 
 const DIM: usize = 12;
@@ -54,8 +54,9 @@ fn the_weights_are_those_that_the_block_attends_with() {
     for qk_norm in [false, true] {
         let block = plain_block(&device, qk_norm);
         let rows = || from_host(&device, x.clone(), 8, DIM).unwrap();
-        let y = to_host(&block.composed(rows(), &segments, Mode::Eval).unwrap()).unwrap();
-        let maps = block.attention_weights(rows(), &segments).unwrap();
+        let places = Places::of(&segments);
+        let y = to_host(&block.composed(rows(), &places, Mode::Eval).unwrap()).unwrap();
+        let maps = block.attention_weights(rows(), &places).unwrap();
         assert_eq!(maps.iter().map(Vec::len).collect::<Vec<_>>(), [HEADS * 25, HEADS * 9]);
         for (range, map) in segments.ranges().zip(&maps) {
             let n = range.len();

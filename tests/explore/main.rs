@@ -115,6 +115,29 @@ fn two_runs_are_compared() {
 }
 
 #[test]
+fn a_model_of_timm_and_weights_of_an_earlier_epoch_stand_beside_a_run() {
+    let folder = Folder::new();
+    assert_eq!(folder.run(&["tiny.yaml", "name=one", "train.keep_every=1", "-q"]).code, 0);
+    assert_eq!(folder.run(&["export", "timm", "one", "--output", "timm", "-q"]).code, 0);
+    let html = page(&folder, &["one", "timm"]);
+    check_page(&html);
+    assert!(
+        html.contains("The last blocks have CKA 1.000"),
+        "the same encoder but for the epsilon of its norms"
+    );
+    let html = page(&folder, &["one@1", "one"]);
+    check_page(&html);
+    assert!(html.contains("of epoch 1; curves are of the whole run"));
+    for (words, why) in [
+        (&["timm"][..], "name a run in front of it"),
+        (&["one@7"], "the weights of epoch 7 are not there: kept are those of epochs 1, 2"),
+    ] {
+        let Output { code, stderr, .. } = folder.run(&[&["explore"], words].concat());
+        assert!(code == 2 && stderr.contains(why), "{code} {stderr}");
+    }
+}
+
+#[test]
 fn the_page_stands_in_the_run_folder_and_a_stopped_run_has_one() {
     let folder = Folder::new();
     let Output { code, stderr, .. } = folder.run(&["tiny.yaml", "--until-epoch", "1", "-q"]);

@@ -82,6 +82,26 @@ fn the_weights_and_not_their_path_make_another_experiment() {
 }
 
 #[test]
+fn positions_are_carried_over_to_another_resolution() {
+    let (folder, run) = started();
+    let init = format!("init={{ from: {run} }}");
+    let larger = |encoder: &str| {
+        folder.run(&[
+            "tiny.yaml",
+            "name=second",
+            &init,
+            "dataset.image_size=24",
+            encoder,
+            "train.epochs=1",
+            "-q",
+        ])
+    };
+    let told = larger("encoder.registers=0");
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(larger("encoder.patch=8").stderr.contains("patch_embed.proj.weight has shape"));
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused_with_their_names() {
     let (folder, run) = started();
     let refused = |changes: &[&str]| {

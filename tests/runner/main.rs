@@ -3,9 +3,11 @@
 mod clean;
 mod damage;
 mod data;
+mod diagnostics;
 mod export;
 mod extend;
 mod features;
+mod formats;
 mod initial;
 mod lost;
 mod middle;

@@ -13,7 +13,7 @@ use crate::{
     IMAGE,
     common::{Random, assert_close},
     experiment,
-    reference::{Matrix, Values, assert_rows, assert_slopes, attention, columns},
+    reference::{Matrix, Values, assert_rows, assert_slopes, attention, columns, turned},
     trained,
 };
 
@@ -23,11 +23,24 @@ const HEADS: usize = 3;
 const REGISTERS: usize = 2;
 const EPS: f64 = 1e-5;
 const SIZE: &str = "kind: vit, dim: 24, heads: 3, patch: 4, registers: 2, norm_eps: 1.0e-5";
+/// Side of a patch.
+const PATCH: usize = 4;
 
 /// Every variant at once.
-const ALL: &str = "norm: rms_norm, mlp: swiglu, qk_norm: true, layer_scale: 0.5, drop_path: 0.4";
-const EACH: [&str; 5] =
-    ["norm: rms_norm", "mlp: swiglu", "qk_norm: true", "layer_scale: 0.5", "drop_path: 0.4"];
+const ALL: &str = "norm: rms_norm, sandwich_norm: true, mlp: swiglu, qk_norm: true, layer_scale: 0.5, \
+                   drop_path: 0.4, stem: conv, class_token: true, positions: rope";
+const EACH: [&str; 10] = [
+    "norm: rms_norm",
+    "mlp: swiglu",
+    "qk_norm: true",
+    "layer_scale: 0.5",
+    "drop_path: 0.4",
+    "sandwich_norm: true",
+    "stem: conv",
+    "stem: whitened",
+    "class_token: true",
+    "positions: rope",
+];
 
 /// An experiment whose encoder has this variant, and three blocks unless it says otherwise.
 fn with(variant: &str) -> Experiment {
@@ -39,10 +52,19 @@ fn settings(variant: &str) -> Box<dyn EncoderSettings> {
     with(variant).encoder.object
 }
 
+/// Patches whose values are correlated with their neighbours'.
+fn patches() -> PatchMoments {
+    let mut random = Random::new(8);
+    let noise = random.values(500 * 48, 1.0);
+    let values: Vec<f32> =
+        noise.iter().zip(noise.iter().cycle().skip(1)).map(|(a, b)| 0.3 + a + 0.8 * b).collect();
+    PatchMoments::of(&values, 48)
+}
+
 /// All that starts at 0 or 1 moved away from there, so that nothing cancels.
 fn built(variant: &str) -> Box<dyn Encoder<Cpu>> {
     let device = Cpu::default();
-    let context = EncoderContext { device: &device, seed: 3, image: IMAGE };
+    let context = EncoderContext { device: &device, seed: 3, image: IMAGE, patches: &patches };
     let mut encoder = settings(variant).cpu(&context).unwrap();
     let mut random = Random::new(9);
     for param in encoder.params_mut().into_iter().filter(|p| p.is_bias_or_norm()) {
@@ -98,12 +120,20 @@ fn encoded(values: &Values, batch: &PatchBatch<Cpu>, draw: Option<&TrainDraw>) -
     let mut out = Vec::new();
     for (sequence, range) in batch.layout.segments.ranges().enumerate() {
         let row = |r: usize| pixels[r * 48..][..48].iter().map(|&v| f64::from(v)).collect();
-        let patches = values.linear("patch_embed.proj", &range.clone().map(row).collect());
-        let mut x: Matrix = (0..REGISTERS).map(|r| values.row("register_tokens", r, DIM).to_vec()).collect();
+        let patches = stem(values, &range.clone().map(row).collect());
+        let class = values.0.get("cls_token").cloned();
+        let mut x: Matrix = class.into_iter().collect();
+        x.extend((0..REGISTERS).map(|r| values.row("register_tokens", r, DIM).to_vec()));
+        // Patch numbers of the tokens; none for those that are no patches.
+        let mut places: Vec<Option<usize>> = vec![None; x.len()];
         for (patch, r) in patches.into_iter().zip(range) {
-            let place = values.row("pos_embed", batch.layout.positions[r] as usize, DIM);
-            x.push(patch.iter().zip(place).map(|(a, b)| a + b).collect());
+            let place = batch.layout.positions[r] as usize;
+            let none = [0.0; DIM];
+            let table = values.0.get("pos_embed").map_or(&none[..], |t| &t[place * DIM..][..DIM]);
+            x.push(patch.iter().zip(table).map(|(a, b)| a + b).collect());
+            places.push(Some(place));
         }
+        let turn = (!values.0.contains_key("pos_embed")).then_some(places.as_slice());
         for block in 0..DEPTH {
             // What drop-path makes of a branch, by the names of its streams.
             let factor = |branch: &str| {
@@ -111,14 +141,64 @@ fn encoded(values: &Values, batch: &PatchBatch<Cpu>, draw: Option<&TrainDraw>) -
                 let stream = draw.map(|d| d.stream(&format!("drop_path/{block}/{branch}"), sequence));
                 stream.map_or(1.0, |mut s| if s.chance(rate) { 0.0 } else { 1.0 / (1.0 - rate) })
             };
-            self_attention(values, &format!("blocks.{block}"), &mut x, [factor("attn"), factor("mlp")]);
+            self_attention(values, &format!("blocks.{block}"), &mut x, turn, [factor("attn"), factor("mlp")]);
         }
-        out.extend(values.norm("norm", &x, EPS).into_iter().skip(REGISTERS));
+        let extra = places.iter().filter(|p| p.is_none()).count();
+        out.extend(values.norm("norm", &x, EPS).into_iter().skip(extra));
     }
     out
 }
 
-fn self_attention(values: &Values, name: &str, x: &mut Matrix, factors: [f64; 2]) {
+/// Tokens of patches, `(channel, row, column)` each.
+fn stem(values: &Values, patches: &Matrix) -> Matrix {
+    if values.0.contains_key("patch_embed.whiten.weight") {
+        return values.linear("patch_embed.proj", &values.linear("patch_embed.whiten", patches));
+    }
+    if !values.0.contains_key("patch_embed.conv.0.weight") {
+        return values.linear("patch_embed.proj", patches);
+    }
+    let of_patch = |patch: &Vec<f64>| {
+        // Values by row, column, channel.
+        let at = |y: usize, x: usize, c: usize| patch[(c * PATCH + y) * PATCH + x];
+        let channels = patch.len() / (PATCH * PATCH);
+        let mut image: Matrix = (0..PATCH * PATCH)
+            .map(|p| (0..channels).map(|c| at(p / PATCH, p % PATCH, c)).collect())
+            .collect();
+        let mut side = PATCH;
+        for layer in 0..PATCH.ilog2() {
+            image = convolved(values, layer, &image, side);
+            side /= 2;
+        }
+        values.linear("patch_embed.proj", &image).remove(0)
+    };
+    patches.iter().map(of_patch).collect()
+}
+
+/// A convolution of 3 x 3 with stride 2 and zeros beyond the edges, a norm, a ReLU.
+fn convolved(values: &Values, layer: u32, image: &Matrix, side: usize) -> Matrix {
+    let zeros = vec![0.0; image[0].len()];
+    let place = |y: usize, x: usize| -> Vec<f64> {
+        let pixel = |ky: usize, kx: usize| {
+            let (y, x) = (2 * y + ky, 2 * x + kx);
+            let inside = (1..=side).contains(&y) && (1..=side).contains(&x);
+            if inside { &image[(y - 1) * side + x - 1] } else { &zeros }
+        };
+        (0..9).flat_map(|k| pixel(k / 3, k % 3).clone()).collect()
+    };
+    let half = side / 2;
+    let windows: Matrix = (0..half * half).map(|p| place(p / half, p % half)).collect();
+    let out = values.linear(&format!("patch_embed.conv.{layer}"), &windows);
+    let out = values.norm(&format!("patch_embed.norm.{layer}"), &out, 1e-6);
+    out.into_iter().map(|row| row.into_iter().map(|v| v.max(0.0)).collect()).collect()
+}
+
+fn self_attention(
+    values: &Values,
+    name: &str,
+    x: &mut Matrix,
+    places: Option<&[Option<usize>]>,
+    factors: [f64; 2],
+) {
     let at = |part: &str| format!("{name}.{part}");
     let qkv = values.linear(&at("attn.qkv"), &values.norm(&at("norm1"), x, EPS));
     let (mut q, mut k) = (columns(&qkv, 0..DIM), columns(&qkv, DIM..2 * DIM));
@@ -126,9 +206,15 @@ fn self_attention(values: &Values, name: &str, x: &mut Matrix, factors: [f64; 2]
         q = values.norm(&at("attn.q_norm"), &q, EPS);
         k = values.norm(&at("attn.k_norm"), &k, EPS);
     }
+    if let Some(places) = places {
+        let cols = IMAGE.grid(PATCH).cols;
+        (q, k) = (turned(&q, places, HEADS, cols), turned(&k, places, HEADS, cols));
+    }
     let mixed = attention(&q, &k, &columns(&qkv, 2 * DIM..3 * DIM), HEADS);
-    values.residual(x, &values.linear(&at("attn.proj"), &mixed), &at("ls1.gamma"), factors[0]);
-    let branch = values.mlp(&at("mlp"), &values.norm(&at("norm2"), x, EPS));
+    let branch = values.outer_norm(&at("post_norm1"), EPS, values.linear(&at("attn.proj"), &mixed));
+    values.residual(x, &branch, &at("ls1.gamma"), factors[0]);
+    let branch =
+        values.outer_norm(&at("post_norm2"), EPS, values.mlp(&at("mlp"), &values.norm(&at("norm2"), x, EPS)));
     values.residual(x, &branch, &at("ls2.gamma"), factors[1]);
 }
 
@@ -235,8 +321,10 @@ fn parameters_are_counted_named_and_standard_ones_not_written() {
         assert_eq!(again.unwrap().resolved(), resolved);
     }
     let resolved =
-        experiment(&["encoder={ kind: vit, norm: layer_norm, mlp: gelu, drop_path: 0 }"]).resolved();
-    for key in ["norm", "mlp", "qk_norm", "layer_scale", "drop_path"] {
+        experiment(&["encoder={ kind: vit, norm: layer_norm, mlp: gelu, drop_path: 0, stem: linear }"])
+            .resolved();
+    for key in ["norm", "mlp", "qk_norm", "layer_scale", "drop_path", "sandwich_norm", "stem", "class_token"]
+    {
         assert!(resolved["encoder"].get(key).is_none(), "{key} is written: {resolved}");
     }
     let names: BTreeSet<String> = built(ALL).params().iter().map(|p| p.name.clone()).collect();

@@ -65,6 +65,12 @@ impl Values {
         self.linear(&at("fc2"), &hidden)
     }
 
+    /// The branch through the norm `name` of a sandwich, if there is one.
+    pub fn outer_norm(&self, name: &str, eps: f64, branch: Matrix) -> Matrix {
+        let is_there = self.0.contains_key(&format!("{name}.weight"));
+        if is_there { self.norm(name, &branch, eps) } else { branch }
+    }
+
     /// `x + factor * gain * branch`, with the gain `name` if there is one.
     pub fn residual(&self, x: &mut Matrix, branch: &Matrix, name: &str, factor: f64) {
         let gain = self.0.get(name);
@@ -100,6 +106,25 @@ pub fn attention(q: &Matrix, k: &Matrix, v: &Matrix, heads: usize) -> Matrix {
         (0..width).map(mix).collect()
     };
     q.iter().map(|row| (0..heads).flat_map(|h| head(row, h)).collect()).collect()
+}
+
+/// Every head's pairs turned by column and row of the patch, on a grid of `cols` columns, at frequencies
+/// `100^(-t / (width / 4))`; tokens without a place as they are.
+pub fn turned(x: &Matrix, places: &[Option<usize>], heads: usize, cols: usize) -> Matrix {
+    let width = x[0].len() / heads;
+    let row = |(row, place): (&Vec<f64>, &Option<usize>)| {
+        let Some(place) = place else { return row.clone() };
+        let mut out = row.clone();
+        for pair in 0..row.len() / 2 {
+            let k = pair % (width / 2);
+            let along = if k.is_multiple_of(2) { place % cols } else { place / cols } as f64;
+            let (sine, cosine) = (along * 100f64.powf(-((k / 2) as f64) / (width / 4) as f64)).sin_cos();
+            let (a, b) = (row[2 * pair], row[2 * pair + 1]);
+            (out[2 * pair], out[2 * pair + 1]) = (cosine * a - sine * b, sine * a + cosine * b);
+        }
+        out
+    };
+    x.iter().zip(places).map(row).collect()
 }
 
 /// Columns `range` of every row.

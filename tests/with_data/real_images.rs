@@ -57,7 +57,7 @@ fn subset_settings((package, folder): &Unpacked) -> Value {
 fn channel_statistics(set: &ImageSet, split: &Split) -> [[f64; 2]; 3] {
     let plane = set.shape.height * set.shape.width;
     let mut histogram = [[0u64; 256]; 3];
-    for (i, values) in split.pixels.chunks_exact(plane).enumerate() {
+    for (i, values) in split.pixels.in_memory().expect("in memory").chunks_exact(plane).enumerate() {
         values.iter().for_each(|&v| histogram[i % 3][usize::from(v)] += 1);
     }
     histogram.map(|counts| {
@@ -136,7 +136,7 @@ fn write_binary(set: &ImageSet, folder: &Path) {
     let folder = folder.join("cifar-10-batches-bin");
     fs::create_dir(&folder).unwrap();
     let records = |split: &Split, range: std::ops::Range<usize>| -> Vec<u8> {
-        let record = |i: usize| [&[split.labels[0].labels[i] as u8], set.bytes(split, i)].concat();
+        let record = |i: usize| [&[split.labels[0].labels[i] as u8], &set.bytes(split, i)[..]].concat();
         range.flat_map(record).collect()
     };
     let each = set.count(&set.train) / 5;

@@ -45,6 +45,9 @@ pub struct Survey {
     pub test: usize,
     /// How both are labelled, the class first; empty without labels.
     pub labels: Vec<Factor>,
+    /// Names of the numbers that it says of every image ([`Split::quantity`](crate::image::Split::quantity)), as far
+    /// as they are known.
+    pub quantities: Vec<String>,
     /// Every file that the images and labels are read from; empty if nothing is read, or not there yet.
     pub files: Vec<PathBuf>,
     /// What lies beside them and is not used, by kind: (what, how many).
@@ -66,6 +69,7 @@ impl Survey {
             unlabelled: set.count(&set.train) - set.labelled(&set.train),
             test: set.count(&set.test),
             labels: set.train.labels.iter().map(factor).collect(),
+            quantities: set.train.quantity_names(),
             ..Survey::default()
         }
     }
@@ -101,7 +105,8 @@ impl Survey {
 /// A source of images, labelled or not.
 ///
 /// Promises: what it loads has the announced shape, equal counts of images and labels in every
-/// split (of training images, only the first ones may have labels), labels in range, and the same bytes every time; a missing or damaged file is an error
+/// split (of training images, only the first ones may have labels and quantities), labels in range, finite
+/// quantities, and the same bytes every time; a missing or damaged file is an error
 /// that names it; a survey counts what is loaded.
 pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// Shape of every image, known before anything is read.
@@ -122,6 +127,11 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// in the order in which they are loaded; none where an image is no file of its own.
     fn files(&self) -> Result<Option<[Vec<PathBuf>; 2]>, DataError> {
         Ok(None)
+    }
+    /// Bytes of memory that so many of its images take once they are loaded: all of theirs, unless they stay on
+    /// disk.
+    fn memory(&self, images: usize) -> u64 {
+        (images * self.shape().len()) as u64
     }
     /// Training and test images of the data set as it was published, where every copy holds as many: what an
     /// estimate is made with while the data are not there.

@@ -92,6 +92,47 @@ impl TrainDraw {
     }
 }
 
+/// Mean and covariance of the patches of training images, as they are without augmentation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatchMoments {
+    /// Of each of the `channel * patch * patch` values of a patch, channel-major.
+    pub mean: Vec<f64>,
+    /// `(value, value)`, row by row.
+    pub covariance: Vec<f64>,
+}
+
+impl PatchMoments {
+    /// Of values that are independent, with mean 0 and variance 1: where there are no images.
+    pub fn standard(width: usize) -> Self {
+        let one = |at: usize| if at / width == at % width { 1.0 } else { 0.0 };
+        PatchMoments { mean: vec![0.0; width], covariance: (0..width * width).map(one).collect() }
+    }
+
+    /// Of patches of `width` values, one after the other; added up in their order.
+    pub fn of(patches: &[f32], width: usize) -> Self {
+        let count = (patches.len() / width).max(1) as f64;
+        let mut mean = vec![0.0; width];
+        for patch in patches.chunks_exact(width) {
+            mean.iter_mut().zip(patch).for_each(|(sum, v)| *sum += f64::from(*v));
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let mut covariance = vec![0.0; width * width];
+        for patch in patches.chunks_exact(width) {
+            let off: Vec<f64> = patch.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect();
+            for (i, row) in covariance.chunks_exact_mut(width).enumerate() {
+                row.iter_mut().zip(&off[..=i]).for_each(|(sum, b)| *sum += off[i] * b / count);
+            }
+        }
+        // The half below the diagonal was added up.
+        for i in 0..width {
+            for j in 0..i {
+                covariance[j * width + i] = covariance[i * width + j];
+            }
+        }
+        PatchMoments { mean, covariance }
+    }
+}
+
 /// What an encoder is built for.
 pub struct EncoderContext<'a, D: Device<f32>> {
     /// Where its parameters live.
@@ -100,6 +141,8 @@ pub struct EncoderContext<'a, D: Device<f32>> {
     pub seed: u64,
     /// Shape of the images.
     pub image: ImageShape,
+    /// What their patches are like, computed when it is asked for: for initial values that depend on the data.
+    pub patches: &'a dyn Fn() -> PatchMoments,
 }
 
 /// Who attends to whom among the patches of some images.

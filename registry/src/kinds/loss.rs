@@ -1,4 +1,6 @@
+use super::predictor::PredictionPlan;
 use crate::{
+    mask::Grid,
     problem::Problem,
     tensor::{Cpu, Device, ModelError, Rows, TapedRows, TapedScalar},
 };
@@ -24,6 +26,17 @@ pub trait Loss<D: Device<f32>> {
     fn target(&self, raw: Rows<D>) -> Result<Rows<D>, ModelError>;
     /// The loss of `prediction` against `target` (both `(patch, dim)`).
     fn loss(&self, prediction: TapedRows<D>, target: Rows<D>) -> Result<TapedScalar<D>, ModelError>;
+    /// The same where it matters which patches the rows are: those that `plan` predicts on `grid`, in its order.
+    fn loss_in_place(
+        &self,
+        prediction: TapedRows<D>,
+        target: Rows<D>,
+        plan: &PredictionPlan,
+        grid: Grid,
+    ) -> Result<TapedScalar<D>, ModelError> {
+        let _ = (plan, grid);
+        self.loss(prediction, target)
+    }
     /// Whether the loss is a mean over rows, each row's part depending on that row alone. A step may
     /// then pass a batch through the model in parts, which takes less memory.
     fn is_mean_over_rows(&self) -> bool {

@@ -13,6 +13,7 @@ mod masking;
 mod optimizer;
 mod predictor;
 mod probe;
+mod probed_model;
 mod regularizer;
 mod schedule;
 mod targets;
@@ -22,7 +23,7 @@ pub use augmentation::Augmentation;
 pub use dataset::{DataError, Dataset, Factor, LoadContext, Survey};
 pub use encoder::{
     AttentionMaps, Cost, EncodeRequest, Encoder, EncoderContext, EncoderSettings, Layout, Mode, PatchBatch,
-    TrainDraw,
+    PatchMoments, TrainDraw,
 };
 pub use loss::{Loss, LossSettings};
 pub use masking::Masking;
@@ -30,9 +31,10 @@ pub use optimizer::{Optimizer, OptimizerSettings, OptimizerState, Rates, StepRep
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
 pub use probe::{
     Features, Findings, LinearClassifier, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError,
-    ProbeSizes,
+    ProbeSizes, Quantities,
 };
-pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings};
+pub use probed_model::{EncoderCopy, FeatureGradient, ProbedModel, TuningBatch, Whose};
+pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings, StepKey};
 pub use schedule::{Horizon, Schedule};
 pub use targets::{TargetInput, Targets, TargetsContext, TargetsSettings, Teacher};
 pub use views::ViewOptions;

@@ -1,7 +1,11 @@
+use super::ProbedModel;
+use crate::mask::Grid;
+
 /// Which features a probe looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Needs {
-    /// How many of the encoder's last blocks, side by side in one feature.
+    /// How many of the encoder's last blocks, side by side in one feature; 0 for a probe that looks at no
+    /// features, but at the model.
     pub layers: usize,
     /// Whether every token of an image, instead of their mean.
     pub tokens: bool,
@@ -10,6 +14,8 @@ pub struct Needs {
 impl Needs {
     /// The mean of the output tokens: `(image, dim)`.
     pub const POOLED: Needs = Needs { layers: 1, tokens: false };
+    /// No features at all.
+    pub const NONE: Needs = Needs { layers: 0, tokens: false };
 }
 
 /// Frozen features of one split: row-major `(image, dim)`, or `(image, token, dim)` for a probe that needs
@@ -47,20 +53,53 @@ pub struct ProbeData<'a> {
     pub test: Features<'a>,
     /// Number of classes; labels are below it.
     pub classes: usize,
+    /// For a probe that [uses quantities](Probe::uses_quantities).
+    pub quantities: Quantities<'a>,
+}
+
+impl<'a> ProbeData<'a> {
+    /// Of images with classes.
+    pub fn new(train: Features<'a>, test: Features<'a>, classes: usize) -> Self {
+        ProbeData { train, test, classes, quantities: Quantities::default() }
+    }
+}
+
+/// One continuous number per image, such as a position.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quantities<'a> {
+    /// Of the images that are fitted to.
+    pub train: &'a [f32],
+    /// Of the images that are reported.
+    pub test: &'a [f32],
 }
 
 /// What a probe may use besides its settings and data.
+#[derive(Clone, Copy)]
 pub struct ProbeContext<'a> {
     /// Seed of the experiment; draw from [`crate::rng::Stream`]s of it only.
     pub seed: u64,
     /// Told how far the probe is: (done, total).
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
+    /// Blocks whose outputs stand side by side in a feature: as many as the probe needs, 1 where features come from no
+    /// blocks, as pixels do.
+    pub layers: usize,
+    /// The grid that the tokens of an image lie on, row by row.
+    pub grid: Grid,
+    /// The model behind the features, for a probe that [uses it](Probe::uses_model).
+    pub model: Option<&'a dyn ProbedModel>,
+}
+
+impl ProbeContext<'_> {
+    /// One that nobody listens to, of images with a single token and of no model.
+    pub fn silent(seed: u64) -> ProbeContext<'static> {
+        ProbeContext { seed, progress: &|_, _| (), layers: 1, grid: Grid { rows: 1, cols: 1 }, model: None }
+    }
 }
 
 /// How many images of which classes a probe will get, known before any feature is.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeCounts<'a> {
-    /// Training images of every class, classes without any included; where labels are not used, those of
+    /// Training images of every class, classes without any included; where classes are not used, those of
     /// all images as one class.
     pub train: &'a [usize],
     /// Images that it is judged on.
@@ -165,6 +204,14 @@ pub trait Probe: std::fmt::Debug + Send + Sync {
     /// Whether it needs labels; if not, it runs once and not per label factor.
     fn uses_labels(&self) -> bool {
         true
+    }
+    /// Whether its `labels` name continuous quantities of the images instead of classes.
+    fn uses_quantities(&self) -> bool {
+        false
+    }
+    /// Whether it asks the model itself: pixels and other controls without an encoder are refused then.
+    fn uses_model(&self) -> bool {
+        false
     }
     /// Whether it says of every image which class it is of ([`Findings::predictions`]).
     fn predicts(&self) -> bool {

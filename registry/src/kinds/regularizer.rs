@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     params::Parameters,
     problem::Problem,
+    rng::Stream,
     tensor::{Cpu, Device, ModelError, Segments, TapedRows, TapedScalar},
 };
 
@@ -39,6 +40,22 @@ pub struct RegularizerContext<'a, D: Device<f32>> {
     pub dim: usize,
 }
 
+/// Key of what a term draws in a step, such as random directions: equal keys give equal draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepKey {
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Step, from 0.
+    pub step: u64,
+}
+
+impl StepKey {
+    /// The stream of this step for this purpose.
+    pub fn stream(self, purpose: &str) -> Stream {
+        Stream::new(self.seed, purpose, 0, self.step)
+    }
+}
+
 /// Settings of a regularizer: checks and builds.
 pub trait RegularizerSettings: std::fmt::Debug + Send + Sync {
     /// What is wrong with the settings for tokens of this width.
@@ -56,10 +73,16 @@ pub trait RegularizerSettings: std::fmt::Debug + Send + Sync {
 /// A term that is added to the loss, times its weight: what tokens should be like whatever the targets are.
 /// Its parameters are trained with the model.
 ///
-/// Promises: finite; a small step of the tokens against its gradient lowers it; a function of the tokens
-/// and its parameters alone.
+/// Promises: finite; a small step of the tokens against its gradient lowers it; a function of the tokens, the key
+/// of the step and its parameters alone.
 pub trait Regularizer<D: Device<f32>>: Parameters<D> {
     /// The term of `tokens` `(row, dim)`, whose sequences are `segments`: the tokens of a context, of a
-    /// predicted block, or one pooled row per context. A batch always comes whole.
-    fn term(&self, tokens: TapedRows<D>, segments: &Segments) -> Result<TapedScalar<D>, ModelError>;
+    /// predicted block, or one pooled row per context. A batch always comes whole. What is random is drawn from
+    /// streams of `key`.
+    fn term(
+        &self,
+        tokens: TapedRows<D>,
+        segments: &Segments,
+        key: StepKey,
+    ) -> Result<TapedScalar<D>, ModelError>;
 }

@@ -63,8 +63,9 @@ pub trait Targets<D: Device<f32>>: Parameters<D> {
     /// The targets `(kept patch, dim)`.
     fn targets(&self, input: &TargetInput<D>) -> Result<Rows<D>, ModelError>;
     /// For each parameter of the context encoder, in its order, the tensor that follows it as a moving average
-    /// with the momentum of the section `ema`, if any.
-    fn shadows(&mut self) -> Vec<Option<&mut Flat<D>>> {
+    /// with the momentum of the section `ema`, if any; empty if nothing moves in step `step`, from 0.
+    fn shadows(&mut self, step: u64) -> Vec<Option<&mut Flat<D>>> {
+        let _ = step;
         Vec::new()
     }
     /// What probes call `target`; none where nothing encodes.

@@ -78,19 +78,29 @@ fn check_set(dataset: &dyn Dataset, set: &ImageSet, broken: &mut Broken) {
     broken.unless(!has_test || factors(&set.train) == factors(&set.test), || {
         "train and test differ in their labels".into()
     });
-    broken.unless(set.validation == Split::default(), || "holds out images that nobody asked for".into());
+    let quantities = |split: &Split| split.quantities.iter().map(|q| q.name.clone()).collect::<Vec<_>>();
+    broken.unless(!has_test || quantities(&set.train) == quantities(&set.test), || {
+        "train and test differ in their quantities".into()
+    });
+    broken.unless(set.validation.pixels.is_empty() && set.validation.labels.is_empty(), || {
+        "holds out images that nobody asked for".into()
+    });
     broken.unless(set.count(&set.train) > 0, || "has no training image".into());
     for (name, split) in [("train", &set.train), ("test", &set.test)] {
         let images = set.count(split);
-        broken.unless(images * set.shape.len() == split.pixels.len(), || {
-            format!("{name} ends within an image")
-        });
+        let bytes = split.pixels.in_memory().map_or(images * set.shape.len(), <[u8]>::len);
+        broken.unless(images * set.shape.len() == bytes, || format!("{name} ends within an image"));
         for labels in &split.labels {
             let count = if name == "train" { set.labelled(split) } else { images };
             let fine = labels.labels.len() == count
                 && count <= images
                 && labels.labels.iter().all(|&l| (l as usize) < labels.values.len());
             broken.unless(fine, || format!("{name}: labels `{}` do not fit {images} images", labels.name));
+        }
+        for Quantity { name: of, values } in &split.quantities {
+            let count = if name == "train" { set.labelled(split) } else { images };
+            let fine = values.len() == count && values.iter().all(|v| v.is_finite());
+            broken.unless(fine, || format!("{name}: `{of}` is not one finite number for {images} images"));
         }
     }
 }
@@ -110,6 +120,10 @@ fn check_survey(dataset: &dyn Dataset, loaded: &Survey, broken: &mut Broken) {
     let names = |s: &Survey| s.labels.iter().map(|l| (l.name.clone(), l.values)).collect::<Vec<_>>();
     broken.unless(names(&told) == names(loaded), || {
         format!("announces labels {:?}, loads {:?}", names(&told), names(loaded))
+    });
+    let absent = told.quantities.iter().find(|name| !loaded.quantities.contains(name));
+    broken.unless(absent.is_none(), || {
+        format!("announces the quantity {absent:?}, and loads none of that name")
     });
     broken.unless(told.files.is_empty() || dataset.reads_files(), || {
         "names files, but says that it reads none".into()

@@ -20,7 +20,11 @@ impl KindLaws for dyn EncoderSettings {
             return;
         };
         let device = Cpu::default();
-        let build = || settings.cpu(&EncoderContext { device: &device, seed: 3, image: image(side) });
+        let patches = || PatchMoments::standard(CHANNELS * settings.patch().pow(2));
+        let build = || {
+            let context = EncoderContext { device: &device, seed: 3, image: image(side), patches: &patches };
+            settings.cpu(&context)
+        };
         let Some(encoder) = broken.value("does not build", build()) else { return };
         let again = broken.value("does not build twice", build());
         check_parameters(&*encoder, again.as_deref(), broken);

@@ -1,11 +1,12 @@
 //! Laws of probes: two well separated clusters, measured twice.
 
-use super::{Broken, KindLaws};
-use crate::{prelude::*, rng::Stream};
+use super::{
+    Broken, KindLaws,
+    probed_model::{CLASSES, DIM, Labelled, Toy, points},
+};
+use crate::prelude::*;
 
-const DIM: usize = 8;
 const TOKENS: usize = 4;
-const CLASSES: usize = 2;
 const TRAIN: usize = 256;
 const TEST: usize = 64;
 
@@ -18,11 +19,14 @@ impl KindLaws for dyn Probe {
         broken.unless(twice.is_none(), || format!("declares `{}` twice", metrics[twice.unwrap_or(0)].name));
         broken.unless(!metrics.is_empty(), || "declares no metric".into());
 
-        let tokens = if probe.needs().tokens { TOKENS } else { 1 };
-        let (train, test) = (clusters("laws/train", TRAIN, tokens), clusters("laws/test", TEST, tokens));
-        let (train, test) = (features(&train, tokens), features(&test, tokens));
-        let data = ProbeData { train, test, classes: CLASSES };
-        let context = ProbeContext { seed: 5, progress: &|_, _| {} };
+        let train = clusters("laws/train", TRAIN, probe);
+        let test = clusters("laws/test", TEST, probe);
+        let (train, test) = (features(&train, probe), features(&test, probe));
+        let quantities = [quantity(&train), quantity(&test)];
+        let quantities = Quantities { train: &quantities[0], test: &quantities[1] };
+        let data = ProbeData { quantities, ..ProbeData::new(train, test, CLASSES) };
+        let model = Toy::new(train.labels, test.labels);
+        let context = context(probe, &model);
         let Some(found) = broken.value("cannot measure two clusters", probe.measure(&data, &context)) else {
             return;
         };
@@ -118,43 +122,53 @@ const SCARCE: [(&[usize], usize); 7] = [
 /// A probe says beforehand whether it can be fitted to scarce data, and is right.
 fn problem_of_counts(probe: &dyn Probe, (counts, tested): &(&[usize], usize)) -> Option<String> {
     let labels: Vec<u32> = (0..).zip(*counts).flat_map(|(c, &n)| std::iter::repeat_n(c, n)).collect();
-    let tokens = if probe.needs().tokens { TOKENS } else { 1 };
-    let values = |purpose, n: usize| (clusters(purpose, n, tokens).0, n);
-    let ((train, n), (test, _)) = (values("laws/train", labels.len()), values("laws/test", *tested));
     let tested: Vec<u32> = (0..*tested).map(|_| labels[0]).collect();
-    let all = [n];
-    let counted: &[usize] = if probe.uses_labels() { counts } else { &all };
-    let seen = ProbeCounts { train: counted, test: tested.len() };
-    let data = ProbeData {
-        train: Features { dim: DIM, tokens, values: &train, labels: &labels },
-        test: Features { dim: DIM, tokens, values: &test, labels: &tested },
-        classes: counts.len(),
-    };
+    let values = |purpose, n: usize| clusters(purpose, n, probe).0;
+    let train = (values("laws/train", labels.len()), labels);
+    let test = (values("laws/test", tested.len()), tested);
+    let all = [train.1.len()];
+    let by_class = probe.uses_labels() && !probe.uses_quantities();
+    let counted: &[usize] = if by_class { counts } else { &all };
+    let seen = ProbeCounts { train: counted, test: test.1.len() };
+    let (train, test) = (features(&train, probe), features(&test, probe));
+    let quantities = [quantity(&train), quantity(&test)];
+    let quantities = Quantities { train: &quantities[0], test: &quantities[1] };
+    let data = ProbeData { quantities, ..ProbeData::new(train, test, counts.len()) };
     let refused = probe.check_data(&seen);
-    match probe.measure(&data, &ProbeContext { seed: 5, progress: &|_, _| {} }) {
+    match probe.measure(&data, &context(probe, &Toy::new(train.labels, test.labels))) {
         Err(error) if refused.is_empty() => Some(format!(
             "`check_data` accepts {counts:?} training and {} test images: {error}",
-            tested.len()
+            test.count()
         )),
         _ => None,
     }
 }
 
-type Labelled = (Vec<f32>, Vec<u32>);
-
-/// Unit Gaussians, three away from the origin along the diagonal on either side.
-fn clusters(purpose: &str, count: usize, tokens: usize) -> Labelled {
-    let mut stream = Stream::new(0, purpose, 0, 0);
-    let labels: Vec<u32> = (0..count).map(|i| (i % CLASSES) as u32).collect();
-    let centre = |label: u32| if label == 0 { -3.0 } else { 3.0 };
-    let values = labels
-        .iter()
-        .flat_map(|&l| vec![centre(l); tokens * DIM])
-        .map(|c| (c + stream.normal()) as f32)
-        .collect();
-    (values, labels)
+/// With a model behind the features if the probe asks for it.
+fn context<'a>(probe: &dyn Probe, model: &'a Toy) -> ProbeContext<'a> {
+    let side = if probe.needs().tokens { 2 } else { 1 };
+    let model = probe.uses_model().then_some(model as &dyn ProbedModel);
+    let layers = probe.needs().layers.max(1);
+    ProbeContext { layers, grid: Grid { rows: side, cols: side }, model, ..ProbeContext::silent(5) }
 }
 
-fn features((values, labels): &Labelled, tokens: usize) -> Features<'_> {
-    Features { dim: DIM, tokens, values, labels }
+/// Tokens of an image and their width, as the probe needs them.
+fn shape(probe: &dyn Probe) -> (usize, usize) {
+    let Needs { layers, tokens } = probe.needs();
+    (if tokens { TOKENS } else { 1 }, if layers == 0 { 0 } else { DIM })
+}
+
+fn clusters(purpose: &str, count: usize, probe: &dyn Probe) -> Labelled {
+    let (tokens, dim) = shape(probe);
+    points(purpose, count, tokens * dim)
+}
+
+fn features<'a>((values, labels): &'a Labelled, probe: &dyn Probe) -> Features<'a> {
+    let (tokens, dim) = shape(probe);
+    Features { dim, tokens, values, labels }
+}
+
+/// A number that features and labels say something of.
+fn quantity(of: &Features) -> Vec<f32> {
+    (0..of.count()).map(|i| of.row(i).first().copied().unwrap_or(0.0) + of.labels[i] as f32).collect()
 }

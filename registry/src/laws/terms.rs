@@ -89,7 +89,8 @@ impl KindLaws for dyn TargetsSettings {
 fn check_targets(settings: &dyn TargetsSettings, broken: &mut Broken) -> Result<(), ModelError> {
     let (device, grid) = (Cpu::default(), Grid { rows: 2, cols: 2 });
     let image = ImageShape { channels: 3, height: 2 * PATCH, width: 2 * PATCH };
-    let build = || Student.cpu(&EncoderContext { device: &device, seed: 3, image });
+    let patches = || PatchMoments::standard(3 * PATCH * PATCH);
+    let build = || Student.cpu(&EncoderContext { device: &device, seed: 3, image, patches: &patches });
     let context = TargetsContext { device: &device, seed: 3, encoder: &build };
     let (mut targets, student) = (settings.cpu(&context)?, build()?);
     let images = batch(&[&[0, 1, 2, 3], &[0, 1, 2, 3]], PATCH, grid);
@@ -104,10 +105,12 @@ fn check_targets(settings: &dyn TargetsSettings, broken: &mut Broken) -> Result<
     broken.unless(own == (settings.teacher() != Teacher::None), || {
         "whether it has an encoder is not what it says".into()
     });
-    let (shadows, params) = (targets.shadows().len(), student.params().len());
-    broken.unless(shadows == 0 || shadows == params, || {
-        format!("{shadows} tensors follow the {params} parameters of the encoder")
-    });
+    for step in 0..8 {
+        let (shadows, params) = (targets.shadows(step).len(), student.params().len());
+        broken.unless(shadows == 0 || shadows == params, || {
+            format!("{shadows} tensors follow the {params} parameters of the encoder in step {step}")
+        });
+    }
     Ok(())
 }
 
@@ -129,7 +132,7 @@ impl KindLaws for dyn RegularizerSettings {
 fn evaluate(regularizer: &dyn Regularizer<Cpu>, tokens: &[f32]) -> Result<(f32, Vec<f32>), ModelError> {
     let segments = Segments::from_lengths([5, 7, 6, 6]);
     let tokens: Rows<Cpu> = Cpu::default().tensor_from_vec(tokens.to_vec(), (segments.rows(), DIM));
-    let term = regularizer.term(tokens.leaky_trace(), &segments)?;
+    let term = regularizer.term(tokens.leaky_trace(), &segments, StepKey { seed: 3, step: 7 })?;
     let value = term.as_vec()[0];
     let gradients = term.try_backward().map_err(ModelError::from_debug)?;
     Ok((value, gradients.get(&tokens).as_vec()))

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use ijepa_registry::prelude::*;
 
+use super::shared::{in_memory, room};
 use crate::data::{
-    Found, Item, Source, annotations, classes, decoded, folders, numbers_to_names, same_classes,
+    Found, Item, Source, annotations, classes, decoded_within, folders, numbers_to_names, same_classes,
 };
 
 /// Settings of `dataset: { kind: image_folder }`.
@@ -45,6 +46,15 @@ struct ImageFolder {
     /// At most this many test images of each class, the first ones in order.
     #[schemars(range(min = 1, max = 1_000_000))]
     test_per_class: Option<usize>,
+    /// MiB of decoded images that may be in memory; 8192 if left out. More of them are decoded once into a file, and
+    /// read from there: every table is the same.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("x-cosmetic" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<u64>,
+    /// Folder of that file; `~/.cache/ijepa-run/images` if left out. It may be deleted when no run needs it.
+    #[schemars(extend("x-cosmetic" = true, "x-path" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<PathBuf>,
 }
 
 impl Default for ImageFolder {
@@ -60,6 +70,8 @@ impl Default for ImageFolder {
             test_labels: None,
             train_per_class: None,
             test_per_class: None,
+            memory: None,
+            cache: None,
         }
     }
 }
@@ -74,7 +86,8 @@ component! {
     /// orientation says and converted to RGB (alpha is dropped); the largest centred square is resized to
     /// `image_size` (triangle filter, which averages when it shrinks). Images are in order of class and file
     /// name, or in the order of the list file. Names with a leading dot are passed over; other files are
-    /// counted and named at the start of a run. A file that is damaged or cut off is an error.
+    /// counted and named at the start of a run. A file that is damaged or cut off is an error. Images that do not
+    /// fit `memory` are kept in a file.
     dataset "image_folder" => ImageFolder, example = "{ path: data/pets, image_size: 64 }",
     aliases = ["folder" => "image_folder", "imagefolder" => "image_folder", "imagenet" => "image_folder"]
 }
@@ -113,6 +126,10 @@ impl Dataset for ImageFolder {
         true
     }
 
+    fn memory(&self, images: usize) -> u64 {
+        in_memory(self.memory, images, self.image_size)
+    }
+
     fn survey(&self) -> Result<Option<Survey>, DataError> {
         let Splits { train, test, classes } = self.splits()?;
         let mut left_out = train.left_out;
@@ -124,11 +141,13 @@ impl Dataset for ImageFolder {
             values: classes.len(),
             train: Some(classes.iter().map(of_class).collect()),
         });
+        let numbers = Labels::numbers(&classes).map(|_| "class".to_owned());
         let images = train.items.iter().chain(&test.items).map(|i| i.file.clone());
         Ok(Some(Survey {
             train: train.items.len(),
             test: test.items.len(),
             labels: class.into_iter().collect(),
+            quantities: numbers.into_iter().collect(),
             files: images.chain(self.texts()).collect(),
             left_out: left_out.into_iter().collect(),
             ..Survey::default()
@@ -143,11 +162,10 @@ impl Dataset for ImageFolder {
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
         let Splits { train, test, classes } = self.splits()?;
-        Ok(ImageSet::new(
-            self.shape(),
-            decoded("training images", &train.items, &classes, self.image_size, context)?,
-            decoded("test images", &test.items, &classes, self.image_size, context)?,
-        ))
+        let splits = [("training images", &train.items[..]), ("test images", &test.items)];
+        let room = room(self.memory, self.cache.as_deref());
+        let [train, test] = decoded_within(&room, splits, &classes, self.image_size, context)?;
+        Ok(ImageSet::new(self.shape(), train, test))
     }
 }
 

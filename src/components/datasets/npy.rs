@@ -84,7 +84,7 @@ component! {
     dataset "npy" => Npy, example = "{ path: data/arrays, layout: nhwc, channels: 3, height: 32, width: 32, \
                                        train: x_train.npy, test: x_test.npy, train_labels: { class: y_train.npy }, \
                                        test_labels: { class: y_test.npy } }",
-    aliases = ["numpy" => "npy"]
+    aliases = ["numpy" => "{ kind: npy, path: data/arrays, layout: nhwc, channels: 3, height: 32, width: 32, train: x_train.npy, train_labels: { class: y_train.npy } }"]
 }
 
 impl Dataset for Npy {
@@ -129,7 +129,8 @@ impl Dataset for Npy {
         };
         let labels = of_train.iter().map(factor).collect();
         drop(of_test);
-        Ok(Some(Survey { train, test, labels, files: self.files(), ..Survey::default() }))
+        let quantities = Split::new(Pixels::default(), of_train).quantity_names();
+        Ok(Some(Survey { train, test, labels, quantities, files: self.files(), ..Survey::default() }))
     }
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
@@ -141,8 +142,7 @@ impl Dataset for Npy {
         let test = self.test.as_ref().map_or(Ok(Vec::new()), read)?;
         let count = |pixels: &[u8]| pixels.len() / self.shape().len();
         let [of_train, of_test] = self.labels(count(&train), count(&test))?;
-        let [train, test] =
-            [Split { pixels: train, labels: of_train }, Split { pixels: test, labels: of_test }];
+        let [train, test] = [Split::new(train, of_train), Split::new(test, of_test)];
         Ok(ImageSet::new(self.shape(), train, test))
     }
 }

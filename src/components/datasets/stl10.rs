@@ -86,10 +86,8 @@ impl Dataset for Stl10 {
 
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
         let folder = self.published().obtain((&self.path, false), context)?;
-        let [mut train, test] = [split(&folder, 0, context)?, split(&folder, 2, context)?];
-        if self.unlabeled {
-            images(&folder.join(FILES[4]), &mut train.pixels, context)?;
-        }
+        let unlabelled = self.unlabeled.then(|| folder.join(FILES[4]));
+        let [train, test] = [split(&folder, 0, unlabelled, context)?, split(&folder, 2, None, context)?];
         Ok(ImageSet::new(SHAPE, train, test))
     }
 }
@@ -113,13 +111,21 @@ fn counted(folder: &Path, first: usize) -> Result<usize, DataError> {
     Err(wrong(&of_labels, what))
 }
 
-fn split(folder: &Path, first: usize, context: &LoadContext) -> Result<Split, DataError> {
+/// The pair of files at `first`, then images without labels if there are any.
+fn split(
+    folder: &Path,
+    first: usize,
+    unlabelled: Option<PathBuf>,
+    context: &LoadContext,
+) -> Result<Split, DataError> {
     counted(folder, first)?;
     let mut pixels = Vec::new();
-    images(&folder.join(FILES[first]), &mut pixels, context)?;
+    for file in [folder.join(FILES[first])].into_iter().chain(unlabelled) {
+        images(&file, &mut pixels, context)?;
+    }
     let file = folder.join(FILES[first + 1]);
     let found = labels(&file, "label", content(&file, u64::MAX)?.into_iter(), (1, CLASSES.len()), REMEDY)?;
-    Ok(Split { pixels, labels: vec![named("class", &CLASSES, found)] })
+    Ok(Split::new(pixels, vec![named("class", &CLASSES, found)]))
 }
 
 /// Adds the images of a file: each channel is stored column by column.

@@ -8,8 +8,8 @@ use std::{
 
 use ijepa_registry::prelude::*;
 
-use super::shared::{Origin, Published, wrong};
-use crate::data::{Found, Source, classes, decoded, same_classes};
+use super::shared::{Origin, Published, in_memory, room, wrong};
+use crate::data::{Found, Source, classes, decoded_within, same_classes};
 
 /// Settings of `dataset: { kind: tiny_imagenet }`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -22,11 +22,20 @@ struct TinyImagenet {
     /// Height and width every image is brought to, pixels; they are stored with 64.
     #[schemars(range(min = 4, max = 1024), extend("x-aliases" = ["size", "img_size", "resolution"]))]
     image_size: usize,
+    /// MiB of decoded images that may be in memory; 8192 if left out. More of them are decoded once into a file, and
+    /// read from there: every table is the same.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("x-cosmetic" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<u64>,
+    /// Folder of that file; `~/.cache/ijepa-run/images` if left out. It may be deleted when no run needs it.
+    #[schemars(extend("x-cosmetic" = true, "x-path" = true))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<PathBuf>,
 }
 
 impl Default for TinyImagenet {
     fn default() -> Self {
-        TinyImagenet { path: "data".into(), image_size: 64 }
+        TinyImagenet { path: "data".into(), image_size: 64, memory: None, cache: None }
     }
 }
 
@@ -71,6 +80,10 @@ impl Dataset for TinyImagenet {
         true
     }
 
+    fn memory(&self, images: usize) -> u64 {
+        in_memory(self.memory, images, self.image_size)
+    }
+
     fn survey(&self) -> Result<Option<Survey>, DataError> {
         let [train, val] = self.splits()?;
         let classes: Vec<String> = classes(&train.items).into_iter().collect();
@@ -102,11 +115,10 @@ impl Dataset for TinyImagenet {
     fn load(&self, context: &LoadContext) -> Result<ImageSet, DataError> {
         let [train, val] = self.splits()?;
         let classes = same_classes(&self.folder()?, &train.items, &val.items)?;
-        Ok(ImageSet::new(
-            self.shape(),
-            decoded("training images", &train.items, &classes, self.image_size, context)?,
-            decoded("validation images", &val.items, &classes, self.image_size, context)?,
-        ))
+        let splits = [("training images", &train.items[..]), ("validation images", &val.items)];
+        let room = room(self.memory, self.cache.as_deref());
+        let [train, val] = decoded_within(&room, splits, &classes, self.image_size, context)?;
+        Ok(ImageSet::new(self.shape(), train, val))
     }
 }
 

@@ -1,3 +1,4 @@
 //! Encoders.
 
+mod convnet;
 mod vit;

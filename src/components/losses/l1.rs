@@ -2,7 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{DistanceLoss, TargetTransform, shared::distance_loss};
+use super::{
+    DistanceLoss, TargetTransform,
+    shared::{distance_loss, is_flat},
+};
 use crate::kernels::RowLoss;
 
 component! {
@@ -20,11 +23,18 @@ component! {
 struct L1 {
     /// What predictions are compared with.
     target: TargetTransform,
+    /// Power of the distance to the context that weights a predicted patch: `r^distance_power`, with `r` the Euclidean
+    /// distance in patches to the nearest patch of its context, at least 1. The loss stays a mean over all predicted
+    /// patches. Above 0 far patches count more, below 0 near ones (V-JEPA 2.1 has -0.5, on tokens of the context and
+    /// their distance to the mask). 0: all count once.
+    #[serde(skip_serializing_if = "is_flat")]
+    #[schemars(range(min = -4.0, max = 4.0), extend("x-aliases" = ["distance_weight", "distance_exponent"]))]
+    distance_power: f64,
 }
 
 impl Default for L1 {
     fn default() -> Self {
-        L1 { target: TargetTransform::LayerNorm }
+        L1 { target: TargetTransform::LayerNorm, distance_power: 0.0 }
     }
 }
 
@@ -37,7 +47,7 @@ impl L1 {
     }
 }
 
-distance_loss!(L1);
+distance_loss!(L1, distance_power);
 
 #[cfg(test)]
 mod tests {
@@ -50,7 +60,8 @@ mod tests {
     fn it_is_the_mean_of_absolute_differences_and_its_slope_their_sign() {
         let (p, t) = ([0.5, -2.0, 3.0, 1.0], [0.5, 1.0, -4.0, 1.0 + 1e-6]);
         let rows = |values: [f32; 4]| from_host(&Cpu::default(), values, 2, 2).unwrap();
-        let (prediction, loss) = (rows(p), L1 { target: TargetTransform::None }.build::<Cpu>());
+        let (prediction, loss) =
+            (rows(p), L1 { target: TargetTransform::None, distance_power: 0.0 }.build::<Cpu>());
         let value = loss.loss(prediction.leaky_trace(), rows(t)).unwrap();
         let expected = p.iter().zip(t).map(|(p, t)| f64::from((p - t).abs())).sum::<f64>() / 4.0;
         assert!((f64::from(value.as_vec()[0]) - expected).abs() < 1e-6);

@@ -1,4 +1,4 @@
-//! What all losses share: the target transform, and the loss built from a distance.
+//! What all losses share: the target transform, the loss built from a distance, and its weights by distance.
 
 use dfdx::prelude::{HasShape, ReshapeTo};
 use ijepa_registry::prelude::*;
@@ -80,6 +80,69 @@ fn product<D: Backend>(a: Rows<D>, b: Rows<D>, turned: [bool; 2]) -> Result<Rows
 pub struct DistanceLoss {
     pub transform: TargetTransform,
     pub distance: RowLoss,
+    /// Power of the distance to the context that weights a row; 0: all weigh the same.
+    pub power: f64,
+}
+
+/// Whether a power of the distance weights all patches alike. That is not written: what did not exist once must not
+/// change the identity of earlier experiments.
+pub fn is_flat(power: &f64) -> bool {
+    *power == 0.0
+}
+
+/// The distance of every predicted patch, in the order of `plan`, to its context, in patches and at least 1.
+fn distances(plan: &PredictionPlan, grid: Grid) -> Vec<f64> {
+    let place = |patch: u32| ((patch as usize / grid.cols) as f64, (patch as usize % grid.cols) as f64);
+    let of_block = |block: &Prediction| {
+        let context: Vec<_> = plan
+            .context
+            .segments
+            .range(block.context)
+            .map(|row| place(plan.context.positions[row]))
+            .collect();
+        let nearest = move |&patch: &u32| {
+            let (y, x) = place(patch);
+            let squares = context.iter().map(|(v, u)| (y - v).powi(2) + (x - u).powi(2));
+            squares.fold(f64::INFINITY, f64::min).sqrt().clamp(1.0, (grid.rows + grid.cols) as f64)
+        };
+        block.targets.iter().map(nearest).collect::<Vec<f64>>()
+    };
+    plan.predictions.iter().flat_map(of_block).collect()
+}
+
+/// `mean_ij w_i smooth_l1(p_ij - t_ij)`, or for `l2` the mean over rows of `w_i |p_i - t_i|^2`, from single operators.
+fn weighted<D: Backend>(
+    distance: RowLoss,
+    prediction: TapedRows<D>,
+    target: &Rows<D>,
+    weights: &[f32],
+) -> Result<TapedScalar<D>, ModelError> {
+    let (n, d) = *prediction.shape();
+    let minus = Function::Affine { scale: -1.0, shift: 0.0 };
+    let off = D::add(prediction, D::map(target.clone(), minus)?)?;
+    let (values, count) = match distance {
+        RowLoss::SmoothL1 { beta } => (huber::<D>(off, beta)?, n * d),
+        RowLoss::L2 => (D::map(off, Function::Square)?, n),
+        RowLoss::Cosine => return Err(ModelError("the cosine has no weights by distance".into())),
+    };
+    D::scale(D::sum(D::scale_rows(values, weights)?)?, 1.0 / count as f32)
+}
+
+/// `0.5 c^2 / beta + m + n` with `m = max(x - beta, 0)`, `n = max(-x - beta, 0)` and `c = x - m + n`: the parabola up to
+/// `beta`, then the line.
+fn huber<D: Backend>(x: TapedRows<D>, beta: f32) -> Result<TapedRows<D>, ModelError> {
+    type Taped<D> = OwnedTape<f32, D>;
+    let beyond = |x: TapedRows<D>, scale: f32| {
+        D::map(D::map(x, Function::Affine { scale, shift: -beta })?, Function::Relu)
+    };
+    let minus = Function::Affine { scale: -1.0, shift: 0.0 };
+    let above = beyond(x.retaped::<Taped<D>>(), 1.0)?;
+    let below = beyond(x.retaped::<Taped<D>>(), -1.0)?;
+    let inner = D::add(x, D::map(above.retaped::<Taped<D>>(), minus)?)?;
+    let inner = D::add(inner, below.retaped::<Taped<D>>())?;
+    let parabola =
+        D::map(D::map(inner, Function::Square)?, Function::Affine { scale: 0.5 / beta, shift: 0.0 })?;
+    D::add(D::add(parabola, above)?, below)
 }
 
 impl<D: Backend> Loss<D> for DistanceLoss {
@@ -89,14 +152,29 @@ impl<D: Backend> Loss<D> for DistanceLoss {
     fn loss(&self, prediction: TapedRows<D>, target: Rows<D>) -> Result<TapedScalar<D>, ModelError> {
         D::loss(self.distance, prediction, &target)
     }
+    fn loss_in_place(
+        &self,
+        prediction: TapedRows<D>,
+        target: Rows<D>,
+        plan: &PredictionPlan,
+        grid: Grid,
+    ) -> Result<TapedScalar<D>, ModelError> {
+        if is_flat(&self.power) {
+            return D::loss(self.distance, prediction, &target);
+        }
+        let weights: Vec<f32> =
+            distances(plan, grid).into_iter().map(|r| r.powf(self.power) as f32).collect();
+        weighted::<D>(self.distance, prediction, &target, &weights)
+    }
     fn is_mean_over_rows(&self) -> bool {
         self.transform.is_of_rows()
     }
 }
 
-/// Implements [`LossSettings`] for a settings struct with a `target` field and a `distance` method.
+/// Implements [`LossSettings`] for a settings struct with a `target` field, a method `distance`, and, where rows can be
+/// weighted, a field with the power.
 macro_rules! distance_loss {
-    ($settings:ty) => {
+    ($settings:ty $(, $power:ident)?) => {
         impl LossSettings for $settings {
             fn check(&self) -> Vec<Problem> {
                 vec![]
@@ -105,7 +183,8 @@ macro_rules! distance_loss {
         }
         impl $settings {
             fn build<D: $crate::kernels::Backend>(&self) -> Box<dyn Loss<D>> {
-                Box::new(DistanceLoss { transform: self.target, distance: self.distance() })
+                let (distance, power) = (self.distance(), 0.0 $(+ self.$power)?);
+                Box::new(DistanceLoss { transform: self.target, distance, power })
             }
         }
     };
@@ -114,6 +193,8 @@ pub(super) use distance_loss;
 
 #[cfg(test)]
 mod tests {
+    use dfdx::prelude::{Backward, Trace};
+
     use super::*;
 
     const DIM: usize = 5;
@@ -158,6 +239,61 @@ mod tests {
             let got = applied(transform, &values);
             let off = got.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
             assert!(off < 1e-5, "{transform:?} is off by {off}");
+        }
+    }
+
+    /// A grid of 3 x 4 patches; two blocks of the first context, one of the second.
+    fn plan() -> (PredictionPlan, Grid) {
+        let context = Layout::new([[0, 1].as_slice(), &[11]]);
+        let of = |context, targets: &[u32]| Prediction { context, targets: targets.to_vec() };
+        let predictions = vec![of(0, &[2, 9]), of(0, &[11, 0]), of(1, &[0])];
+        (PredictionPlan { context, predictions }, Grid { rows: 3, cols: 4 })
+    }
+
+    #[test]
+    fn rows_are_weighted_by_the_distance_to_their_own_context() {
+        let (plan, grid) = plan();
+        // Patch 11 is at row 2, column 3; the last target sees patch 11 alone. What is in the context is 1 away.
+        let expected = [1.0, 2.0, 8f64.sqrt(), 1.0, 13f64.sqrt()];
+        assert_eq!(distances(&plan, grid), expected);
+        let all = raw(2 * expected.len());
+        let (p, t) = all.split_at(expected.len() * DIM);
+        let rows = |values: &[f64]| {
+            let host: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            from_host(&Cpu::default(), host, expected.len(), DIM).unwrap()
+        };
+        let smooth =
+            |beta: f64| move |d: f64| if d.abs() < beta { 0.5 * d * d / beta } else { d.abs() - 0.5 * beta };
+        type Plain = Box<dyn Fn(f64) -> f64>;
+        let cases: [(RowLoss, Plain, usize); 3] = [
+            (RowLoss::SmoothL1 { beta: 1.0 }, Box::new(smooth(1.0)), DIM),
+            (RowLoss::SmoothL1 { beta: 1e-30 }, Box::new(f64::abs), DIM),
+            (RowLoss::L2, Box::new(|d| d * d), 1),
+        ];
+        for (distance, plain, per_row) in cases {
+            for power in [-0.5, 0.0, 2.0] {
+                let loss = DistanceLoss { transform: TargetTransform::None, distance, power };
+                let prediction = rows(p);
+                let value = loss.loss_in_place(prediction.leaky_trace(), rows(t), &plan, grid).unwrap();
+                let term =
+                    |(at, (p, t)): (usize, (&f64, &f64))| expected[at / DIM].powf(power) * plain(p - t);
+                let sum: f64 = p.iter().zip(t).enumerate().map(term).sum();
+                let wanted = sum / (expected.len() * per_row) as f64;
+                let found = f64::from(value.as_vec()[0]);
+                assert!(
+                    (found - wanted).abs() < 1e-5 * wanted,
+                    "{distance:?}, {power}: {found}, not {wanted}"
+                );
+                // A slope by a central difference, in f64, of one value of every row.
+                let slopes = value.backward().get(&prediction).as_vec();
+                for (row, far) in expected.iter().enumerate() {
+                    let at = row * DIM + row % DIM;
+                    let (d, h) = (p[at] - t[at], 1e-5);
+                    let change = (plain(d + h) - plain(d - h)) / (2.0 * h);
+                    let wanted = far.powf(power) * change / (expected.len() * per_row) as f64;
+                    assert!((f64::from(slopes[at]) - wanted).abs() < 1e-4 * wanted.abs() + 1e-6);
+                }
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 
 use ijepa_registry::prelude::*;
 
-use super::{DistanceLoss, TargetTransform, shared::distance_loss};
+use super::{
+    DistanceLoss, TargetTransform,
+    shared::{distance_loss, is_flat},
+};
 use crate::kernels::RowLoss;
 
 component! {
@@ -22,11 +25,18 @@ struct SmoothL1 {
     /// Where the distance turns from quadratic to linear.
     #[schemars(range(min = 1e-6, max = 1e6))]
     beta: f32,
+    /// Power of the distance to the context that weights a predicted patch: `r^distance_power`, with `r` the Euclidean
+    /// distance in patches to the nearest patch of its context, at least 1. The loss stays a mean over all predicted
+    /// patches. Above 0 far patches count more, below 0 near ones (V-JEPA 2.1 has -0.5, on tokens of the context and
+    /// their distance to the mask). 0: all count once.
+    #[serde(skip_serializing_if = "is_flat")]
+    #[schemars(range(min = -4.0, max = 4.0), extend("x-aliases" = ["distance_weight", "distance_exponent"]))]
+    distance_power: f64,
 }
 
 impl Default for SmoothL1 {
     fn default() -> Self {
-        SmoothL1 { target: TargetTransform::LayerNorm, beta: 1.0 }
+        SmoothL1 { target: TargetTransform::LayerNorm, beta: 1.0, distance_power: 0.0 }
     }
 }
 
@@ -36,4 +46,4 @@ impl SmoothL1 {
     }
 }
 
-distance_loss!(SmoothL1);
+distance_loss!(SmoothL1, distance_power);

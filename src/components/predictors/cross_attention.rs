@@ -5,7 +5,7 @@ use ijepa_registry::prelude::*;
 use super::shared::TransformerSettings;
 use crate::{
     kernels::{Backend, NONE},
-    nn::{BlockDesign, Init, Linear, Mlp, MlpKind, Norm, NormKind, cost, position_table, table},
+    nn::{BlockDesign, Init, Linear, Mlp, MlpKind, Norm, Rotary, cost, position_table, table},
 };
 
 component! {
@@ -27,7 +27,7 @@ struct CrossAttentionSettings(TransformerSettings);
 
 impl CrossAttentionSettings {
     fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
-        let TransformerSettings { dim, depth, positions, norm_eps, .. } = self.0;
+        let TransformerSettings { dim, depth, heads, positions, norm_eps, norm, .. } = self.0;
         let init = Init::new(context.device, context.seed, "predictor", self.0.init);
         let block = |i| CrossBlock::new(&init, &format!("predictor_blocks.{i}"), i + 1, &self.0.block());
         Ok(Box::new(CrossAttention {
@@ -35,7 +35,8 @@ impl CrossAttentionSettings {
             mask_token: init.tokens("mask_token", &[1, 1, dim]),
             positions: position_table(&init, positions, "predictor_pos_embed", context.grid, dim),
             blocks: (0..depth).map(block).collect(),
-            norm: Norm::new(&init, "predictor_norm", dim, norm_eps, NormKind::LayerNorm),
+            rotary: Rotary::new(context.device, positions, context.grid, dim, heads)?,
+            norm: Norm::new(&init, "predictor_norm", dim, norm_eps, norm),
             project: Linear::new(&init, "predictor_proj", &[context.target_dim, dim]),
         }))
     }
@@ -47,15 +48,16 @@ impl PredictorSettings for CrossAttentionSettings {
     }
     fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
         // A block has the matrices of a usual one, and a norm of the context besides.
-        let block = self.0.block().parameters() + 2 * self.0.dim as u64;
+        let block = self.0.block().parameters() + (self.0.norm.vectors() * self.0.dim) as u64;
         Some(self.0.depth as u64 * block + self.0.around(grid, encoder_dim, target_dim))
     }
     fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
         let (seen, predicted) = (view.context.len(), view.targets.iter().map(Vec::len).sum());
         let (block, TransformerSettings { dim, depth, .. }) = (self.0.block(), self.0);
         // Per query what enters a block, query, attention output, middle row, hidden layer; per context token
-        // key and value.
-        let activations = predicted * (4 * dim + block.hidden) + seen * 2 * dim;
+        // key and value. A sandwich keeps what both branches return.
+        let outer = if block.variant.sandwich_norm { 2 } else { 0 };
+        let activations = predicted * ((4 + outer) * dim + block.hidden) + seen * 2 * dim;
         let blocks = Cost {
             flop: depth as f64 * block.flop(predicted, seen),
             input: 0.0,
@@ -78,14 +80,16 @@ struct CrossBlock<D: Device<f32>> {
     proj: Linear<D>,
     norm2: Norm<D>,
     mlp: Mlp<D>,
+    /// Norms of both branches, of a sandwich.
+    post: Option<[Norm<D>; 2]>,
 }
 
 impl<D: Backend> CrossBlock<D> {
     /// Block number `number` (from 1).
     fn new(init: &Init<D>, name: &str, number: usize, design: &BlockDesign) -> Self {
         let at = |part: &str| format!("{name}.{part}");
-        let BlockDesign { dim, heads, hidden, eps, .. } = *design;
-        let norm = |part| Norm::new(init, &at(part), dim, eps, NormKind::LayerNorm);
+        let BlockDesign { dim, heads, hidden, eps, variant } = *design;
+        let norm = |part| Norm::new(init, &at(part), dim, eps, variant.norm);
         CrossBlock {
             heads,
             norm1: norm("norm1"),
@@ -95,6 +99,7 @@ impl<D: Backend> CrossBlock<D> {
             proj: Linear { params: init.attention_output(&at("cross_attn.proj"), dim, number) },
             norm2: norm("norm2"),
             mlp: Mlp::new(init, &at("mlp"), number, MlpKind::Gelu, [dim, hidden]),
+            post: variant.sandwich_norm.then(|| ["post_norm1", "post_norm2"].map(norm)),
         }
     }
 
@@ -103,34 +108,50 @@ impl<D: Backend> CrossBlock<D> {
         &self,
         x: Rows<D, T>,
         context: Rows<D, T>,
-        who: &Pairs,
+        who: &Pairs<D>,
     ) -> Result<Rows<D, T>, ModelError> {
         let (dim, skip) = (x.shape().1, x.retaped::<T>());
         let key_value = self.key_value.forward(self.norm_context.forward(context)?)?;
         let key = D::columns(key_value.retaped::<T>(), 0..dim)?;
         let value = D::columns(key_value, dim..2 * dim)?;
         let query = self.query.forward(self.norm1.forward(x)?)?;
+        let (query, key) = match &who.turns {
+            Some([of_queries, of_keys]) => (D::rotate(query, of_queries)?, D::rotate(key, of_keys)?),
+            None => (query, key),
+        };
         let mixed = D::attention(query, key, value, self.heads, &who.queries, &who.keys)?;
-        let x = D::add(self.proj.forward(mixed)?, skip)?;
+        let x = D::add(self.outer_norm(0, self.proj.forward(mixed)?)?, skip)?;
         let skip = x.retaped::<T>();
-        D::add(self.mlp.forward(self.norm2.forward(x)?)?, skip)
+        D::add(self.outer_norm(1, self.mlp.forward(self.norm2.forward(x)?)?)?, skip)
+    }
+
+    /// What a sandwich makes of branch `branch` before it is added.
+    fn outer_norm<T: Tape<f32, D>>(&self, branch: usize, x: Rows<D, T>) -> Result<Rows<D, T>, ModelError> {
+        match &self.post {
+            Some(norms) => norms[branch].forward(x),
+            None => Ok(x),
+        }
     }
 
     fn params(&self) -> impl Iterator<Item = &Param<D>> {
         let norms = self.norm1.params().chain(self.norm_context.params());
         let attention =
             norms.chain(&self.query.params).chain(&self.key_value.params).chain(&self.proj.params);
-        attention.chain(self.norm2.params()).chain(self.mlp.params())
+        let outer = self.post.iter().flatten().flat_map(Norm::params);
+        attention.chain(self.norm2.params()).chain(self.mlp.params()).chain(outer)
     }
     fn params_mut(&mut self) -> impl Iterator<Item = &mut Param<D>> {
         let norms = self.norm1.params_mut().chain(self.norm_context.params_mut());
         let attention = norms.chain(&mut self.query.params).chain(&mut self.key_value.params);
-        attention.chain(&mut self.proj.params).chain(self.norm2.params_mut()).chain(self.mlp.params_mut())
+        let attention = attention.chain(&mut self.proj.params).chain(self.norm2.params_mut());
+        attention
+            .chain(self.mlp.params_mut())
+            .chain(self.post.iter_mut().flatten().flat_map(Norm::params_mut))
     }
 }
 
 /// Who attends to whom. As mask tokens do not see one another, all that look at one context are one segment.
-struct Pairs {
+struct Pairs<D: Device<f32>> {
     queries: Segments,
     keys: Segments,
     /// Row of the context and patch number of every key.
@@ -138,22 +159,31 @@ struct Pairs {
     seen: Vec<u32>,
     /// Patch number of every query.
     predicted: Vec<u32>,
+    /// Of rotary positions, `(query, head)` and `(key, head)`.
+    turns: Option<[Rows<D>; 2]>,
 }
 
-impl Pairs {
-    fn new(plan: &PredictionPlan) -> Self {
+impl<D: Backend> Pairs<D> {
+    fn new(plan: &PredictionPlan, rotary: Option<&Rotary<D>>) -> Result<Self, ModelError> {
         let layout = &plan.context;
         let views: Vec<_> = plan.predictions.chunk_by(|a, b| a.context == b.context).collect();
         let rows = |view: &&[Prediction]| layout.segments.range(view[0].context);
         let asked = |view: &&[Prediction]| view.iter().map(|p| p.targets.len()).sum();
         let context: Vec<u32> = views.iter().flat_map(|v| rows(v).map(|row| row as u32)).collect();
-        Pairs {
+        let seen: Vec<u32> = context.iter().map(|&row| layout.positions[row as usize]).collect();
+        let predicted: Vec<u32> = plan.predictions.iter().flat_map(|p| &p.targets).copied().collect();
+        let turns = match rotary {
+            Some(rotary) => Some([rotary.at(&predicted)?, rotary.at(&seen)?]),
+            None => None,
+        };
+        Ok(Pairs {
             queries: Segments::from_lengths(views.iter().map(asked)),
             keys: Segments::from_lengths(views.iter().map(|v| rows(v).len())),
-            seen: context.iter().map(|&row| layout.positions[row as usize]).collect(),
+            seen,
             context,
-            predicted: plan.predictions.iter().flat_map(|p| &p.targets).copied().collect(),
-        }
+            predicted,
+            turns,
+        })
     }
 }
 
@@ -164,6 +194,7 @@ struct CrossAttention<D: Device<f32>> {
     mask_token: Param<D>,
     /// `[1, patch, dim]`
     positions: Option<Param<D>>,
+    rotary: Option<Rotary<D>>,
     blocks: Vec<CrossBlock<D>>,
     norm: Norm<D>,
     project: Linear<D>,
@@ -176,7 +207,7 @@ impl<D: Backend> Predictor<D> for CrossAttention<D> {
         plan: &PredictionPlan,
         _: Mode,
     ) -> Result<TapedRows<D>, ModelError> {
-        let (who, positions) = (Pairs::new(plan), self.positions.as_ref());
+        let (who, positions) = (Pairs::new(plan, self.rotary.as_ref())?, self.positions.as_ref());
         let seen: Vec<_> = positions.map(|p| table(p, &who.seen)).into_iter().collect();
         let context = D::gather_sum(self.embed.forward(context)?, &who.context, &seen)?;
         let keys = context.retaped::<OwnedTape<f32, D>>();

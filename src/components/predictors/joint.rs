@@ -25,7 +25,7 @@ struct JointPredictor(TransformerSettings);
 
 impl JointPredictor {
     fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
-        Ok(self.0.build(context, Together::View))
+        self.0.build(context, Together::View)
     }
 }
 

@@ -82,7 +82,12 @@ impl PredictorSettings for MlpPredictor {
     fn check(&self, _encoder_dim: usize) -> Vec<Problem> {
         let odd = self.positions == PositionKind::Sincos2d && !self.dim.is_multiple_of(4);
         let message = || format!("{} is not a multiple of 4, as sincos2d positions need", self.dim);
-        odd.then(|| Problem::new("dim", message())).into_iter().collect()
+        let mut problems: Vec<Problem> = odd.then(|| Problem::new("dim", message())).into_iter().collect();
+        if self.positions == PositionKind::Rope {
+            let message = "rope turns queries and keys, and there is no attention here";
+            problems.push(Problem::new("positions", message).help("allowed: learned, sincos2d, none"));
+        }
+        problems
     }
     fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> Option<u64> {
         let (dim, hidden) = (self.dim, self.hidden());

@@ -7,8 +7,8 @@ use ijepa_registry::prelude::*;
 use crate::{
     kernels::{Backend, NONE},
     nn::{
-        BlockDesign, BlockVariant, Init, InitScheme, Linear, Norm, NormKind, PositionKind, Stack,
-        check_attention, position_table, table,
+        BlockDesign, BlockVariant, Init, InitScheme, Linear, Norm, NormKind, Places, PositionKind, Rotary,
+        Stack, check_attention, position_table, table,
     },
 };
 
@@ -32,9 +32,24 @@ pub struct TransformerSettings {
     pub positions: PositionKind,
     /// Where initial values come from.
     pub init: InitScheme,
-    /// Epsilon of every layer norm.
+    /// Epsilon of every norm.
     #[schemars(range(min = 1e-12, max = 0.1))]
     pub norm_eps: f64,
+    /// Norm in front of attention and MLP, and of the output; `rms_norm` is `x / sqrt(mean(x^2) + eps)` times a
+    /// gain, without mean and bias (Zhang and Sennrich 2019, arXiv 1910.07467).
+    #[serde(skip_serializing_if = "is_layer_norm")]
+    #[schemars(extend("x-aliases" = ["norm_layer", "normalization"]))]
+    pub norm: NormKind,
+    /// The same norm once more on what attention and MLP return, before it is added: `x + norm(attention(norm(x)))`
+    /// (sandwich norm, Ding et al. 2021, CogView, arXiv 2105.13290, section 2.4).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("x-aliases" = ["sandwich", "post_norm"]))]
+    pub sandwich_norm: bool,
+}
+
+/// What did not exist once is not written, so that earlier experiments keep their identity.
+fn is_layer_norm(norm: &NormKind) -> bool {
+    *norm == NormKind::LayerNorm
 }
 
 impl Default for TransformerSettings {
@@ -48,13 +63,17 @@ impl Default for TransformerSettings {
             positions: PositionKind::Learned,
             init: InitScheme::Torch,
             norm_eps: 1e-5,
+            norm: NormKind::LayerNorm,
+            sandwich_norm: false,
         }
     }
 }
 
 impl TransformerSettings {
     pub fn block(&self) -> BlockDesign {
-        BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, BlockVariant::default())
+        let TransformerSettings { norm, sandwich_norm, .. } = *self;
+        let variant = BlockVariant { norm, sandwich_norm, ..BlockVariant::default() };
+        BlockDesign::new(self.dim, self.heads, self.mlp_ratio, self.norm_eps, variant)
     }
 
     pub fn check(&self) -> Vec<Problem> {
@@ -63,7 +82,8 @@ impl TransformerSettings {
 
     /// Values of what stands around the blocks: both projections, mask token, positions, last norm.
     pub fn around(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> u64 {
-        (self.dim * (encoder_dim + 4 + self.positions.rows(grid)) + target_dim * (self.dim + 1)) as u64
+        let vectors = 2 + self.norm.vectors() + self.positions.rows(grid);
+        (self.dim * (encoder_dim + vectors) + target_dim * (self.dim + 1)) as u64
     }
 
     pub fn parameters(&self, grid: Grid, encoder_dim: usize, target_dim: usize) -> u64 {
@@ -74,17 +94,18 @@ impl TransformerSettings {
         &self,
         context: &PredictorContext<D>,
         together: Together,
-    ) -> Box<dyn Predictor<D>> {
+    ) -> Result<Box<dyn Predictor<D>>, ModelError> {
         let init = Init::new(context.device, context.seed, "predictor", self.init);
-        Box::new(Transformer {
+        Ok(Box::new(Transformer {
             together,
             embed: Linear::new(&init, "predictor_embed", &[self.dim, context.encoder_dim]),
             mask_token: init.tokens("mask_token", &[1, 1, self.dim]),
             positions: position_table(&init, self.positions, "predictor_pos_embed", context.grid, self.dim),
             blocks: Stack::new(&init, "predictor_blocks", self.depth, &self.block()),
-            norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, NormKind::LayerNorm),
+            rotary: Rotary::new(context.device, self.positions, context.grid, self.dim, self.heads)?,
+            norm: Norm::new(&init, "predictor_norm", self.dim, self.norm_eps, self.norm),
             project: Linear::new(&init, "predictor_proj", &[context.target_dim, self.dim]),
-        })
+        }))
     }
 }
 
@@ -105,6 +126,7 @@ struct Transformer<D: Device<f32>> {
     mask_token: Param<D>,
     /// `[1, patch, dim]`
     positions: Option<Param<D>>,
+    rotary: Option<Rotary<D>>,
     blocks: Stack<D>,
     norm: Norm<D>,
     project: Linear<D>,
@@ -182,7 +204,9 @@ impl<D: Backend> Predictor<D> for Transformer<D> {
         let mut tables = vec![table(&self.mask_token, &sequences.mask)];
         tables.extend(self.positions.as_ref().map(|p| table(p, &sequences.positions)));
         let tokens = D::gather_sum(self.embed.forward(context)?, &sequences.context, &tables)?;
-        let tokens = self.blocks.forward(tokens, &segments, Some(&sequences.targets), mode)?;
+        let turns = self.rotary.as_ref().map(|rotary| rotary.at(&sequences.positions)).transpose()?;
+        let places = Places { segments: &segments, turns };
+        let tokens = self.blocks.forward(tokens, &places, Some(&sequences.targets), mode)?;
         let predicted = self.project.forward(self.norm.forward(tokens)?)?;
         match &sequences.index {
             Some(index) => D::gather_sum(predicted, index, &[]),

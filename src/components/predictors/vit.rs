@@ -23,7 +23,7 @@ struct VitPredictor(TransformerSettings);
 
 impl VitPredictor {
     fn build<D: Backend>(&self, context: &PredictorContext<D>) -> Result<Box<dyn Predictor<D>>, ModelError> {
-        Ok(self.0.build(context, Together::Block))
+        self.0.build(context, Together::Block)
     }
 }
 

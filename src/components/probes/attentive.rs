@@ -5,6 +5,7 @@ use ijepa_registry::{catalogue, prelude::*};
 
 use super::shared::features::{Standardiser, check_counts, check_labelled, is_one};
 use super::shared::scores::{Answer, Score, Tally, accuracy_metrics, majority_rate};
+use super::shared::softmax::softmax;
 use crate::{
     kernels::{Backend, Compose, NONE, TableTerm, from_host, to_host},
     nn::{Init, InitScheme, Linear, Norm, NormKind},
@@ -225,14 +226,6 @@ impl Pooling {
     }
 }
 
-/// `e^(z_c - max z) / sum`, in place.
-fn softmax(row: &mut [f32]) {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|z| *z = (*z - most).exp());
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|z| *z /= sum);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,13 +258,12 @@ mod tests {
         let split =
             |(values, labels): &'static (Vec<f32>, Vec<u32>)| Features { dim: 8, tokens: 4, values, labels };
         let leak = |set: (Vec<f32>, Vec<u32>)| -> &'static (Vec<f32>, Vec<u32>) { Box::leak(Box::new(set)) };
-        let data = ProbeData { train: split(leak(train)), test: split(leak(test)), classes: 2 };
+        let data = ProbeData::new(split(leak(train)), split(leak(test)), 2);
         let probe =
             Attentive { epochs: 30, batch_size: 50, heads: 2, learning_rate: 1e-2, ..Attentive::default() };
         let found = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let context = ProbeContext { seed: 1, progress: &|_, _| () };
-            pool.install(|| probe.measure(&data, &context)).unwrap().values
+            pool.install(|| probe.measure(&data, &ProbeContext::silent(1))).unwrap().values
         };
         let values = found(1);
         assert!(values[0] > 90.0, "{values:?}");

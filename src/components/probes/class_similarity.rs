@@ -121,8 +121,8 @@ mod tests {
     fn opposite_classes_are_two_apart_and_the_picture_shows_it() {
         let (values, labels) = ([1.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0], [0, 0, 1, 1]);
         let split = Features { dim: 2, tokens: 1, values: &values, labels: &labels };
-        let data = ProbeData { train: split, test: split, classes: 2 };
-        let context = ProbeContext { seed: 0, progress: &|_, _| () };
+        let data = ProbeData::new(split, split, 2);
+        let context = ProbeContext::silent(0);
         let found = ClassSimilarity {}.measure(&data, &context).unwrap();
         assert_eq!(found.values, [1.0, -1.0, 2.0]);
         let svg = String::from_utf8(found.files[0].1.clone()).unwrap();

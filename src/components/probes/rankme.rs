@@ -153,8 +153,8 @@ mod tests {
     fn measure(values: &[f32], dim: usize) -> Vec<f64> {
         let labels = vec![0; values.len() / dim];
         let test = Features { dim, tokens: 1, values, labels: &labels };
-        let data = ProbeData { train: test, test, classes: 1 };
-        RankMe::default().measure(&data, &ProbeContext { seed: 0, progress: &|_, _| () }).unwrap().values
+        let data = ProbeData::new(test, test, 1);
+        RankMe::default().measure(&data, &ProbeContext::silent(0)).unwrap().values
     }
 
     fn assert_near(found: &[f64], expected: &[f64], relative: f64) {

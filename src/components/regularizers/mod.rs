@@ -1,3 +1,5 @@
 //! Regularizers: further terms of the loss.
 
+mod shared;
+mod sigreg;
 mod vicreg;

@@ -2,10 +2,8 @@
 
 use ijepa_registry::prelude::*;
 
-use crate::{
-    kernels::{Backend, Function},
-    nn::{Init, InitScheme, Linear, Norm, NormKind},
-};
+use super::shared::Projector;
+use crate::kernels::{Backend, Function};
 
 component! {
     /// Keeps every feature varying and features apart: the variance and the covariance term of VICReg.
@@ -43,21 +41,13 @@ impl Default for VicReg {
 
 /// Added to variances before the root, as in the original.
 const EPS: f32 = 1e-4;
-/// Epsilon of the projector's norms.
-const NORM_EPS: f64 = 1e-5;
 
 impl VicReg {
     fn build<D: Backend>(
         &self,
         context: &RegularizerContext<D>,
     ) -> Result<Box<dyn Regularizer<D>>, ModelError> {
-        let init = Init::new(context.device, context.seed, "vicreg", InitScheme::Torch);
-        let inputs = std::iter::once(&context.dim).chain(&self.projector);
-        let layer = |(i, (input, output)): (usize, (&usize, &usize))| Layer {
-            linear: Linear::new(&init, &format!("projector.{i}"), &[*output, *input]),
-            norm: Norm::new(&init, &format!("projector_norm.{i}"), *output, NORM_EPS, NormKind::LayerNorm),
-        };
-        let projector = inputs.zip(&self.projector).enumerate().map(layer).collect();
+        let projector = Projector::new(context, "vicreg", &self.projector);
         Ok(Box::new(Terms { settings: self.clone(), projector }))
     }
 }
@@ -72,32 +62,15 @@ impl RegularizerSettings for VicReg {
     build_on_devices!(regularizer);
 }
 
-/// A layer of the projector. The norm of the last one is not used, nor trained.
-struct Layer<D: Device<f32>> {
-    linear: Linear<D>,
-    norm: Norm<D>,
-}
-
 /// The built regularizer.
 struct Terms<D: Device<f32>> {
     settings: VicReg,
-    projector: Vec<Layer<D>>,
-}
-
-impl<D: Backend> Terms<D> {
-    /// `(row, dim)` to `(row, last width)`.
-    fn project(&self, rows: TapedRows<D>) -> Result<TapedRows<D>, ModelError> {
-        let last = self.projector.len().saturating_sub(1);
-        self.projector.iter().enumerate().try_fold(rows, |rows, (i, layer)| {
-            let rows = layer.linear.forward(rows)?;
-            if i == last { Ok(rows) } else { D::map(layer.norm.forward(rows)?, Function::Relu) }
-        })
-    }
+    projector: Projector<D>,
 }
 
 impl<D: Backend> Regularizer<D> for Terms<D> {
-    fn term(&self, tokens: TapedRows<D>, _: &Segments) -> Result<TapedScalar<D>, ModelError> {
-        let x = self.project(tokens)?;
+    fn term(&self, tokens: TapedRows<D>, _: &Segments, _: StepKey) -> Result<TapedScalar<D>, ModelError> {
+        let x = self.projector.forward(tokens)?;
         let (n, d) = *x.shape();
         if n < 2 {
             let message =
@@ -122,23 +95,10 @@ impl<D: Backend> Regularizer<D> for Terms<D> {
 
 impl<D: Backend> Parameters<D> for Terms<D> {
     fn params(&self) -> Vec<&Param<D>> {
-        let between = self.projector.len().saturating_sub(1);
-        let mut all: Vec<&Param<D>> = self.projector.iter().flat_map(|layer| &layer.linear.params).collect();
-        all.extend(self.projector[..between].iter().flat_map(|layer| layer.norm.params()));
-        all
+        self.projector.params()
     }
     fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let between = self.projector.len().saturating_sub(1);
-        let mut all = Vec::new();
-        let mut norms = Vec::new();
-        for (i, Layer { linear, norm }) in self.projector.iter_mut().enumerate() {
-            all.extend(&mut linear.params);
-            if i < between {
-                norms.extend(norm.params_mut());
-            }
-        }
-        all.extend(norms);
-        all
+        self.projector.params_mut()
     }
 }
 
@@ -190,7 +150,8 @@ mod tests {
             let x: Vec<f32> = (0..n * d).map(value).collect();
             let built = settings.build(&RegularizerContext { device: &device, seed: 0, dim: d }).unwrap();
             let rows: Rows<Cpu> = device.tensor_from_vec(x.clone(), (n, d));
-            let term = built.term(rows.leaky_trace(), &Segments::from_lengths([n])).unwrap().as_vec()[0];
+            let key = StepKey { seed: 0, step: 0 };
+            let term = built.term(rows.leaky_trace(), &Segments::from_lengths([n]), key).unwrap().as_vec()[0];
             let expected = plain(&settings, &x, d);
             assert!(
                 (f64::from(term) - expected).abs() <= 1e-4 * expected.abs() + 1e-5,
@@ -204,7 +165,9 @@ mod tests {
         let (settings, device) = (VicReg::default(), Cpu::default());
         let built = settings.build(&RegularizerContext { device: &device, seed: 0, dim: 3 }).unwrap();
         let row: Rows<Cpu> = device.tensor_from_vec(vec![1.0, 2.0, 3.0], (1, 3));
-        let error = built.term(row.leaky_trace(), &Segments::from_lengths([1])).err().unwrap().to_string();
+        let key = StepKey { seed: 0, step: 0 };
+        let one = Segments::from_lengths([1]);
+        let error = built.term(row.leaky_trace(), &one, key).err().unwrap().to_string();
         assert!(error.contains("two rows or more"), "{error}");
         assert_eq!(VicReg { variance: 0.0, covariance: 0.0, ..settings }.check(3).len(), 1);
     }

@@ -11,7 +11,8 @@ component! {
     /// m teacher + (1 - m) student` with the momentum `m` of the section `ema` (I-JEPA, arXiv 2301.08243, section
     /// 3). With `layers` above 1 the target is made of the outputs of its last blocks, each after the final
     /// norm: their mean (data2vec, arXiv 2202.03555, section 3.3, takes the mean of the top blocks) or all of
-    /// them side by side.
+    /// them side by side. With `every` above 1 the teacher stays as it is for so many steps and then moves once: targets
+    /// that stand still in between, as in deep Q-learning (Mnih et al. 2015). A momentum of 0 then copies the student.
     targets "ema" => Ema, example = "{ layers: 2, combine: concat }",
     aliases = ["teacher" => "ema", "momentum" => "ema"]
 }
@@ -35,11 +36,20 @@ struct Ema {
     layers: usize,
     /// What becomes of several blocks.
     combine: Combine,
+    /// Steps from one move of the teacher to the next; the momentum is that of the step in which it moves.
+    #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-aliases" = ["update_every", "ema_every"]))]
+    every: u64,
+}
+
+/// What did not exist once is not written, so that earlier experiments keep their identity.
+fn is_one(steps: &u64) -> bool {
+    *steps == 1
 }
 
 impl Default for Ema {
     fn default() -> Self {
-        Ema { layers: 1, combine: Combine::Mean }
+        Ema { layers: 1, combine: Combine::Mean, every: 1 }
     }
 }
 
@@ -52,11 +62,16 @@ impl Ema {
 impl TargetsSettings for Ema {
     fn check(&self, encoder: &dyn EncoderSettings) -> Vec<Problem> {
         let most = encoder.layers();
+        let mut problems = Vec::new();
+        if self.every == 0 {
+            problems.push(Problem::new("every", "is 0; allowed are 1 and more"));
+        }
         let problem = (self.layers > most).then(|| {
             let message = format!("is {}; the encoder has {most} blocks that can be asked", self.layers);
             Problem::new("layers", message).help(format!("allowed: 1 to {most}"))
         });
-        problem.into_iter().collect()
+        problems.extend(problem);
+        problems
     }
     fn dim(&self, encoder: &dyn EncoderSettings, _: ImageShape) -> usize {
         match self.combine {
@@ -96,7 +111,10 @@ impl<D: Backend> Targets<D> for Average<D> {
             Combine::Concat => joined.try_fold(first, |left, layer| D::concat_columns(left, layer)),
         }
     }
-    fn shadows(&mut self) -> Vec<Option<&mut Flat<D>>> {
+    fn shadows(&mut self, step: u64) -> Vec<Option<&mut Flat<D>>> {
+        if !(step + 1).is_multiple_of(self.settings.every) {
+            return Vec::new();
+        }
         self.teacher.params_mut().into_iter().map(|p| p.trainable.then_some(&mut p.data)).collect()
     }
     fn encoder<'a>(&'a self, _: &'a dyn Encoder<D>) -> Option<&'a dyn Encoder<D>> {

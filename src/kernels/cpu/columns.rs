@@ -35,6 +35,22 @@ pub fn add_scaled_rows(to: &mut [f32], x: &[f32], factors: &[f32], d: usize) {
     rows(x, d, to, d, |i, x, to| to.iter_mut().zip(x).for_each(|(to, x)| *to += factors[i] * x));
 }
 
+/// Adds rows of `d` values whose pairs are turned by the cosines and sines in each row of `turns`, of `w` values;
+/// `sign` -1 turns back.
+pub fn add_rotated(to: &mut [f32], x: &[f32], d: usize, turns: &[f32], w: usize, sign: f32) {
+    let half = w / 2;
+    rows(x, d, to, d, |i, x, to| {
+        let (cosines, sines) = turns[i * w..(i + 1) * w].split_at(half);
+        for (x, to) in x.chunks_exact(w).zip(to.chunks_exact_mut(w)) {
+            for k in 0..half {
+                let (a, b, c, s) = (x[2 * k], x[2 * k + 1], cosines[k], sign * sines[k]);
+                to[2 * k] += c * a - s * b;
+                to[2 * k + 1] += s * a + c * b;
+            }
+        }
+    });
+}
+
 /// `to[j] += ` the sum over rows of `x[i, j] y[i, j]`; partial sums are added in order.
 pub fn add_column_products(to: &mut [f32], x: &[f32], y: &[f32]) {
     let d = to.len().max(1);

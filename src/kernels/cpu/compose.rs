@@ -15,7 +15,7 @@ use super::tape::{binary, put, read, split, take, tensor, unary};
 use super::{columns, gather, map, rms_norm};
 use crate::kernels::check::{
     check_attention, check_columns, check_concat_columns, check_concat_rows, check_factors, check_groups,
-    check_matmul, check_moment, check_range, check_same, check_segment_means, check_wide,
+    check_matmul, check_moment, check_range, check_same, check_segment_means, check_turns, check_wide,
 };
 use crate::kernels::{Compose, Function, MatmulPrecision, Result};
 
@@ -133,6 +133,17 @@ impl Compose for Cpu {
             rms_norm::add_gain_gradient(&again.0, &again.1, dy, dg);
         };
         Ok(binary((&x, gain), y, tape, (to_x, to_gain)))
+    }
+
+    fn rotate<T: Tape<f32, Self>>(x: Rows<Self, T>, turns: &Rows<Self>) -> Result<Rows<Self, T>> {
+        check_turns(&x, turns)?;
+        let (x, tape) = split(x)?;
+        let (shape, width, turns) = (*x.shape(), turns.shape().1, read(turns));
+        let mut y = vec![0.0; shape.0 * shape.1];
+        columns::add_rotated(&mut y, &read(&x), shape.1, &turns, width, 1.0);
+        let y = tensor(x.device(), y, shape)?;
+        // A rotation is undone by its transpose.
+        Ok(unary(&x, y, tape, move |dy, dx| columns::add_rotated(dx, dy, shape.1, &turns, width, -1.0)))
     }
 
     fn concat_rows<T: Tape<f32, Self> + Merge<R>, R: Tape<f32, Self>>(

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::math::{exp, normal};
+use super::math::{cosine, exp, normal, sine};
 use super::simd::vectorised;
 use crate::kernels::Function;
 
@@ -83,6 +83,11 @@ fn tanh_slope(x: f32) -> f32 {
     t.mul_add(-t, 1.0)
 }
 
+#[inline(always)]
+fn minus_sine(x: f32) -> f32 {
+    -sine(x)
+}
+
 /// `max(x, 0)` that lets NaN through.
 #[inline(always)]
 fn positive(x: f32) -> f32 {
@@ -120,6 +125,8 @@ vectorised! {
             Function::Relu => each(x, y, positive),
             Function::Tanh => each(x, y, tanh),
             Function::Square => each(x, y, |x| x * x),
+            Function::Sin => each(x, y, sine),
+            Function::Cos => each(x, y, cosine),
             Function::StdHinge { floor, eps } => each(x, y, |x| positive(floor - (x + eps).sqrt())),
         }
     }
@@ -134,6 +141,8 @@ vectorised! {
             Function::Relu => add_each(x, dy, dx, |x| if x > 0.0 { 1.0 } else { 0.0 }),
             Function::Tanh => add_each(x, dy, dx, tanh_slope),
             Function::Square => add_each(x, dy, dx, |x| 2.0 * x),
+            Function::Sin => add_each(x, dy, dx, cosine),
+            Function::Cos => add_each(x, dy, dx, minus_sine),
             Function::StdHinge { floor, eps } => add_each(x, dy, dx, |x| hinge_slope(x, floor, eps)),
         }
     }

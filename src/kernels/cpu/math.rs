@@ -46,6 +46,42 @@ pub fn normal(x: f32) -> (f32, f32) {
     (cdf, e * 0.398_942_3)
 }
 
+/// `sin x` and `cos x` of `q` quarter turns and the rest `r`, |r| <= pi / 4: the one that `quarter` asks for, where 0
+/// is the sine and 1 the cosine.
+///
+/// `x = q pi / 2 + r` with pi / 2 in three parts, so that the rest is exact to its last bits for 0.6 million quarter
+/// turns; then the polynomials of Cephes' `sinf` and `cosf`. Adding 1.5 * 2^23 rounds to the nearest integer and leaves
+/// it in the low bits. Absolute error below 2e-7 up to 10^4 (tested).
+#[inline(always)]
+fn circular(x: f32, quarter: u32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    const PARTS: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
+    let x = x.clamp(-1e6, 1e6);
+    let shifted = x.mul_add(std::f32::consts::FRAC_2_PI, ROUND);
+    let q = shifted - ROUND;
+    let r = q.mul_add(-PARTS[2], q.mul_add(-PARTS[1], q.mul_add(-PARTS[0], x)));
+    let square = r * r;
+    let p = (-1.951_529_6e-4f32).mul_add(square, 8.332_161e-3).mul_add(square, -1.666_665_5e-1);
+    let sine = (p * square).mul_add(r, r);
+    let p = 2.443_315_7e-5f32.mul_add(square, -1.388_731_6e-3).mul_add(square, 4.166_664_6e-2);
+    let cosine = (p * square).mul_add(square, (-0.5f32).mul_add(square, 1.0));
+    let turn = shifted.to_bits().wrapping_add(quarter);
+    let value = if turn & 1 == 0 { sine } else { cosine };
+    if turn & 2 == 0 { value } else { -value }
+}
+
+/// `sin x`; beyond 10^6 that of 10^6.
+#[inline(always)]
+pub fn sine(x: f32) -> f32 {
+    circular(x, 0)
+}
+
+/// `cos x`; beyond 10^6 that of 10^6.
+#[inline(always)]
+pub fn cosine(x: f32) -> f32 {
+    circular(x, 1)
+}
+
 /// Sum of sixteen values, in halves: a fixed order that vector instructions can follow.
 #[inline(always)]
 pub fn add_lanes(mut partial: [f32; LANES]) -> f32 {
@@ -101,6 +137,19 @@ mod tests {
             .map(|x| ((exp(x) as f64) / (x as f64).exp() - 1.0).abs())
             .fold(0.0, f64::max);
         assert!(worst < 2e-7, "relative error {worst}");
+    }
+
+    #[test]
+    fn sine_and_cosine_are_within_their_stated_error() {
+        let small = (-400_000..400_000).map(|i| i as f32 * 1e-4);
+        let large = (0..200_000).map(|i| i as f32 * 0.1 - 10_000.0);
+        for x in small.chain(large) {
+            let (s, c) = (f64::from(x).sin(), f64::from(x).cos());
+            assert!((f64::from(sine(x)) - s).abs() < 2e-7, "sine of {x}: {}, not {s}", sine(x));
+            assert!((f64::from(cosine(x)) - c).abs() < 2e-7, "cosine of {x}: {}, not {c}", cosine(x));
+        }
+        assert!(sine(f32::NAN).is_nan() && cosine(f32::NAN).is_nan());
+        assert!(sine(1e30).abs() <= 1.0 && cosine(-1e30).abs() <= 1.0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ijepa_registry::tensor::{Device, Flat, Rows, Segments, Tape, Tensor};
 
 use super::super::check::{
     check_attention, check_columns, check_concat_columns, check_concat_rows, check_factors, check_groups,
-    check_matmul, check_moment, check_range, check_same, check_segment_means, check_wide,
+    check_matmul, check_moment, check_range, check_same, check_segment_means, check_turns, check_wide,
 };
 use super::super::{Function, MatmulPrecision, Result};
 use super::{block, err, gather_or_zero, gelu, rounded};
@@ -42,6 +42,8 @@ pub fn map<D: Device<f32>, T: Tape<f32, D>>(x: Rows<D, T>, function: Function) -
             Function::Relu => x.try_relu(),
             Function::Tanh => x.try_tanh(),
             Function::Square => x.try_square(),
+            Function::Sin => x.try_sin(),
+            Function::Cos => x.try_cos(),
             Function::StdHinge { floor, eps } => {
                 x.try_add(eps)?.try_sqrt()?.try_negate()?.try_add(floor)?.try_relu()
             }
@@ -93,6 +95,31 @@ pub fn rms_norm<D: Device<f32>, T: Tape<f32, D>>(
         let root = squares.try_add(eps)?.try_sqrt()?.try_broadcast_like::<_, Axis<1>>(&groups)?;
         let gain = gain.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&groups)?;
         x.try_div(root)?.try_mul(gain)?.try_reshape_like(&(n, d))
+    };
+    of(x).map_err(err)
+}
+
+/// See [`super::super::Compose::rotate`]: `x C + (x J) S`, where `J` swaps the columns of every pair.
+pub fn rotate<D: Device<f32>, T: Tape<f32, D>>(x: Rows<D, T>, turns: &Rows<D>) -> Result<Rows<D, T>> {
+    check_turns(&x, turns)?;
+    let ((n, d), w) = (*x.shape(), turns.shape().1);
+    if n == 0 {
+        return Ok(x);
+    }
+    let values = turns.as_vec();
+    // Column `j` of a row takes the cosine and the sine of its pair; the first of a pair takes minus the sine.
+    let of = |part: usize| (0..n * d).map(move |at| (at / d) * w + part * w / 2 + at % d % w / 2);
+    let sign = |at: usize| if (at % d).is_multiple_of(2) { -1.0 } else { 1.0 };
+    let cosines: Vec<f32> = of(0).map(|i| values[i]).collect();
+    let sines: Vec<f32> = of(1).enumerate().map(|(at, i)| sign(at) * values[i]).collect();
+    let swap: Vec<f32> = (0..d * d).map(|at| if at / d == ((at % d) ^ 1) { 1.0 } else { 0.0 }).collect();
+    let device = x.device().clone();
+    let constant = |values, shape| device.try_tensor_from_vec(values, shape).map_err(err);
+    let (cosines, sines): (Rows<D>, Rows<D>) = (constant(cosines, (n, d))?, constant(sines, (n, d))?);
+    let swap: Rows<D> = constant(swap, (d, d))?;
+    let of = |x: Rows<D, T>| -> Done<D, T> {
+        let swapped = x.retaped::<T>().try_matmul(swap)?.try_mul(sines)?;
+        x.try_mul(cosines)?.try_add(swapped)
     };
     of(x).map_err(err)
 }

@@ -59,7 +59,7 @@ impl MyDataset {
             values: CLASSES.map(String::from).into(),
             labels: (0..count).map(|i| class(i) as u32).collect(),
         };
-        Split { pixels: (0..count).flat_map(|i| self.draw(name, i)).collect(), labels: vec![labels] }
+        Split::new((0..count).flat_map(|i| self.draw(name, i)).collect::<Vec<u8>>(), vec![labels])
     }
 }
 

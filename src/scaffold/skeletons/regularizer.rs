@@ -49,7 +49,12 @@ struct Term {
 }
 
 impl<D: Backend> Regularizer<D> for Term {
-    fn term(&self, tokens: TapedRows<D>, _segments: &Segments) -> Result<TapedScalar<D>, ModelError> {
+    fn term(
+        &self,
+        tokens: TapedRows<D>,
+        _segments: &Segments,
+        _key: StepKey,
+    ) -> Result<TapedScalar<D>, ModelError> {
         // TODO: the term of tokens (row, dim). What is used twice is given as `x.retaped::<OwnedTape<f32, D>>()`
         // each time but the last.
         let (rows, dim) = *tokens.shape();

@@ -55,7 +55,9 @@ fn model(scheme: &str) -> Vec<(String, Param<Cpu>)> {
     let encoder = built::<dyn EncoderSettings>("vit", json!({ "preset": "tiny", "init": scheme }));
     let settings = json!({ "dim": 96, "depth": 6, "heads": 3, "positions": "sincos2d", "init": scheme });
     let predictor = built::<dyn PredictorSettings>("vit", settings);
-    let encoder = encoder.cpu(&EncoderContext { device: &device, seed: 1, image }).unwrap();
+    let patches = || PatchMoments::standard(48);
+    let encoder =
+        encoder.cpu(&EncoderContext { device: &device, seed: 1, image, patches: &patches }).unwrap();
     let grid = Grid { rows: 8, cols: 8 };
     let predictor = predictor
         .cpu(&PredictorContext { device: &device, seed: 1, grid, encoder_dim: 192, target_dim: 192 })

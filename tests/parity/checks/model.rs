@@ -73,6 +73,7 @@ impl<D: BuildDevice> Replica<D> {
         let targets = built::<dyn TargetsSettings>("ema", json!({}));
         let builder = Builder {
             seed: 0,
+            patches: Box::new(|| PatchMoments::standard(1)),
             precision,
             geometry,
             encoder,
@@ -139,7 +140,7 @@ impl<D: BuildDevice> Replica<D> {
         let images = case.f32("images")[step * size..(step + 1) * size].to_vec();
         let images = self.jepa.images_of_patches(&self.jepa.geometry.patches(&images)).unwrap();
         let indices: Vec<u32> = (0..plans.len() as u32).collect();
-        let input = StepInput { plans: &plans, indices: &indices, seed: 0, epoch: 0, weights: &[] };
+        let input = StepInput { plans: &plans, indices: &indices, seed: 0, epoch: 0, step: 0, weights: &[] };
         let pass = self.jepa.forward(images, input, &mut |_| ()).unwrap();
         let rel = if step + 1 == steps { 1e-4 } else { 1e-5 };
         let what = format!("{} step{step}/loss", case.name);
@@ -161,7 +162,7 @@ impl<D: BuildDevice> Replica<D> {
             weight_decay: if case.has("wd") { case.f64("wd")[step] } else { case.number("wd") },
         };
         let momentum = case.f64("momentum")[step];
-        self.jepa.update(self.optimizer.as_mut(), &mut gradients, rates, momentum).unwrap();
+        self.jepa.update(self.optimizer.as_mut(), &mut gradients, rates, momentum, 0).unwrap();
         let done = step + 1;
         // Two Adam steps in opposite directions are twice the learning rate apart.
         let moved = 1e-5 + 2.0 * case.f64("lr")[..done].iter().sum::<f64>();

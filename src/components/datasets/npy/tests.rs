@@ -53,12 +53,12 @@ fn every_layout_gives_the_same_images() {
     let nchw: Vec<u8> = indices(2).map(|(n, c, y, x)| value(n, c, y, x)).collect();
     save(at, "x.npy", &[2, 2, 2, 3], &nchw);
     let set = load(&settings(at, "nchw", 2, "")).unwrap();
-    assert_eq!(set.train.pixels, nchw);
+    assert_eq!(set.train.pixels.in_memory().unwrap(), nchw);
     let nhwc: Vec<u8> = (0..24).map(|i| value(i / 12, i % 2, i / 6 % 2, i / 2 % 3)).collect();
     save(at, "x.npy", &[2, 2, 3, 2], &nhwc);
     assert_eq!(load(&settings(at, "nhwc", 2, "")).unwrap(), set);
     save(at, "x.npy", &[2, 2, 3], &nchw[..12]);
-    assert_eq!(load(&settings(at, "nhw", 1, "")).unwrap().train.pixels, nchw[..12]);
+    assert_eq!(load(&settings(at, "nhw", 1, "")).unwrap().train.pixels.in_memory().unwrap(), &nchw[..12]);
     let [class, size] = &set.train.labels[..] else { panic!("two labels") };
     assert_eq!((class.name.as_str(), &class.labels[..], class.values.len()), ("class", &[2, 0][..], 3));
     assert_eq!((size.name.as_str(), &size.labels[..]), ("size", &[0, 1][..]));
@@ -73,7 +73,7 @@ fn floating_point_values_become_bytes_within_the_stated_range() {
     values[..4].copy_from_slice(&[1.0, 0.5, 0.002, 0.25]);
     save(at, "x.npy", &[2, 2, 3], &values);
     let unit = settings(at, "nhw", 1, ", range: unit");
-    assert_eq!(load(&unit).unwrap().train.pixels[..4], [255, 128, 1, 64]);
+    assert_eq!(load(&unit).unwrap().train.pixels.in_memory().unwrap()[..4], [255, 128, 1, 64]);
     assert!(load(&settings(at, "nhw", 1, "")).unwrap_err().0.contains("dataset.range=unit"));
     values[7] = -0.1;
     save(at, "x.npy", &[2, 2, 3], &values);
@@ -84,7 +84,10 @@ fn floating_point_values_become_bytes_within_the_stated_range() {
     assert!(load(&unit).unwrap_err().0.contains("image 1 is NaN"));
     let values: Vec<f64> = (0..12).map(|v| f64::from(v) * 20.0).collect();
     save(at, "x.npy", &[2, 2, 3], &values);
-    assert_eq!(load(&settings(at, "nhw", 1, ", range: byte")).unwrap().train.pixels[11], 220);
+    assert_eq!(
+        load(&settings(at, "nhw", 1, ", range: byte")).unwrap().train.pixels.in_memory().unwrap()[11],
+        220
+    );
     save(at, "x.npy", &[2, 2, 3], &[0u8; 12]);
     assert!(load(&unit).unwrap_err().0.contains("`range` is left out"));
     save(at, "x.npy", &[2, 2, 3], &[0i32; 12]);

@@ -61,7 +61,8 @@ component! {
     /// places, sizes and (unless `rotate: false`) rotations. The class is the shape (10 classes,
     /// equally many images each); colour, count, position and size (of the largest object) and
     /// background are labelled too, for probes of low-level factors; a factor with one value is
-    /// left out. Colours and textures are drawn independently of the class and the contrast has
+    /// left out. Quantities are `x` and `y` (centre of the largest object, as shares of the image, to the right and
+    /// down) and its `radius`. Colours and textures are drawn independently of the class and the contrast has
     /// either sign, so with the defaults the class can be read neither from the mean colour nor
     /// by a linear map of the pixels (of large upright objects the pixels tell a little).
     dataset "shapes" => Shapes, example = "{ train: 4096, test: 1024 }",
@@ -86,7 +87,12 @@ struct Factors {
     position: u32,
     size: u32,
     background: u32,
+    /// Centre and radius of the largest object, as shares of the image: across, down, radius.
+    largest: [f32; 3],
 }
+
+/// Names of [`Factors::largest`].
+const QUANTITIES: [&str; 3] = ["x", "y", "radius"];
 
 impl Dataset for Shapes {
     fn shape(&self) -> ImageShape {
@@ -125,6 +131,7 @@ impl Dataset for Shapes {
             train: self.train,
             test: self.test,
             labels: none.map(of).collect(),
+            quantities: self.split("shapes/none", 0).quantity_names(),
             ..Survey::default()
         }))
     }
@@ -149,7 +156,12 @@ impl Shapes {
             self.draw(i % Shape::ALL.len(), &mut stream, out)
         };
         let factors: Vec<Factors> = pixels.par_chunks_mut(length).enumerate().map(draw).collect();
-        Split { pixels, labels: self.labels(&factors) }
+        let quantity = |(i, name): (usize, &&str)| Quantity {
+            name: (*name).into(),
+            values: factors.iter().map(|f| f.largest[i]).collect(),
+        };
+        let quantities = QUANTITIES.iter().enumerate().map(quantity).collect();
+        Split { pixels: pixels.into(), labels: self.labels(&factors), quantities }
     }
 
     fn draw(&self, class: usize, stream: &mut Stream, out: &mut [u8]) -> Factors {
@@ -181,9 +193,11 @@ impl Shapes {
             colour: rgb,
         };
         let scene = if self.rotate { scene } else { scene.upright() };
+        let (x, y) = scene.marks[0].centre;
+        let largest = [x, y, scene.marks[0].radius];
         let [class, colour, count, position, size, background] =
             [class, colour, count - 1, position, size as usize, background].map(|f| f as u32);
-        (scene, Factors { class, colour, count, position, size, background })
+        (scene, Factors { class, colour, count, position, size, background, largest })
     }
 
     /// The backgrounds in use; the first of all is plain.
@@ -269,7 +283,7 @@ mod tests {
         let settings = || Shapes { train: 200, test: 100, ..Shapes::default() };
         let set = load(settings());
         assert_eq!(set, load(settings()));
-        assert_ne!(set.train.pixels[..3072], set.test.pixels[..3072]);
+        assert_ne!(set.bytes(&set.train, 0), set.bytes(&set.test, 0));
         let names: Vec<_> = set.train.labels.iter().map(|l| l.name.as_str()).collect();
         assert_eq!(names, ["class", "colour", "count", "position", "size", "background"]);
         for labels in set.train.labels.iter().chain(&set.test.labels) {

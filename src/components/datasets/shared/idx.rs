@@ -67,7 +67,7 @@ impl Idx {
         let pixels = values(images, &[shape.height, shape.width])?;
         let bytes = values(classes, &[])?.into_iter();
         let found = labels(classes, "label", bytes, (0, self.classes.len()), REMEDY)?;
-        Ok(Split { pixels, labels: vec![named("class", self.classes, found)] })
+        Ok(Split::new(pixels, vec![named("class", self.classes, found)]))
     }
 }
 

@@ -2,6 +2,7 @@
 //! become images and labels, or an error that names the file.
 
 mod bytes;
+mod decoded;
 mod download;
 mod idx;
 mod published;
@@ -10,6 +11,7 @@ mod records;
 pub(super) mod testing;
 
 pub(super) use bytes::{content, labels, length, named, whole, wrong};
+pub(super) use decoded::{in_memory, room};
 pub(super) use download::{Checksum, Remote};
 pub(super) use idx::{IDX_FILES, IDX_SHAPE, Idx};
 pub(super) use published::{Origin, Published};

@@ -103,7 +103,10 @@ impl Published<'_> {
         match self.origin {
             Origin::Archive(remote) => self.unpacked(remote, &path.join(remote.name()), &folder, context)?,
             Origin::Files(remotes) => {
-                for remote in remotes {
+                // Those that an earlier download brought are not fetched again.
+                let is_absent =
+                    |remote: &&Remote| self.file(&folder, remote.name().trim_end_matches(".gz")).is_none();
+                for remote in remotes.iter().filter(is_absent) {
                     self.fetched(*remote, &folder.join(remote.name()), context)?;
                 }
             }
@@ -193,5 +196,44 @@ impl Published<'_> {
                  it is not downloaded for you"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::components::datasets::shared::{
+        Checksum,
+        testing::{response, serve, sha256},
+    };
+
+    #[test]
+    fn files_are_fetched_one_by_one_and_those_that_are_there_are_not_fetched_again() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("raw");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("one.gz"), "there").unwrap();
+        let (url, server) = serve(vec![response("200 OK", "", 3, b"two")]);
+        let sha256 = sha256(b"two");
+        let remote = |url, length| Remote { url, checksum: Checksum::Sha256(&sha256), length };
+        let remotes = [remote("http://127.0.0.1:1/one.gz", 5), remote(&url, 3)];
+        let published = Published {
+            title: "Two",
+            folder: "raw",
+            files: &["one", "file"],
+            gzipped: true,
+            counts: (1, 1),
+            origin: Origin::Files(&remotes),
+            other: None,
+        };
+        let absent = published.absent(place.path()).0;
+        assert!(absent.contains("lacks file") && absent.contains(&url), "{absent}");
+        let found = published.obtain((place.path(), true), &LoadContext::silent()).unwrap();
+        server.join().unwrap();
+        assert_eq!((found, fs::read(folder.join("file")).unwrap()), (folder.clone(), b"two".to_vec()));
+        assert_eq!(fs::read(folder.join("one.gz")).unwrap(), b"there");
+        let by_hand = Published { origin: Origin::ByHand("the archive"), files: &["three"], ..published };
+        let error = by_hand.obtain((place.path(), true), &LoadContext::silent()).unwrap_err().0;
+        assert!(error.contains("Download the archive") && error.contains("states no checksum"), "{error}");
     }
 }

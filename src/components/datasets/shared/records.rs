@@ -64,6 +64,6 @@ impl Records {
             records().for_each(|record| pixels.extend_from_slice(&record[self.labels.len()..]));
         }
         let labels = self.labels.iter().zip(found).map(|(l, all)| named(l.name, l.values, all));
-        Ok(Split { pixels, labels: labels.collect() })
+        Ok(Split::new(pixels, labels.collect()))
     }
 }

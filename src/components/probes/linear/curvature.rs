@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{factor::Factor, logistic_optimum::Task, shares::Shares};
+use super::{logistic_optimum::Task, shares::Shares};
+use crate::components::probes::shared::factor::Factor;
 
 /// The second derivative at some shares.
 pub(crate) struct Curvature<'a> {

@@ -17,6 +17,11 @@ pub(crate) fn check_labelled(data: &ProbeData) -> Result<(), ProbeError> {
         let (train, test) = (data.train.dim, data.test.dim);
         return Err(ProbeError(format!("train features have {train} values and test features {test}")));
     }
+    check_classes(data)
+}
+
+/// Refuses labels that no labelled probe can be fitted to, whatever the features.
+pub(crate) fn check_classes(data: &ProbeData) -> Result<(), ProbeError> {
     check_labels(&data.train, data.classes, "train")?;
     check_labels(&data.test, data.classes, "test")?;
     let mut counts = vec![0; data.classes];
@@ -120,6 +125,12 @@ pub(crate) fn sums(x: &Features, term: impl Fn(usize, f64) -> f64 + Sync) -> Vec
     })
 }
 
+/// Images that are judged, for a probe that no labels are asked of: a spread needs two.
+pub(crate) fn check_two_tested(counts: &ProbeCounts) -> Vec<Problem> {
+    let few = || Problem::new("", format!("test has {} image(s); two or more are needed", counts.test));
+    (counts.test < 2).then(few).into_iter().collect()
+}
+
 /// Copy of the values with every row scaled to length 1; a row of zeros stays.
 pub(crate) fn unit_rows(x: &Features) -> Vec<f32> {
     let mut out = x.values.to_vec();
@@ -180,15 +191,14 @@ pub(crate) mod tests {
     /// Runs `probe` on blobs in pools of 1, 2 and 3 threads and expects the same bits.
     pub fn assert_same_in_any_pool(probe: &dyn Probe, n: usize, dim: usize) -> Vec<f64> {
         let (train, test) = (blobs(n, dim, 4, 2.0, 0), blobs(n / 4, dim, 4, 2.0, 1));
-        let data = ProbeData {
-            train: Features { dim, tokens: 1, values: &train.0, labels: &train.1 },
-            test: Features { dim, tokens: 1, values: &test.0, labels: &test.1 },
-            classes: 4,
-        };
-        let context = ProbeContext { seed: 3, progress: &|_, _| () };
+        let data = ProbeData::new(
+            Features { dim, tokens: 1, values: &train.0, labels: &train.1 },
+            Features { dim, tokens: 1, values: &test.0, labels: &test.1 },
+            4,
+        );
         let in_pool = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| probe.measure(&data, &context)).unwrap().values
+            pool.install(|| probe.measure(&data, &ProbeContext::silent(3))).unwrap().values
         };
         let first = in_pool(1);
         assert_eq!(first.len(), probe.metrics().len());
@@ -199,8 +209,8 @@ pub(crate) mod tests {
     /// The error for labelled data with these parts.
     pub fn error_of(probe: &dyn Probe, values: &[f32], labels: &[u32], classes: usize) -> String {
         let split = Features { dim: 2, tokens: 1, values, labels };
-        let data = ProbeData { train: split, test: split, classes };
-        probe.measure(&data, &ProbeContext { seed: 0, progress: &|_, _| () }).unwrap_err().to_string()
+        let data = ProbeData::new(split, split, classes);
+        probe.measure(&data, &ProbeContext::silent(0)).unwrap_err().to_string()
     }
 
     #[test]
@@ -232,7 +242,7 @@ pub(crate) mod tests {
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, f32::NAN];
         let error = |labels: &[u32], classes, n| {
             let split = Features { dim: 2, tokens: 1, values: &x[..n], labels };
-            check_labelled(&ProbeData { train: split, test: split, classes }).unwrap_err().to_string()
+            check_labelled(&ProbeData::new(split, split, classes)).unwrap_err().to_string()
         };
         assert!(error(&[0, 1, 0], 2, 6).contains("image 2 is not finite: value 1 of 2 is NaN"));
         assert!(error(&[0, 0], 2, 4).contains("train has 1 class"));

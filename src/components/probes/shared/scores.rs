@@ -125,6 +125,6 @@ mod tests {
     fn the_majority_is_that_of_train() {
         let train = Features { dim: 1, tokens: 1, values: &[0.0; 5], labels: &[1, 1, 0, 2, 2] };
         let test = Features { dim: 1, tokens: 1, values: &[0.0; 4], labels: &[0, 0, 1, 2] };
-        assert_eq!(majority_rate(&ProbeData { train, test, classes: 3 }), 25.0);
+        assert_eq!(majority_rate(&ProbeData::new(train, test, 3)), 25.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Element by element: functions, sums, products, factors of columns and rows; and the sum of all.
+//! Element by element: functions, sums, products, factors of columns and rows, turns of pairs; and the sum of all.
 
 use dfdx::prelude::{Cuda, HasShape, Shape, Tensor};
 use ijepa_registry::tensor::{Flat, Rows, Tape};
@@ -20,7 +20,9 @@ fn numbers(function: Function) -> (usize, f32, f32) {
         Function::Relu => (3, 0.0, 0.0),
         Function::Tanh => (4, 0.0, 0.0),
         Function::Square => (5, 0.0, 0.0),
-        Function::StdHinge { floor, eps } => (6, floor, eps),
+        Function::Sin => (6, 0.0, 0.0),
+        Function::Cos => (7, 0.0, 0.0),
+        Function::StdHinge { floor, eps } => (8, floor, eps),
     }
 }
 
@@ -98,6 +100,16 @@ pub fn scale_rows<T: Tape<f32, Cuda>>(x: Rows<Cuda>, factors: &[f32], tape: T) -
     gpu.launch("scale_matrix", grid, &args![of(&x)?, 0u64, &factors, of(&y)?, rows, d, false])?;
     Ok(unary(&x, y, tape, move |dy, dx| {
         gpu.launch("scale_matrix", grid, &args![dy, 0u64, &factors, dx, rows, d, true])
+    }))
+}
+
+pub fn rotate<T: Tape<f32, Cuda>>(x: Rows<Cuda>, turns: Rows<Cuda>, tape: T) -> Done<Rows<Cuda, T>> {
+    let (gpu, (rows, d), w) = (Gpu::of(x.device())?, *x.shape(), turns.shape().1);
+    let y: Rows<Cuda> = unfilled(x.device(), (rows, d))?;
+    let grid = Grid::warps(rows);
+    gpu.launch("rotate_pairs", grid, &args![of(&x)?, of(&turns)?, of(&y)?, rows, d, w, 1.0f32, false])?;
+    Ok(unary(&x, y, tape, move |dy, dx| {
+        gpu.launch("rotate_pairs", grid, &args![dy, of(&turns)?, dx, rows, d, w, -1.0f32, true])
     }))
 }
 

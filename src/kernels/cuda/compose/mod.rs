@@ -13,7 +13,8 @@ use ijepa_registry::tensor::{Flat, ModelError, Rows, Segments, Tape};
 
 use super::super::check::{
     check_attention, check_columns, check_concat_columns, check_concat_rows, check_factors, check_groups,
-    check_matmul, check_moment, check_range, check_same, check_segment_means, check_wide, ensure,
+    check_matmul, check_moment, check_range, check_same, check_segment_means, check_turns, check_wide,
+    ensure,
 };
 use super::super::{Compose, Function, MatmulPrecision, Result};
 use super::address::slope;
@@ -121,6 +122,12 @@ impl Compose for Cuda {
         check_groups(&x, gain)?;
         let (x, tape) = split(x)?;
         done(moments::rms_norm(x, gain.clone(), eps, tape))
+    }
+
+    fn rotate<T: Tape<f32, Self>>(x: Rows<Self, T>, turns: &Rows<Self>) -> Result<Rows<Self, T>> {
+        check_turns(&x, turns)?;
+        let ((x, tape), (turns, _)) = (split(x)?, split(turns.clone())?);
+        done(elements::rotate(x, turns, tape))
     }
 
     fn concat_rows<T: Tape<f32, Self> + Merge<R>, R: Tape<f32, Self>>(

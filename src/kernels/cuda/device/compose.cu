@@ -9,12 +9,17 @@
 #define RELU 3
 #define TANH 4
 #define SQUARE 5
-#define STD_HINGE 6
+#define SIN 6
+#define COS 7
+#define STD_HINGE 8
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
 // A number below or at zero becomes zero; NaN stays.
 __device__ __forceinline__ float positive(float x) { return x <= 0.f ? 0.f : x; }
+
+// The range of sine and cosine; NaN stays.
+__device__ __forceinline__ float within(float x) { return x > 1e6f ? 1e6f : x < -1e6f ? -1e6f : x; }
 
 __device__ float function_value(float x, int kind, float a, float b) {
     switch (kind) {
@@ -24,6 +29,8 @@ __device__ float function_value(float x, int kind, float a, float b) {
         case RELU: return positive(x);
         case TANH: return tanhf(x);
         case SQUARE: return x * x;
+        case SIN: return sinf(within(x));
+        case COS: return cosf(within(x));
         default: return positive(a - sqrtf(x + b));
     }
 }
@@ -42,6 +49,8 @@ __device__ float function_slope(float x, int kind, float a, float b) {
             return 1.f - t * t;
         }
         case SQUARE: return 2.f * x;
+        case SIN: return cosf(within(x));
+        case COS: return -sinf(within(x));
         default: {
             float s = sqrtf(x + b);
             return s >= a ? 0.f : -0.5f / s;
@@ -90,6 +99,24 @@ extern "C" __global__ void scale_matrix(const float *x, const float *of_columns,
     for (int i = lane; i < d; i += WARP) {
         float v = x[at + i] * (of_columns ? of_columns[i] : factor);
         out[at + i] = (accumulate ? out[at + i] : 0.f) + v;
+    }
+}
+
+// out (+)= x with every pair of columns turned: of each group of w columns, pair k by the cosine turns[row, k] and
+// `sign` times the sine turns[row, w / 2 + k]. One warp per row.
+extern "C" __global__ void rotate_pairs(const float *x, const float *turns, float *out, int rows, int d, int w,
+                                        float sign, int accumulate) {
+    int row = warp_row(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    x += (long long)row * d;
+    out += (long long)row * d;
+    turns += (long long)row * w;
+    for (int pair = lane; pair < d / 2; pair += WARP) {
+        int k = pair % (w / 2);
+        float c = turns[k], s = sign * turns[w / 2 + k], a = x[2 * pair], b = x[2 * pair + 1];
+        float first = c * a - s * b, second = s * a + c * b;
+        out[2 * pair] = (accumulate ? out[2 * pair] : 0.f) + first;
+        out[2 * pair + 1] = (accumulate ? out[2 * pair + 1] : 0.f) + second;
     }
 }
 

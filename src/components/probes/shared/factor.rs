@@ -3,7 +3,7 @@
 use nalgebra::{Cholesky, DMatrix};
 use rayon::prelude::*;
 
-use crate::components::probes::shared::linalg::{Onto, View, matmul};
+use super::linalg::{Onto, View, matmul};
 
 /// Columns of a block.
 const BLOCK: usize = 64;
