@@ -75,7 +75,9 @@ impl<'a, D: BuildDevice> SessionModel<'a, D> {
             progress: (self.session.progress.step as f64 / horizon as f64).min(1.0 - f64::EPSILON),
             ..BatchDraw::default()
         };
-        let mut plans = source.masking.sample(self.session.jepa.geometry.grid(), &draw).plans;
+        // As training sees them, units and all; the views of an image are asked for one by one.
+        let options = ViewOptions { draws: 1, ..source.views.clone() };
+        let mut plans = source.masking.views(self.session.jepa.geometry.grid(), draw, &options).plans;
         plans.iter_mut().for_each(|plan| plan.views.truncate(1));
         plans
     }

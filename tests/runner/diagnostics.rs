@@ -89,6 +89,26 @@ fn what_they_cannot_look_at_is_refused_before_anything_runs() {
     assert!(!folder.path().join("results").exists(), "nothing was trained");
 }
 
+/// The contexts that `lidar` compares are those that training sees, with what the options of the section make of them.
+#[test]
+fn contexts_of_a_probe_follow_the_options_of_the_masks() {
+    let folder = Folder::new();
+    let within = |masking: &str, output: &str| -> f64 {
+        let probes = "probes=[{ kind: lidar, images: 20, views: 3, controls: [random_init] }]";
+        let call = ["tiny.yaml", masking, probes, "train.epochs=3", "collapse=[]", "-q", "--output", output];
+        let run = folder.run(&call);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let folder = fs::read_dir(folder.path().join(output)).unwrap().next().unwrap().unwrap().path();
+        let text = fs::read_to_string(folder.join("probes.csv")).unwrap();
+        let row =
+            text.lines().find(|line| line.contains(",random_init,") && line.contains(",within,")).unwrap();
+        row.split(',').nth(8).unwrap().parse().unwrap()
+    };
+    // The encoder before training is the same; contexts of two patches differ more from each other than larger ones.
+    let (large, small) = (within("masking.draws=1", "large"), within("masking.context_count=2", "small"));
+    assert!(small > large, "{small} and {large}");
+}
+
 /// On pictures of one plain object: fine-tuning learns its colour, and diagnostics move as training does.
 #[test]
 fn they_say_something_sensible_of_a_run_that_learns() {

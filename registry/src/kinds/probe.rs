@@ -1,5 +1,5 @@
 use super::ProbedModel;
-use crate::mask::Grid;
+use crate::{mask::Grid, tensor::ModelError};
 
 /// Which features a probe looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +96,13 @@ impl ProbeContext<'_> {
     }
 }
 
+impl<'a> ProbeContext<'a> {
+    /// The model behind the features, or why there is none to look at.
+    pub fn expect_model(&self) -> Result<&'a dyn ProbedModel, ProbeError> {
+        self.model.ok_or_else(|| ProbeError("there is no encoder to look at".into()))
+    }
+}
+
 /// How many images of which classes a probe will get, known before any feature is.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeCounts<'a> {
@@ -132,6 +139,12 @@ pub struct ProbeSizes {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ProbeError(pub String);
+
+impl From<ModelError> for ProbeError {
+    fn from(error: ModelError) -> Self {
+        ProbeError(error.0)
+    }
+}
 
 /// What a probe found.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -110,25 +110,11 @@ impl Dataset for FashionMnist {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::datasets::shared::testing::absent_idx_is_explained;
 
     #[test]
     fn absent_files_are_named_with_their_addresses() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = FashionMnist { path: folder.path().into(), download: false };
-        let error = data.load(&LoadContext::silent()).unwrap_err().0;
-        assert!(
-            error.contains("holds neither train-images-idx3-ubyte") && error.contains("FashionMNIST/raw"),
-            "{error}"
-        );
-        assert!(
-            error.contains("fashion/t10k-labels-idx1-ubyte.gz") && error.contains("download: true"),
-            "{error}"
-        );
-        // What a download would bring.
-        let data = FashionMnist { download: true, ..data };
-        assert_eq!(
-            data.survey().unwrap().unwrap().sentence(),
-            "70000 images in 10 classes (60000 train, 10000 test)"
-        );
+        let set = |path: &std::path::Path, download| FashionMnist { path: path.into(), download };
+        absent_idx_is_explained(set, "FashionMNIST/raw", "fashion/t10k-labels-idx1-ubyte.gz");
     }
 }

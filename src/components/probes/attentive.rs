@@ -1,9 +1,10 @@
 //! Attentive probe: a learned query reads the tokens, a linear classifier reads the query.
 
 use dfdx::prelude::{PutTape, SplitTape};
-use ijepa_registry::{catalogue, prelude::*};
+use ijepa_registry::prelude::*;
 
 use super::shared::features::{Standardiser, check_counts, check_labelled, is_one};
+use super::shared::optimizer::adamw;
 use super::shared::scores::{Answer, Score, Tally, accuracy_metrics, majority_rate};
 use super::shared::softmax::softmax;
 use crate::{
@@ -87,10 +88,9 @@ impl Probe for Attentive {
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;
-        let failed = |e: ModelError| ProbeError(e.0);
         let mut model = Pooling::new(self.heads, data, context.seed);
-        self.fit(&mut model, data, context).map_err(failed)?;
-        let tally = model.tally(&data.test, data.classes, self.batch_size).map_err(failed)?;
+        self.fit(&mut model, data, context)?;
+        let tally = model.tally(&data.test, data.classes, self.batch_size)?;
         let Score { top1, balanced, nll } = tally.score();
         if !nll.is_finite() {
             return Err(ProbeError("the classifier diverged; try a smaller learning rate".into()));
@@ -103,12 +103,7 @@ impl Probe for Attentive {
 
 impl Attentive {
     fn fit(&self, model: &mut Pooling, data: &ProbeData, context: &ProbeContext) -> Result<(), ModelError> {
-        let adamw =
-            catalogue::find::<dyn OptimizerSettings>("adamw").map(|e| (e.build)(&serde_json::json!({})));
-        let Some(Ok((_, adamw))) = adamw else {
-            return Err(ModelError("there is no optimizer `adamw`".into()));
-        };
-        let mut optimizer = adamw.cpu();
+        let mut optimizer = adamw(&serde_json::json!({}))?.cpu();
         let images = data.train.count();
         let size = self.batch_size.min(images);
         let steps = self.epochs * (images / size) as u64;

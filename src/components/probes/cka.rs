@@ -47,12 +47,12 @@ impl Probe for Cka {
         ]
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
-        let model = context.model.ok_or_else(|| ProbeError("there is no encoder to look at".into()))?;
-        let features = |of| model.features(of).map_err(|e| ProbeError(e.0));
-        let own = centred(&features(Whose::Probed)?, data.test.count());
+        let model = context.expect_model()?;
+        let images = data.test.count();
+        let own = centred(&model.features(Whose::Probed)?, images);
         let mut values = Vec::new();
         for of in [Whose::Initial, Whose::Context] {
-            values.push(cka(&own, &centred(&features(of)?, data.test.count()), data.test.count()));
+            values.push(cka(&own, &centred(&model.features(of)?, images), images));
             (context.progress)(values.len() as u64, 2);
         }
         Ok(values.into())

@@ -43,10 +43,9 @@ impl Probe for EmaLag {
         ]
     }
     fn measure(&self, _: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
-        let model = context.model.ok_or_else(|| ProbeError("there is no encoder to look at".into()))?;
-        let weights = |of| model.weights(of).map_err(|e| ProbeError(e.0));
-        let own = weights(Whose::Probed)?;
-        let distances = [Whose::Context, Whose::Initial].map(|of| distance(&own, &weights(of)?));
+        let model = context.expect_model()?;
+        let own = model.weights(Whose::Probed)?;
+        let distances = [Whose::Context, Whose::Initial].map(|of| distance(&own, &model.weights(of)?));
         Ok(distances.into_iter().collect::<Result<Vec<f64>, _>>()?.into())
     }
 }

@@ -1,9 +1,10 @@
 //! Probe `fine_tune`: a copy of the encoder is trained further, with a linear classifier on top.
 
 use dfdx::prelude::PutTape;
-use ijepa_registry::{catalogue, prelude::*};
+use ijepa_registry::prelude::*;
 
 use super::shared::features::{check_classes, check_counts};
+use super::shared::optimizer::adamw;
 use super::shared::scores::{Answer, Score, Tally, accuracy_metrics, majority_rate};
 use super::shared::softmax::softmax;
 use crate::{
@@ -95,12 +96,11 @@ impl Probe for FineTune {
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_classes(data)?;
         let model = context.model.ok_or_else(|| ProbeError("there is no encoder to train".into()))?;
-        let failed = |e: ModelError| ProbeError(e.0);
         let optimizer = self.adamw()?;
-        let mut encoder = model.copy(optimizer.as_ref()).map_err(failed)?;
+        let mut encoder = model.copy(optimizer.as_ref())?;
         let mut head = Head::new(optimizer.as_ref(), model.dim(), data.classes, context.seed);
-        let train_loss = self.fit(encoder.as_mut(), &mut head, data, context).map_err(failed)?;
-        let tally = head.tally(encoder.as_ref(), data).map_err(failed)?;
+        let train_loss = self.fit(encoder.as_mut(), &mut head, data, context)?;
+        let tally = head.tally(encoder.as_ref(), data)?;
         let Score { top1, balanced, nll } = tally.score();
         if !nll.is_finite() || !train_loss.is_finite() {
             return Err(ProbeError("training diverged; try a smaller learning rate".into()));
@@ -112,11 +112,8 @@ impl Probe for FineTune {
 }
 
 impl FineTune {
-    fn adamw(&self) -> Result<Box<dyn OptimizerSettings>, ProbeError> {
-        let missing = || ProbeError("there is no optimizer `adamw`".into());
-        let entry = catalogue::find::<dyn OptimizerSettings>("adamw").ok_or_else(missing)?;
-        let settings = serde_json::json!({ "layer_decay": self.layer_decay });
-        (entry.build)(&settings).map(|(_, adamw)| adamw).map_err(|e| ProbeError(format!("{e:?}")))
+    fn adamw(&self) -> Result<Box<dyn OptimizerSettings>, ModelError> {
+        adamw(&serde_json::json!({ "layer_decay": self.layer_decay }))
     }
 
     /// Trains encoder and head; the mean loss of the last epoch.

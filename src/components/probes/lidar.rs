@@ -75,12 +75,12 @@ impl Probe for Lidar {
         ]
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
-        let model = context.model.ok_or_else(|| ProbeError("there is no encoder to look at".into()))?;
+        let model = context.expect_model()?;
         let images = self.images.min(data.test.count());
         if images < 2 {
             return Err(ProbeError("test has one image; two or more are needed".into()));
         }
-        let samples = model.masked_features(images, self.views).map_err(|e| ProbeError(e.0))?;
+        let samples = model.masked_features(images, self.views)?;
         (context.progress)(1, 2);
         let [between, within] = scatter(&samples, images, self.views);
         let variance = [&between, &within].map(DMatrix::trace);
