@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ijepa_registry::kinds::Pooling;
 
 use super::{Exit, exit, looking_args::LookingArgs, print, show, signals};
 use crate::{
@@ -58,8 +59,11 @@ pub(crate) struct FeaturesArgs {
     /// The weights that `train.keep_every` kept of this epoch, instead of the last.
     #[arg(long, value_name = "N")]
     epoch: Option<u64>,
+    /// What is made of the tokens of an image.
+    #[arg(long, value_enum, default_value_t = PooledBy::Mean)]
+    pooling: PooledBy,
     /// Features of every patch, row by row from the top left, instead of their mean.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pooling")]
     tokens: bool,
     /// Replace FILE if it is there.
     #[arg(long)]
@@ -84,6 +88,28 @@ enum Encoder {
     Pca,
 }
 
+/// As `pooling` of a probe.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum PooledBy {
+    /// The mean of the patches.
+    Mean,
+    /// The class token, of an encoder that has one.
+    ClassToken,
+    /// The class token, then the mean of the patches.
+    ClassAndMean,
+}
+
+impl From<PooledBy> for Pooling {
+    fn from(by: PooledBy) -> Self {
+        match by {
+            PooledBy::Mean => Pooling::Mean,
+            PooledBy::ClassToken => Pooling::ClassToken,
+            PooledBy::ClassAndMean => Pooling::ClassAndMean,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SplitName {
     Train,
@@ -105,7 +131,7 @@ impl FeaturesArgs {
         Ok(FeatureRequest {
             subject: Subject::ALL[self.encoder as usize],
             layers: self.layer.map_or(Layers::Last(self.layers), Layers::Only),
-            tokens: self.tokens,
+            pooling: if self.tokens { Pooling::Tokens } else { self.pooling.into() },
             epoch: self.epoch,
             splits: self.split.iter().map(|split| FeatureSplit::ALL[*split as usize]).collect(),
             data: self.looking.data.clone(),

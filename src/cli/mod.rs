@@ -46,9 +46,15 @@ mod verify;
 mod watch;
 mod why;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ijepa_registry::image::UnreadableImage;
 
 /// How a command ended; the numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +307,21 @@ fn with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return print::stdout(&e.render().to_string()).into();
         }
     };
+    match catch_unwind(AssertUnwindSafe(|| carry_out(cli))) {
+        Ok(code) => code,
+        Err(payload) => match payload.downcast::<UnreadableImage>() {
+            Ok(gone) => {
+                let help = "what was computed is kept up to the last checkpoint: run it again";
+                print::stderr(&format!("error: {gone}\n  help: {help}"));
+                Exit::Failed.into()
+            }
+            // The panic hook has said what it is.
+            Err(payload) => resume_unwind(payload),
+        },
+    }
+}
+
+fn carry_out(cli: Cli) -> ExitCode {
     match cli.command {
         Some(Command::Bench(args)) => bench::bench(&args).into(),
         Some(Command::Cancel(args)) => cancel::cancel(&args).into(),

@@ -195,7 +195,7 @@ fn regularizers(parts: &Parts, report: &mut Report) {
     }
 }
 
-/// An encoder that can be asked for as many blocks as a probe looks at.
+/// An encoder that can be asked for as many blocks as a probe looks at, and for its class token.
 fn layers(parts: &Parts, report: &mut Report) {
     let Some(encoder) = &parts.encoder else { return };
     let most = encoder.object.layers();
@@ -204,6 +204,13 @@ fn layers(parts: &Parts, report: &mut Report) {
         if wanted > most || wanted == 0 && !probe.component.object.uses_model() {
             let message = format!("`{}` looks at {wanted} blocks, the encoder has {most}", probe.name);
             let problem = Problem::new("layers", message).help(format!("allowed: 1 to {most}"));
+            report.add(&join("probes", &i.to_string()), problem);
+        }
+        if probe.component.object.needs().pooling.reads_class_token() && !encoder.object.has_class_token() {
+            let message =
+                format!("`{}` reads the class token, and encoder `{}` has none", probe.name, encoder.kind);
+            let problem = Problem::new("pooling", message)
+                .help("leave it out for the mean of the patches, or give the encoder one: encoder.class_token=true (`vit`)");
             report.add(&join("probes", &i.to_string()), problem);
         }
     }

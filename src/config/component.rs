@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use ijepa_registry::{
-    catalogue,
+    catalogue::{self, Listing},
     entry::{Entry, Kind, schema_of},
     problem::{Problem, nearest},
 };
@@ -15,6 +15,7 @@ use super::{
     init::InitSettings,
     sections::{COMPONENT_LISTS, COMPONENTS, TrainSettings},
     settings::{settle, violations},
+    span::join,
     surroundings::expand_paths,
     wording::{ticked, with_article},
 };
@@ -118,9 +119,9 @@ pub(crate) fn read<K: Kind + Debug + ?Sized>(
     other_keys: &[&str],
     report: &mut Report,
 ) -> Option<Component<K>> {
-    let (kind, settings) = split::<K>(value).map_err(|p| report.add(path, p)).ok()?;
-    let Some(entry) = catalogue::find::<K>(&kind) else {
-        report.add(path, unknown::<K>(&kind));
+    let (name, settings) = split(K::NAME, value).map_err(|p| report.add(path, p)).ok()?;
+    let Some(entry) = catalogue::find::<K>(&name) else {
+        report.add(path, unknown(K::NAME, &name));
         return None;
     };
     build(entry, path, settings, other_keys, report)
@@ -135,9 +136,7 @@ fn build<K: Kind + Debug + ?Sized>(
 ) -> Option<Component<K>> {
     let schema = (entry.schema)().to_value();
     let owner = format!("{} `{}`", K::NAME, entry.name);
-    settle(&schema, &mut settings);
-    expand_paths(path, &schema, &mut settings, report);
-    if !report.clean(path, violations(&schema, &settings, &owner, other_keys)) {
+    if !is_settled(path, &schema, &mut settings, (&owner, other_keys), report) {
         return None;
     }
     match (entry.build)(&settings) {
@@ -149,42 +148,88 @@ fn build<K: Kind + Debug + ?Sized>(
     }
 }
 
+/// Brings settings into their form; false if something is wrong with them, or with a component inside of them.
+fn is_settled(
+    path: &str,
+    schema: &Value,
+    settings: &mut Value,
+    (owner, other_keys): (&str, &[&str]),
+    report: &mut Report,
+) -> bool {
+    settle(schema, settings);
+    expand_paths(path, schema, settings, report);
+    // First, since the schema knows a nested component as a mapping only, and its name alone will do.
+    let nested = nested(path, schema, settings, report);
+    report.clean(path, violations(schema, settings, owner, other_keys)) && nested
+}
+
+/// The same of the components in settings that the schema marks `x-component`, such as the strategies of `masking: multi`.
+fn nested(path: &str, schema: &Value, settings: &mut Value, report: &mut Report) -> bool {
+    let Value::Object(map) = settings else { return true };
+    let mut all_fine = true;
+    for (key, value) in map {
+        let (schema, path) = (&schema["properties"][key.as_str()], join(path, key));
+        if let Some(kind) = schema["x-component"].as_str() {
+            all_fine &= is_nested_settled(kind, &path, value, report);
+        } else if let (Some(kind), Value::Array(entries)) = (schema["items"]["x-component"].as_str(), value) {
+            for (i, entry) in entries.iter_mut().enumerate() {
+                all_fine &= is_nested_settled(kind, &join(&path, &i.to_string()), entry, report);
+            }
+        }
+    }
+    all_fine
+}
+
+fn is_nested_settled(kind: &str, path: &str, value: &mut Value, report: &mut Report) -> bool {
+    if let Value::String(name) = value {
+        *value = Value::Object(Map::from_iter([("kind".to_owned(), name.as_str().into())]));
+    }
+    // What is no mapping, or says not which, the schema refuses.
+    let Ok((name, mut settings)) = split(kind, value) else { return true };
+    let Some(schema) = catalogue::schema_of(kind, &name) else {
+        report.add(path, unknown(kind, &name));
+        return false;
+    };
+    let owner = (&*format!("{kind} `{name}`"), &["kind"][..]);
+    let is_fine = is_settled(path, &schema.to_value(), &mut settings, owner, report);
+    let mut section = Map::from_iter([("kind".to_owned(), name.into())]);
+    section.extend(settings.as_object().cloned().unwrap_or_default());
+    *value = Value::Object(section);
+    is_fine
+}
+
 /// Takes `kind` out of a section.
-fn split<K: Kind + ?Sized>(value: &Value) -> Result<(String, Value), Problem> {
-    let choose = || choices::<K>();
+fn split(of: &str, value: &Value) -> Result<(String, Value), Problem> {
     let Value::Object(section) = value else {
-        let wanted = format!("the name of {}, or a mapping with `kind`", with_article(K::NAME));
+        let wanted = format!("the name of {}, or a mapping with `kind`", with_article(of));
         let message = format!("is {}; expected {wanted}", describe(value));
-        return Err(Problem::new("", message).help(choose()));
+        return Err(Problem::new("", message).help(choices(of)));
     };
     let mut settings = section.clone();
     match settings.shift_remove("kind") {
         Some(Value::String(kind)) => Ok((kind, Value::Object(settings))),
         Some(other) => {
-            Err(Problem::new("kind", format!("is {}; expected a name", describe(&other))).help(choose()))
+            let message = format!("is {}; expected a name", describe(&other));
+            Err(Problem::new("kind", message).help(choices(of)))
         }
-        None => {
-            Err(Problem::new("", format!("says not which {}: `kind` is missing", K::NAME)).help(choose()))
-        }
+        None => Err(Problem::new("", format!("says not which {of}: `kind` is missing")).help(choices(of))),
     }
 }
 
-fn unknown<K: Kind + ?Sized>(kind: &str) -> Problem {
+fn unknown(of: &str, name: &str) -> Problem {
     let note = "one of your own crate must be named by the program that runs it: `use my_crate as _;`";
-    Problem::new("kind", format!("there is no {} `{kind}` in this program", K::NAME)).help(format!(
-        "{}{}\n{note}",
-        question::<K>(kind),
-        choices::<K>()
-    ))
+    let help = format!("{}{}\n{note}", question(of, name), choices(of));
+    Problem::new("kind", format!("there is no {of} `{name}` in this program")).help(help)
 }
 
 /// `did you mean ...?` and a line end: what has this alias, or else nearly this name.
-fn question<K: Kind + ?Sized>(kind: &str) -> String {
-    let word = kind.to_lowercase();
-    let alias = catalogue::entries::<K>().into_iter().flat_map(|e| e.aliases).find(|(a, _)| *a == word);
+fn question(of: &str, name: &str) -> String {
+    let word = name.to_lowercase();
+    let known: Vec<Listing> = catalogue::list().into_iter().filter(|l| l.kind == of).collect();
+    let alias = known.iter().flat_map(|l| l.aliases).find(|(alias, _)| *alias == word);
     let close = match alias {
         Some((_, write)) => vec![*write],
-        None => nearest(&word, catalogue::names::<K>()),
+        None => nearest(&word, known.iter().map(|l| l.name)),
     };
     match close.as_slice() {
         [] => String::new(),
@@ -193,9 +238,10 @@ fn question<K: Kind + ?Sized>(kind: &str) -> String {
 }
 
 /// The components of a kind, as help.
-pub(crate) fn choices<K: Kind + ?Sized>() -> String {
-    match catalogue::names::<K>().as_slice() {
-        [] => format!("this program has no {} at all", K::NAME),
+pub(crate) fn choices(of: &str) -> String {
+    let known: Vec<&str> = catalogue::list().iter().filter(|l| l.kind == of).map(|l| l.name).collect();
+    match known.as_slice() {
+        [] => format!("this program has no {of} at all"),
         names => format!("there are: {}", names.join(", ")),
     }
 }

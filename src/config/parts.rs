@@ -105,7 +105,7 @@ fn section<K: Kind + Debug + ?Sized>(
         (None, Some(default)) => serde_json::json!({ "kind": default }),
         (None, None) if is_excused(name, report) => return None,
         (None, None) => {
-            let help = format!("write `{name}: NAME`; {}", component::choices::<K>());
+            let help = format!("write `{name}: NAME`; {}", component::choices(K::NAME));
             report.add("", missing(name, report).help(help));
             return None;
         }

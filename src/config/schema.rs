@@ -80,9 +80,22 @@ fn plain<S: JsonSchema>() -> Value {
 /// A schema as the program reads by it: no unknown keys, the limits of whole numbers, `null` for a default.
 fn as_read(schema: &Value) -> Value {
     let mut schema = closed(schema);
+    nested(&mut schema);
     nullable(&mut schema);
     tidy(&mut schema);
     schema
+}
+
+/// Components inside of settings are written as those of a section.
+fn nested(schema: &mut Value) {
+    let of = |setting: &Value| setting["x-component"].as_str().map(definition_of);
+    for setting in schema["properties"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+        if let Some(whole) = of(setting) {
+            *setting = whole;
+        } else if let Some(items) = of(&setting["items"]) {
+            setting["items"] = items;
+        }
+    }
 }
 
 fn reference(part: &Section) -> Value {

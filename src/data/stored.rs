@@ -33,6 +33,14 @@ pub(crate) struct Room<'a> {
     pub cache: Option<&'a Path>,
 }
 
+impl Room<'_> {
+    fn folder(&self) -> Result<PathBuf, DataError> {
+        let message = "there is no folder for decoded images (`HOME` is not set); set `dataset.cache`";
+        let folder = self.cache.map(Path::to_owned).or_else(|| user_folder("images"));
+        folder.ok_or_else(|| DataError(message.into()))
+    }
+}
+
 /// Bytes of so many images of `size` x `size` pixels.
 pub(crate) fn bytes_of(images: usize, size: usize) -> u64 {
     images as u64 * (CHANNELS * size * size) as u64
@@ -55,8 +63,9 @@ pub(crate) fn decoded_within(
     }
     let all: Vec<&Item> = of_train.iter().chain(of_test).collect();
     let file = Arc::new(Mutex::new(stored(room, &all, size, &format!("{train} and {test}"), context)?));
+    let place: Arc<str> = room.folder()?.to_string_lossy().into();
     let split = |first: usize, items: &[Item]| {
-        let part = Stored { file: Arc::clone(&file), first, count: items.len() };
+        let part = Stored { file: Arc::clone(&file), place: Arc::clone(&place), first, count: items.len() };
         let pixels = if items.is_empty() { Pixels::default() } else { Pixels::Store(Arc::new(part)) };
         Split::new(pixels, labelled(items, classes))
     };
@@ -67,6 +76,8 @@ pub(crate) fn decoded_within(
 #[derive(Debug)]
 struct Stored {
     file: Arc<Mutex<File>>,
+    /// Where it is, for people.
+    place: Arc<str>,
     first: usize,
     count: usize,
 }
@@ -77,8 +88,9 @@ impl ImageStore for Stored {
     }
     fn read(&self, i: usize, out: &mut [u8]) -> io::Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(((self.first + i) * out.len()) as u64))?;
-        file.read_exact(out)
+        let start = file.seek(SeekFrom::Start(((self.first + i) * out.len()) as u64));
+        let read = start.and_then(|_| file.read_exact(out));
+        read.map_err(|e| io::Error::new(e.kind(), format!("decoded images in {}: {e}", self.place)))
     }
 }
 
@@ -90,10 +102,7 @@ fn stored(
     what: &str,
     context: &LoadContext,
 ) -> Result<File, DataError> {
-    let folder = room.cache.map(Path::to_owned).or_else(|| user_folder("images"));
-    let folder = folder.ok_or_else(|| {
-        DataError("there is no folder for decoded images (`HOME` is not set); set `dataset.cache`".into())
-    })?;
+    let folder = room.folder()?;
     let place = place(&folder, items, size);
     let length = bytes_of(items.len(), size);
     if let Some(file) = place.as_ref().and_then(|place| File::open(place).ok())

@@ -95,12 +95,13 @@ impl OnSession for Looking<'_> {
             None => (jepa.context_encoder.as_ref(), "context"),
         };
         let depth = session.builder.encoder.layers();
-        let needs = Needs { layers: depth, tokens: false };
+        let needs = Needs { layers: depth, ..Needs::POOLED };
         let all: Vec<usize> = (0..self.sample.count()).collect();
         let Some(layers) = self.features(session, encoder, needs, &all, progress)? else { return Ok(None) };
         let some = spaced(self.sample.count(), TOKEN_IMAGES);
-        let needs = Needs { layers: 1, tokens: true };
-        let Some(tokens) = self.features(session, encoder, needs, &some, progress)? else { return Ok(None) };
+        let Some(tokens) = self.features(session, encoder, Needs::TOKENS, &some, progress)? else {
+            return Ok(None);
+        };
         Ok(Some(Look {
             name: self.name.into(),
             facts: if *foreign {

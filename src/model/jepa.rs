@@ -41,11 +41,13 @@ impl Geometry {
 
     /// Features of an image and their width, of an encoder or else of pixels.
     pub fn feature(&self, encoded: bool, needs: Needs) -> (usize, usize) {
-        match (encoded, needs.tokens) {
-            (true, tokens) => (if tokens { self.grid().len() } else { 1 }, self.dim * needs.layers),
-            (false, true) => (self.grid().len(), self.image.len() / self.grid().len()),
-            (false, false) => (1, self.image.len()),
-        }
+        let (patches, rows) = (self.grid().len(), needs.pooling.rows(self.grid().len()));
+        let width = match (encoded, needs.pooling) {
+            (true, pooling) => self.dim * pooling.widths() * needs.layers,
+            (false, Pooling::Tokens) => self.image.len() / patches,
+            (false, _) => self.image.len(),
+        };
+        (rows, width)
     }
 
     /// The images, `(channel, row, column)` each, cut into their patches.
@@ -170,14 +172,25 @@ impl<D: Backend> Jepa<D> {
         needs: Needs,
         images: &PatchBatch<D>,
     ) -> Result<Vec<f32>, ModelError> {
-        let layers =
-            encoder.encode(images, &EncodeRequest { layers: needs.layers, ..EncodeRequest::OUTPUT })?;
-        let patches = self.geometry.grid().len();
-        let of_layer = |layer: Rows<D>| if needs.tokens { Ok(layer) } else { D::mean_rows(&layer, patches) };
-        let mut layers = layers.into_iter().map(of_layer);
-        let first =
-            layers.next().unwrap_or_else(|| Err(ModelError("the encoder returned no layer".into())))?;
-        kernels::to_host(&layers.try_fold(first, |left, layer| D::concat_columns(left, layer?))?)
+        let class = || {
+            let missing = || ModelError("the encoder has no class token".into());
+            encoder.class_tokens(images, needs.layers)?.ok_or_else(missing)
+        };
+        let of_patches =
+            || encoder.encode(images, &EncodeRequest { layers: needs.layers, ..EncodeRequest::OUTPUT });
+        let mean = |layer: Rows<D>| D::mean_rows(&layer, self.geometry.grid().len());
+        let layers: Vec<Rows<D>> = match needs.pooling {
+            Pooling::Tokens => of_patches()?,
+            Pooling::Mean => of_patches()?.into_iter().map(mean).collect::<Result<_, _>>()?,
+            Pooling::ClassToken => class()?,
+            Pooling::ClassAndMean => {
+                let both = class()?.into_iter().zip(of_patches()?);
+                both.map(|(class, layer)| D::concat_columns(class, mean(layer)?)).collect::<Result<_, _>>()?
+            }
+        };
+        let mut layers = layers.into_iter();
+        let first = layers.next().ok_or_else(|| ModelError("the encoder returned no layer".into()))?;
+        kernels::to_host(&layers.try_fold(first, D::concat_columns)?)
     }
 
     /// Mean tokens `(context, dim)` of an encoder that sees the contexts of `plans` alone.

@@ -7,7 +7,7 @@ use std::{
 
 use ijepa_registry::{
     image::{ImageShape, Split},
-    kinds::Needs,
+    kinds::{Needs, Pooling},
 };
 use serde_json::{Value, json};
 
@@ -45,8 +45,8 @@ pub struct FeatureRequest {
     pub subject: Subject,
     /// Of which blocks.
     pub layers: Layers,
-    /// Every token of an image, instead of their mean.
-    pub tokens: bool,
+    /// What is made of the tokens of an image.
+    pub pooling: Pooling,
     /// Of which epoch; none: the last.
     pub epoch: Option<u64>,
     /// Which images of the data set; none: all.
@@ -81,7 +81,15 @@ pub fn write_features(
     let mut progress = Progress::new(verbosity);
     let opening = Opening { epoch: request.epoch, data: request.data.as_deref(), ..Opening::default() };
     let mut run = StoredRun::open(folder, &opening)?;
-    let form = Form::of(request, run.experiment.encoder.object.layers())?;
+    let encoder = &run.experiment.encoder;
+    let form = Form::of(request, encoder.object.layers())?;
+    if request.pooling.reads_class_token()
+        && request.subject.is_encoder()
+        && !encoder.object.has_class_token()
+    {
+        let message = format!("--pooling: the encoder of this run, `{}`, has no class token", encoder.kind);
+        return Err(RunError::Config(message));
+    }
     let (about, step) = (about(&run, request, &form), run.weights.step);
     let (head, data, source) = match &request.images {
         Some(images) => {
@@ -133,7 +141,7 @@ impl Form {
             Layers::Only(n) => (depth + 1 - n.min(depth), vec![n]),
         };
         Ok(Form {
-            needs: Needs { layers, tokens: request.tokens },
+            needs: Needs { layers, pooling: request.pooling },
             first_only: matches!(request.layers, Layers::Only(_)),
             blocks: if is_encoder { blocks } else { Vec::new() },
         })
@@ -154,7 +162,12 @@ fn about(run: &StoredRun, request: &FeatureRequest, form: &Form) -> Value {
         "step": run.weights.step,
         "encoder": request.subject.name(),
         "layers": form.blocks,
-        "features": if request.tokens { "tokens" } else { "pooled" },
+        "features": match request.pooling {
+            Pooling::Tokens => "tokens",
+            Pooling::Mean => "pooled",
+            Pooling::ClassToken => "class_token",
+            Pooling::ClassAndMean => "class_and_mean",
+        },
         "own_images": request.images.is_some(),
         "program": concat!("ijepa-run ", env!("CARGO_PKG_VERSION")),
     })
@@ -198,7 +211,11 @@ impl OnSession for Writing<'_> {
         let Writing { request, form, head, source, stop } = self;
         let extractor = session.extractor(request.subject)?;
         let (tokens, width) = session.feature_shape(&extractor, form.needs);
-        let head = FeatureHead { tokens: form.needs.tokens.then_some(tokens), dim: form.dim(width), ..head };
+        let head = FeatureHead {
+            tokens: (request.pooling == Pooling::Tokens).then_some(tokens),
+            dim: form.dim(width),
+            ..head
+        };
         let (shape, total) = (head.shape(), head.images.len());
         let mut file = FeatureFile::create(&request.output, request.format, head)?;
         let what = format!("features of {}", request.subject.name());

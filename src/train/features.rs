@@ -166,9 +166,9 @@ impl<D: BuildDevice> Session<D> {
         let images: Vec<f32> = chunk.iter().flat_map(image).collect();
         let patches = || self.jepa.geometry.patches(&images);
         Ok(match of {
-            Extractor::Pca(pca) if needs.tokens => pca.tokens(&patches()),
+            Extractor::Pca(pca) if needs.pooling == Pooling::Tokens => pca.tokens(&patches()),
             Extractor::Pca(pca) => pca.pooled(&patches(), self.jepa.geometry.grid().len()),
-            _ if needs.tokens => patches(),
+            _ if needs.pooling == Pooling::Tokens => patches(),
             _ => images,
         })
     }

@@ -57,6 +57,23 @@ fn all_mistakes_come_at_once_in_order() {
     );
 }
 
+#[test]
+fn a_component_inside_of_another_is_read_as_one_of_a_section() {
+    let nested = "masking={ kind: multi, of: [block, { kind: multiblok }, { kind: random, ratoi: [0.5, 0.5] }, { kind: block, scale: x }, 3] }";
+    let error = load(BASE, &[nested]).map(|_| ()).expect_err("wrong");
+    let says = |what: &str| assert!(error.contains(what), "{what} is not in:\n{error}");
+    says("masking.of.1.kind: there is no masking `multiblok` in this program");
+    says("did you mean `multiblock` or");
+    says("masking.of.2.ratoi: masking `random` has no setting `ratoi`");
+    says("did you mean `ratio`?");
+    says("masking.of.3.scale: is the text `x`");
+    says("masking.of.4: is 3; expected a mapping");
+    let fine = "masking={ kind: ramp, from: block, to: { kind: block, scale: null } }";
+    let read = load(BASE, &[fine]).unwrap();
+    assert_eq!(read.masking.settings["to"]["aspect"], serde_json::json!([0.75, 1.5]));
+    assert_eq!(read.masking.settings["from"]["kind"], "block");
+}
+
 /// What is missing because of a misspelled key is not reported beside it, and everything else after it.
 #[test]
 fn a_misspelled_section_comes_before_those_that_are_missing() {

@@ -1,8 +1,12 @@
 //! Data sets in the formats of their publishers, and images that do not fit the memory, from the command line.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use crate::program::{Folder, Output};
+use crate::program::{Folder, Output, finish};
 
 const SHORT: &str = "train={ epochs: 1, batch_size: 6, log_every: 1 }";
 const KNN: &str = "probes=[{ kind: knn, k: 2, encoders: [target], controls: [pixels] }]";
@@ -50,6 +54,41 @@ fn images_that_do_not_fit_the_memory_give_the_same_tables() {
     // Neither identity nor fingerprint says where the images were.
     let again = run(&folder, &[&[data, "name=memory"][..], &stored].concat());
     assert!(again.stderr.contains("already done"), "{}", again.stderr);
+}
+
+#[test]
+fn images_that_are_gone_in_the_middle_stop_the_run_as_an_interruption_does() {
+    let folder = Folder::new();
+    write_images(&folder.path().join("a"));
+    let data = "dataset={ kind: image_folder, path: a, image_size: 16, memory: 0, cache: decoded }";
+    let long = "train={ epochs: 100000, batch_size: 6, log_every: 1, checkpoint_every: 1 }";
+    // Files that have just changed are decoded into a file without a name.
+    std::thread::sleep(Duration::from_secs(4));
+    let child = folder.start(&["tiny.yaml", data, long, "probes=[]"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let rows = || {
+        let run = fs::read_dir(folder.path().join("results")).ok()?.flatten().next()?.path();
+        Some(fs::read_to_string(run.join("metrics.csv")).ok()?.lines().count())
+    };
+    while rows().unwrap_or(0) < 5 {
+        assert!(Instant::now() < deadline, "no rows yet");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let decoded: Vec<_> = fs::read_dir(folder.path().join("decoded")).unwrap().collect();
+    assert_eq!(decoded.len(), 1, "{decoded:?}");
+    let decoded = decoded[0].as_ref().unwrap().path();
+    fs::File::options().write(true).open(decoded).unwrap().set_len(0).unwrap();
+    let ended = finish(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let says = |what: &str| ended.stderr.contains(what);
+    assert!(
+        says("can no longer be read: decoded images in decoded") && says("run it again"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!says("panicked"), "{}", ended.stderr);
+    let state = folder.run(&["ls"]);
+    assert!(state.stdout.contains("interrupted"), "{}", state.stdout);
 }
 
 #[test]

@@ -114,8 +114,18 @@ fn pass(
     (values, trained(encoder).iter().map(of).collect())
 }
 
-/// The encoder in f64, sequence by sequence.
+/// The encoder in f64: its patches.
 fn encoded(values: &Values, batch: &PatchBatch<Cpu>, draw: Option<&TrainDraw>) -> Matrix {
+    tokens(values, batch, draw, |sequence, extra| sequence[extra..].to_vec())
+}
+
+/// What `of` takes from the tokens of every sequence, of which so many stand before the patches, sequence by sequence.
+fn tokens(
+    values: &Values,
+    batch: &PatchBatch<Cpu>,
+    draw: Option<&TrainDraw>,
+    of: impl Fn(Matrix, usize) -> Matrix,
+) -> Matrix {
     let pixels = batch.pixels.as_vec();
     let mut out = Vec::new();
     for (sequence, range) in batch.layout.segments.ranges().enumerate() {
@@ -144,7 +154,7 @@ fn encoded(values: &Values, batch: &PatchBatch<Cpu>, draw: Option<&TrainDraw>) -
             self_attention(values, &format!("blocks.{block}"), &mut x, turn, [factor("attn"), factor("mlp")]);
         }
         let extra = places.iter().filter(|p| p.is_none()).count();
-        out.extend(values.norm("norm", &x, EPS).into_iter().skip(extra));
+        out.extend(of(values.norm("norm", &x, EPS), extra));
     }
     out
 }
@@ -269,6 +279,23 @@ fn rows_and_layers_can_be_asked_of_composed_blocks() {
     assert_eq!(layers[DEPTH - 1].as_vec(), wanted);
     assert_ne!(layers[0].as_vec(), wanted);
     assert_eq!(encoder.tokens(&batch, Some(&keep)).unwrap().as_vec(), wanted);
+}
+
+#[test]
+fn the_class_token_is_the_first_of_every_sequence() {
+    let batch = batch(&sequences(), &mut Random::new(4));
+    for variant in ["class_token: true", ALL] {
+        let encoder = built(variant);
+        let layers = encoder.class_tokens(&batch, DEPTH).unwrap().unwrap();
+        assert_eq!(layers.len(), DEPTH);
+        let found = layers[DEPTH - 1].as_vec();
+        let values = Values::of(encoder.as_ref());
+        assert_rows(&found, &tokens(&values, &batch, None, |sequence, _| sequence[..1].to_vec()));
+        assert_eq!(encoder.class_tokens(&batch, 1).unwrap().unwrap()[0].as_vec(), found);
+        assert!(settings(variant).has_class_token());
+    }
+    assert!(built("mlp: swiglu").class_tokens(&batch, 1).unwrap().is_none());
+    assert!(!settings("mlp: swiglu").has_class_token());
 }
 
 #[test]

@@ -169,6 +169,10 @@ pub trait EncoderSettings: std::fmt::Debug + Send + Sync {
     fn layers(&self) -> usize {
         1
     }
+    /// Whether it has a class token, which [`Encoder::class_tokens`] gives.
+    fn has_class_token(&self) -> bool {
+        false
+    }
     /// Number of values of its parameters for images of this shape, fixed tables included, without building
     /// it; none if not known.
     fn parameters(&self, image: ImageShape) -> Option<u64> {
@@ -237,6 +241,13 @@ pub trait Encoder<D: Device<f32>>: Parameters<D> {
         let request = EncodeRequest { keep, ..EncodeRequest::OUTPUT };
         let layers = self.encode(batch, &request)?;
         layers.into_iter().last().ok_or_else(|| ModelError("the encoder returned no layer".into()))
+    }
+
+    /// The class token of every sequence after each of the last `layers` blocks, `(sequence, dim)`, as [`Encoder::encode`]
+    /// gives the patches; none for an encoder without one.
+    fn class_tokens(&self, batch: &PatchBatch<D>, layers: usize) -> Result<Option<Vec<Rows<D>>>, ModelError> {
+        let _ = (batch, layers);
+        Ok(None)
     }
 
     /// The attention of the last block in whole images, to be looked at; none for an encoder without attention.

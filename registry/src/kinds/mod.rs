@@ -30,8 +30,8 @@ pub use masking::Masking;
 pub use optimizer::{Optimizer, OptimizerSettings, OptimizerState, Rates, StepReport};
 pub use predictor::{Prediction, PredictionPlan, Predictor, PredictorContext, PredictorSettings};
 pub use probe::{
-    Features, Findings, LinearClassifier, Needs, Probe, ProbeContext, ProbeCounts, ProbeData, ProbeError,
-    ProbeSizes, Quantities,
+    Features, Findings, LinearClassifier, Needs, Pooling, Probe, ProbeContext, ProbeCounts, ProbeData,
+    ProbeError, ProbeSizes, Quantities,
 };
 pub use probed_model::{EncoderCopy, FeatureGradient, ProbedModel, TuningBatch, Whose};
 pub use regularizer::{Regularized, Regularizer, RegularizerContext, RegularizerSettings, StepKey};

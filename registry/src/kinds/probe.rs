@@ -7,15 +7,46 @@ pub struct Needs {
     /// How many of the encoder's last blocks, side by side in one feature; 0 for a probe that looks at no
     /// features, but at the model.
     pub layers: usize,
-    /// Whether every token of an image, instead of their mean.
-    pub tokens: bool,
+    /// What is made of the tokens of an image.
+    pub pooling: Pooling,
+}
+
+/// What is made of the tokens of an image, block by block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pooling {
+    /// The mean of the patches: `(image, dim)`.
+    Mean,
+    /// The class token: `(image, dim)`. For an encoder that [has one](crate::kinds::EncoderSettings::has_class_token); of
+    /// pixels and other features without an encoder, what `Mean` is.
+    ClassToken,
+    /// The class token, then the mean of the patches: `(image, 2 dim)`.
+    ClassAndMean,
+    /// Nothing: every patch, `(image, token, dim)`.
+    Tokens,
+}
+
+impl Pooling {
+    /// Whether it asks for the class token.
+    pub fn reads_class_token(self) -> bool {
+        matches!(self, Pooling::ClassToken | Pooling::ClassAndMean)
+    }
+    /// Features of an image in which there are so many patches.
+    pub fn rows(self, patches: usize) -> usize {
+        if self == Pooling::Tokens { patches } else { 1 }
+    }
+    /// Width of a feature, in widths of a token.
+    pub fn widths(self) -> usize {
+        if self == Pooling::ClassAndMean { 2 } else { 1 }
+    }
 }
 
 impl Needs {
     /// The mean of the output tokens: `(image, dim)`.
-    pub const POOLED: Needs = Needs { layers: 1, tokens: false };
+    pub const POOLED: Needs = Needs { layers: 1, pooling: Pooling::Mean };
+    /// Every output token: `(image, token, dim)`.
+    pub const TOKENS: Needs = Needs { layers: 1, pooling: Pooling::Tokens };
     /// No features at all.
-    pub const NONE: Needs = Needs { layers: 0, tokens: false };
+    pub const NONE: Needs = Needs { layers: 0, pooling: Pooling::Mean };
 }
 
 /// Frozen features of one split: row-major `(image, dim)`, or `(image, token, dim)` for a probe that needs

@@ -146,7 +146,7 @@ fn problem_of_counts(probe: &dyn Probe, (counts, tested): &(&[usize], usize)) ->
 
 /// With a model behind the features if the probe asks for it.
 fn context<'a>(probe: &dyn Probe, model: &'a Toy) -> ProbeContext<'a> {
-    let side = if probe.needs().tokens { 2 } else { 1 };
+    let side = if probe.needs().pooling == Pooling::Tokens { 2 } else { 1 };
     let model = probe.uses_model().then_some(model as &dyn ProbedModel);
     let layers = probe.needs().layers.max(1);
     ProbeContext { layers, grid: Grid { rows: side, cols: side }, model, ..ProbeContext::silent(5) }
@@ -154,8 +154,8 @@ fn context<'a>(probe: &dyn Probe, model: &'a Toy) -> ProbeContext<'a> {
 
 /// Tokens of an image and their width, as the probe needs them.
 fn shape(probe: &dyn Probe) -> (usize, usize) {
-    let Needs { layers, tokens } = probe.needs();
-    (if tokens { TOKENS } else { 1 }, if layers == 0 { 0 } else { DIM })
+    let Needs { layers, pooling } = probe.needs();
+    (pooling.rows(TOKENS), if layers == 0 { 0 } else { pooling.widths() * DIM })
 }
 
 fn clusters(purpose: &str, count: usize, probe: &dyn Probe) -> Labelled {

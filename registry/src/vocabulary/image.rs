@@ -1,6 +1,6 @@
 //! Images and data sets as plain data.
 
-use std::{borrow::Cow, fmt::Debug, io, sync::Arc};
+use std::{borrow::Cow, fmt::Debug, io, panic::resume_unwind, sync::Arc};
 
 use crate::mask::Grid;
 
@@ -56,6 +56,17 @@ pub trait ImageStore: Debug + Send + Sync {
     fn count(&self) -> usize;
     /// Reads image `i`: `(channel, row, column)` bytes.
     fn read(&self, i: usize, out: &mut [u8]) -> io::Result<()>;
+}
+
+/// What a thread unwinds with that finds an image gone: so rare, and in the middle of so much, that no reader of images
+/// returns an error for it. The program catches it at its end and stops as after an interruption.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("image {image} of the data set can no longer be read: {why}")]
+pub struct UnreadableImage {
+    /// Its number in its split.
+    pub image: usize,
+    /// What the system says.
+    pub why: String,
 }
 
 /// The pixels of some images. The default is none.
@@ -181,8 +192,8 @@ impl ImageSet {
     pub fn labelled(&self, split: &Split) -> usize {
         split.labels.first().map_or(self.count(split), |labels| labels.labels.len())
     }
-    /// Bytes of image `i` of `split`. Panics if it can no longer be read from where it was when the data set was
-    /// loaded.
+    /// Bytes of image `i` of `split`. Unwinds with [`UnreadableImage`] if it can no longer be read from where it was when
+    /// the data set was loaded.
     pub fn bytes<'a>(&self, split: &'a Split, i: usize) -> Cow<'a, [u8]> {
         let length = self.shape.len();
         match &split.pixels {
@@ -190,7 +201,10 @@ impl ImageSet {
             Pixels::Store(store) => {
                 let mut bytes = vec![0; length];
                 let read = store.read(i, &mut bytes);
-                read.unwrap_or_else(|e| panic!("image {i} of the data set can no longer be read: {e}"));
+                // No panic hook is asked: whoever catches it says what happened.
+                read.unwrap_or_else(|e| {
+                    resume_unwind(Box::new(UnreadableImage { image: i, why: e.to_string() }))
+                });
                 Cow::Owned(bytes)
             }
         }

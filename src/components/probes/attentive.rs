@@ -84,7 +84,7 @@ impl Probe for Attentive {
         true
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, tokens: true }
+        Needs { layers: self.layers, ..Needs::TOKENS }
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;

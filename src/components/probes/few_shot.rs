@@ -2,7 +2,7 @@
 
 use ijepa_registry::{catalogue, prelude::*};
 
-use super::shared::features::{check_counts, check_labelled, is_one};
+use super::shared::features::{PooledBy, check_counts, check_labelled, is_one};
 use super::shared::scores::majority_rate;
 
 component! {
@@ -35,11 +35,15 @@ struct FewShot {
     #[schemars(range(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "is_one")]
     layers: usize,
+    /// What is made of the tokens of a block.
+    #[schemars(extend("x-aliases" = ["pool", "global_pool"]))]
+    #[serde(skip_serializing_if = "PooledBy::is_default")]
+    pooling: PooledBy,
 }
 
 impl Default for FewShot {
     fn default() -> Self {
-        FewShot { shots: 5, draws: 5, weight_decay: 0.01, layers: 1 }
+        FewShot { shots: 5, draws: 5, weight_decay: 0.01, layers: 1, pooling: PooledBy::Mean }
     }
 }
 
@@ -80,7 +84,7 @@ impl Probe for FewShot {
         ]
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, ..Needs::POOLED }
+        self.pooling.of(self.layers)
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;

@@ -68,7 +68,7 @@ impl Probe for PatchPosition {
         ]
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, tokens: true }
+        Needs { layers: self.layers, ..Needs::TOKENS }
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_split(&data.train, "train")?;

@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::shared::features::{check_split, check_two_tested, is_one};
+use super::shared::features::{PooledBy, check_split, check_two_tested, is_one};
 use super::shared::ridge::{Moments, r_squared};
 
 component! {
@@ -32,11 +32,20 @@ struct Regression {
     #[schemars(range(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "is_one")]
     layers: usize,
+    /// What is made of the tokens of a block.
+    #[schemars(extend("x-aliases" = ["pool", "global_pool"]))]
+    #[serde(skip_serializing_if = "PooledBy::is_default")]
+    pooling: PooledBy,
 }
 
 impl Default for Regression {
     fn default() -> Self {
-        Regression { weight_decays: vec![1e-4, 1e-3, 1e-2, 0.1, 1.0], held_out: 0.1, layers: 1 }
+        Regression {
+            weight_decays: vec![1e-4, 1e-3, 1e-2, 0.1, 1.0],
+            held_out: 0.1,
+            layers: 1,
+            pooling: PooledBy::Mean,
+        }
     }
 }
 
@@ -75,7 +84,7 @@ impl Probe for Regression {
         ]
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, ..Needs::POOLED }
+        self.pooling.of(self.layers)
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_split(&data.train, "train")?;

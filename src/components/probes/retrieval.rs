@@ -3,7 +3,7 @@
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::shared::features::{check_counts, check_labelled, is_one};
+use super::shared::features::{PooledBy, check_counts, check_labelled, is_one};
 use super::shared::linalg::{Onto, View, matmul};
 
 component! {
@@ -40,11 +40,15 @@ struct Retrieval {
     #[schemars(range(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "is_one")]
     layers: usize,
+    /// What is made of the tokens of a block.
+    #[schemars(extend("x-aliases" = ["pool", "global_pool"]))]
+    #[serde(skip_serializing_if = "PooledBy::is_default")]
+    pooling: PooledBy,
 }
 
 impl Default for Retrieval {
     fn default() -> Self {
-        Retrieval { gallery: Gallery::Test, layers: 1 }
+        Retrieval { gallery: Gallery::Test, layers: 1, pooling: PooledBy::Mean }
     }
 }
 
@@ -80,7 +84,7 @@ impl Probe for Retrieval {
         ]
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, ..Needs::POOLED }
+        self.pooling.of(self.layers)
     }
     fn measure(&self, data: &ProbeData, context: &ProbeContext) -> Result<Findings, ProbeError> {
         check_labelled(data)?;
@@ -182,8 +186,10 @@ mod tests {
             4,
         );
         for gallery in [Gallery::Test, Gallery::Train] {
-            let found =
-                Retrieval { gallery, layers: 1 }.measure(&data, &ProbeContext::silent(0)).unwrap().values;
+            let found = Retrieval { gallery, ..Retrieval::default() }
+                .measure(&data, &ProbeContext::silent(0))
+                .unwrap()
+                .values;
             let slow = slow(&data, gallery == Gallery::Test);
             assert!((found[0] - slow).abs() < 1e-9, "{found:?} instead of {slow}");
             assert!(found[2] <= found[3] && found[3] <= found[4]);

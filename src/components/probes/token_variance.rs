@@ -56,7 +56,7 @@ impl Probe for TokenVariance {
         ]
     }
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, tokens: true }
+        Needs { layers: self.layers, ..Needs::TOKENS }
     }
     fn measure(&self, data: &ProbeData, _: &ProbeContext) -> Result<Findings, ProbeError> {
         let Features { dim, tokens, .. } = data.test;

@@ -94,8 +94,8 @@ struct VitSettings {
     #[schemars(range(min = 1e-12, max = 0.1))]
     norm_eps: Option<f64>,
     /// A learned class token in front of every sequence (Dosovitskiy et al. 2021, section 3.1). The loss asks for the
-    /// patches alone, so that it is a register under another name: it takes part in attention, the predictor does not
-    /// see it, and features are made of the patches.
+    /// patches alone: it takes part in attention as a register does, and the predictor does not see it. Probes read it
+    /// where they say `pooling: class_token` or `class_and_mean`.
     #[schemars(extend("x-aliases" = ["cls", "cls_token"]))]
     class_token: bool,
     /// Learned register tokens added to every sequence and dropped from the output
@@ -254,6 +254,9 @@ impl EncoderSettings for Vit {
     }
     fn layers(&self) -> usize {
         self.depth
+    }
+    fn has_class_token(&self) -> bool {
+        self.class_token
     }
     fn cost(&self, image: ImageShape, visible: usize, kept: usize) -> Option<Cost> {
         let blocks = self.block().cost(self.depth, visible + self.extra_tokens(), kept);

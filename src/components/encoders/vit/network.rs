@@ -58,15 +58,39 @@ impl<D: Backend> VitEncoder<D> {
         tape: T,
     ) -> Result<Input<D, T>, ModelError> {
         let sequences = Sequences::new(&batch.layout, self.extra.count());
+        let kept = match keep {
+            Some(rows) => Some(rows.iter().map(|&r| sequences.patch_rows[r as usize]).collect()),
+            None => (sequences.extra > 0).then(|| sequences.patch_rows.clone()),
+        };
+        self.input_keeping(batch, sequences, kept, tape)
+    }
+
+    /// The same, with rows of `sequences` that are wanted of the last block.
+    fn input_keeping<T: Tape<f32, D>>(
+        &self,
+        batch: &PatchBatch<D>,
+        sequences: Sequences,
+        kept: Option<Vec<u32>>,
+        tape: T,
+    ) -> Result<Input<D, T>, ModelError> {
         let tokens = self.stem.forward(&batch.pixels, tape)?;
         let tokens = self.embed(tokens, &batch.layout, &sequences)?;
         let places = || sequences.rows(|row| batch.layout.positions[row], |_| NONE);
         let turns = self.rotary.as_ref().map(|rotary| rotary.at(&places())).transpose()?;
-        let kept: Option<Vec<u32>> = match keep {
-            Some(rows) => Some(rows.iter().map(|&r| sequences.patch_rows[r as usize]).collect()),
-            None => (sequences.extra > 0).then(|| sequences.patch_rows.clone()),
-        };
         Ok(Input { tokens, segments: sequences.segments, turns, kept })
+    }
+
+    /// The last `layers` blocks, each behind the final norm.
+    fn layers(
+        &self,
+        input: Input<D, NoneTape>,
+        layers: usize,
+        mode: Mode,
+    ) -> Result<Vec<Rows<D>>, ModelError> {
+        let Input { tokens, segments, turns, kept } = input;
+        let places = Places { segments: &segments, turns };
+        let layers = self.blocks.layers(tokens, &places, kept.as_deref(), layers, mode)?;
+        layers.into_iter().map(|layer| self.norm.forward(layer)).collect()
     }
 
     /// Adds positions, and class token and registers in front of every sequence.
@@ -124,10 +148,16 @@ impl Sequences {
 
 impl<D: Backend> Encoder<D> for VitEncoder<D> {
     fn encode(&self, batch: &PatchBatch<D>, request: &EncodeRequest) -> Result<Vec<Rows<D>>, ModelError> {
-        let Input { tokens, segments, turns, kept } = self.input(batch, request.keep, NoneTape)?;
-        let places = Places { segments: &segments, turns };
-        let layers = self.blocks.layers(tokens, &places, kept.as_deref(), request.layers, request.mode)?;
-        layers.into_iter().map(|layer| self.norm.forward(layer)).collect()
+        self.layers(self.input(batch, request.keep, NoneTape)?, request.layers, request.mode)
+    }
+    fn class_tokens(&self, batch: &PatchBatch<D>, layers: usize) -> Result<Option<Vec<Rows<D>>>, ModelError> {
+        if self.extra.class.is_none() {
+            return Ok(None);
+        }
+        let sequences = Sequences::new(&batch.layout, self.extra.count());
+        let first = sequences.segments.ranges().map(|tokens| tokens.start as u32).collect();
+        self.layers(self.input_keeping(batch, sequences, Some(first), NoneTape)?, layers, Mode::Eval)
+            .map(Some)
     }
     fn encode_taped(&self, batch: &PatchBatch<D>, mode: Mode) -> Result<TapedRows<D>, ModelError> {
         let Input { tokens, segments, turns, kept } = self.input(batch, None, OwnedTape::default())?;

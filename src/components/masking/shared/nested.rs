@@ -14,8 +14,9 @@ pub(crate) struct Nested {
     pub object: Box<dyn Masking>,
 }
 
-/// What a nested strategy looks like in a file, for the schema.
+/// What a nested strategy looks like in a file, for the schema; the mark has its settings read as those of a section.
 #[derive(JsonSchema)]
+#[schemars(extend("x-component" = "masking"))]
 #[allow(dead_code)]
 struct Section {
     /// Name of the strategy.

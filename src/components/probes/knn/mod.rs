@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ijepa_registry::prelude::*;
 use rayon::prelude::*;
 
-use super::shared::features::{check_counts, check_labelled, is_one};
+use super::shared::features::{PooledBy, check_counts, check_labelled, is_one};
 use super::shared::scores::{Answer, Tally, accuracy_metrics, majority_rate};
 use search::{Bank, Neighbour};
 
@@ -48,11 +48,15 @@ struct Knn {
     #[schemars(range(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "is_one")]
     layers: usize,
+    /// What is made of the tokens of a block.
+    #[schemars(extend("x-aliases" = ["pool", "global_pool"]))]
+    #[serde(skip_serializing_if = "PooledBy::is_default")]
+    pooling: PooledBy,
 }
 
 impl Default for Knn {
     fn default() -> Self {
-        Knn { k: 20, weights: Weights::Temperature, temperature: 0.07, layers: 1 }
+        Knn { k: 20, weights: Weights::Temperature, temperature: 0.07, layers: 1, pooling: PooledBy::Mean }
     }
 }
 
@@ -104,7 +108,7 @@ impl Probe for Knn {
     }
 
     fn needs(&self) -> Needs {
-        Needs { layers: self.layers, ..Needs::POOLED }
+        self.pooling.of(self.layers)
     }
 
     fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {

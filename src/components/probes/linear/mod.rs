@@ -15,7 +15,7 @@ mod softmax;
 
 use ijepa_registry::prelude::*;
 
-use super::shared::features::{NOTHING_TO_HOLD_OUT, check_counts, check_labelled, is_one};
+use super::shared::features::{NOTHING_TO_HOLD_OUT, PooledBy, check_counts, check_labelled, is_one};
 use super::shared::scores::majority_rate;
 use classifier::Measured;
 use layers::Combine;
@@ -34,58 +34,184 @@ pub(crate) enum Protocol {
     Reference,
 }
 
-/// Settings of `probe: { kind: linear }`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// A published protocol, as far as its settings are ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Preset {
+    /// The defaults of this probe.
+    #[default]
+    None,
+    /// I-JEPA (arXiv 2301.08243, appendix A.2): the better of the last block and the last four, learning rates 0.001, 0.01
+    /// and 0.05, decays 0 and 5e-4, 50 epochs. There LARS with batches of 16384 and steps, judged on test.
+    Ijepa,
+    /// DINOv2 (arXiv 2304.07193, appendix B.3): the last block or the last four, class token beside the mean, 13 learning
+    /// rates from 1e-5 to 0.1, no decay, 10 epochs. There features as they are, judged on test.
+    Dinov2,
+    /// LeJEPA (arXiv 2511.08544): the last two blocks side by side. There AdamW behind a layer norm.
+    Lejepa,
+    /// MAE (arXiv 2111.06377, appendix A.1): standardised features, learning rate 0.1, no decay, 90 epochs. There LARS
+    /// with batches of 16384.
+    Mae,
+}
+
+/// What is written in YAML: much may be left to the preset.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Linear {
-    /// How the classifier is fitted.
-    pub protocol: Protocol,
-    /// Passes over train (epochs) of SGD; by default 30 (tuned) or 100 (reference).
+struct LinearSettings {
+    /// Source of what is not written.
+    preset: Preset,
+    /// How the classifier is fitted. Default: preset, else converged.
+    protocol: Option<Protocol>,
+    /// Passes over train (epochs) of SGD. Default: preset, else 30 (tuned) or 100 (reference).
     #[schemars(range(min = 1, max = 10_000))]
-    pub epochs: Option<usize>,
+    epochs: Option<usize>,
     /// Images per step (tuned and reference).
     #[schemars(range(min = 1, max = 65_536))]
-    pub batch_size: usize,
+    batch_size: usize,
     /// Learning rate of the reference protocol (1 / step).
     #[schemars(range(min = 1e-8, max = 1e4))]
-    pub learning_rate: f64,
-    /// Peak learning rates that the tuned protocol tries (1 / step); cosine decay to 0.
+    learning_rate: f64,
+    /// Peak learning rates that the tuned protocol tries (1 / step); cosine decay to 0. Default: preset, else 0.01, 0.03,
+    /// 0.1, 0.3 and 1.
     #[schemars(length(min = 1, max = 64), inner(range(min = 1e-8, max = 1e4)))]
-    pub learning_rates: Vec<f64>,
+    learning_rates: Option<Vec<f64>>,
     /// Weight decays (L2, not on the bias) that are tried: above 0 for the converged protocol, by default
-    /// 1e-6 to 1e-2 by tens; for the tuned one (1 / step) 0, 1e-4, 1e-3 and 1e-2.
+    /// 1e-6 to 1e-2 by tens; for the tuned one (1 / step) 0, 1e-4, 1e-3 and 1e-2, if the preset has none.
     #[schemars(length(min = 1, max = 64), inner(range(min = 0.0, max = 10.0)))]
-    pub weight_decays: Option<Vec<f64>>,
+    weight_decays: Option<Vec<f64>>,
     /// Part of every class of train that the converged and the tuned protocol choose on (fraction).
     #[schemars(range(min = 0.001, max = 0.9))]
-    pub held_out: f64,
-    /// Last blocks of the encoder that are looked at, their outputs side by side.
+    held_out: f64,
+    /// Last blocks of the encoder that are looked at, their outputs side by side. Default: preset, else 1.
     #[schemars(range(min = 1, max = 1000))]
+    layers: Option<usize>,
+    /// What is made of the tokens of a block. Default: preset, else mean.
+    #[schemars(extend("x-aliases" = ["pool", "global_pool"]))]
+    pooling: Option<PooledBy>,
+    /// What is made of the outputs of several blocks.
+    combine: Combine,
+    /// Numbers of last blocks to choose from on the held-out part, in the place of `layers`. Default: preset, else none.
+    #[schemars(length(max = 16), inner(range(min = 1, max = 1000)))]
+    layer_grid: Option<Vec<usize>>,
+}
+
+impl Default for LinearSettings {
+    fn default() -> Self {
+        LinearSettings {
+            preset: Preset::None,
+            protocol: None,
+            epochs: None,
+            batch_size: 256,
+            learning_rate: 0.1,
+            learning_rates: None,
+            weight_decays: None,
+            held_out: 0.1,
+            layers: None,
+            pooling: None,
+            combine: Combine::Concat,
+            layer_grid: None,
+        }
+    }
+}
+
+impl Preset {
+    /// What it sets.
+    fn settings(self) -> LinearSettings {
+        let none = LinearSettings::default();
+        let (tuned, grid) = (Some(Protocol::Tuned), Some(vec![1, 4]));
+        match self {
+            Preset::None => none,
+            Preset::Ijepa => LinearSettings {
+                protocol: tuned,
+                epochs: Some(50),
+                learning_rates: Some(vec![0.001, 0.01, 0.05]),
+                weight_decays: Some(vec![0.0, 5e-4]),
+                layer_grid: grid,
+                ..none
+            },
+            Preset::Dinov2 => LinearSettings {
+                protocol: tuned,
+                epochs: Some(10),
+                learning_rates: Some(vec![
+                    1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1,
+                ]),
+                weight_decays: Some(vec![0.0]),
+                pooling: Some(PooledBy::ClassAndMean),
+                layer_grid: grid,
+                ..none
+            },
+            Preset::Lejepa => LinearSettings { layers: Some(2), ..none },
+            Preset::Mae => LinearSettings {
+                protocol: tuned,
+                epochs: Some(90),
+                learning_rates: Some(vec![0.1]),
+                weight_decays: Some(vec![0.0]),
+                ..none
+            },
+        }
+    }
+}
+
+/// Settings of `probe: { kind: linear }`, nothing left to a preset.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "LinearSettings")]
+pub(crate) struct Linear {
+    pub protocol: Protocol,
+    pub epochs: Option<usize>,
+    pub batch_size: usize,
+    pub learning_rate: f64,
+    pub learning_rates: Vec<f64>,
+    pub weight_decays: Option<Vec<f64>>,
+    pub held_out: f64,
     #[serde(skip_serializing_if = "is_one")]
     pub layers: usize,
-    /// What is made of their outputs.
+    #[serde(skip_serializing_if = "PooledBy::is_default")]
+    pub pooling: PooledBy,
     #[serde(skip_serializing_if = "Combine::is_default")]
     pub combine: Combine,
-    /// Numbers of last blocks to choose from on the held-out part, in the place of `layers`.
-    #[schemars(length(max = 16), inner(range(min = 1, max = 1000)))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layer_grid: Vec<usize>,
 }
 
+impl From<LinearSettings> for Linear {
+    fn from(own: LinearSettings) -> Self {
+        let mut preset = own.preset.settings();
+        if own.protocol.is_some_and(|protocol| preset.protocol.is_some_and(|other| other != protocol)) {
+            // What the preset says of SGD means nothing to another protocol.
+            preset = LinearSettings { epochs: None, learning_rates: None, weight_decays: None, ..preset };
+        }
+        // A number of blocks that is written stands in the place of a grid, and the other way round.
+        let grid = own.layer_grid.or(if own.layers.is_none() { preset.layer_grid } else { None });
+        let layers = own.layers.or(if grid.is_none() { preset.layers } else { None });
+        let default_rates = || vec![0.01, 0.03, 0.1, 0.3, 1.0];
+        Linear {
+            protocol: own.protocol.or(preset.protocol).unwrap_or(Protocol::Converged),
+            epochs: own.epochs.or(preset.epochs),
+            batch_size: own.batch_size,
+            learning_rate: own.learning_rate,
+            learning_rates: own.learning_rates.or(preset.learning_rates).unwrap_or_else(default_rates),
+            weight_decays: own.weight_decays.or(preset.weight_decays),
+            held_out: own.held_out,
+            layers: layers.unwrap_or(1),
+            pooling: own.pooling.or(preset.pooling).unwrap_or_default(),
+            combine: own.combine,
+            layer_grid: grid.unwrap_or_default(),
+        }
+    }
+}
+
 impl Default for Linear {
     fn default() -> Self {
-        Linear {
-            protocol: Protocol::Converged,
-            epochs: None,
-            batch_size: 256,
-            learning_rate: 0.1,
-            learning_rates: vec![0.01, 0.03, 0.1, 0.3, 1.0],
-            weight_decays: None,
-            held_out: 0.1,
-            layers: 1,
-            combine: Combine::Concat,
-            layer_grid: Vec::new(),
-        }
+        LinearSettings::default().into()
+    }
+}
+
+impl JsonSchema for Linear {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        LinearSettings::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        LinearSettings::json_schema(generator)
     }
 }
 
@@ -111,8 +237,8 @@ component! {
     ///
     /// `layers: 4` looks at the last four blocks side by side, with `combine: mean` at their mean; `layer_grid: [1, 4]`
     /// takes whichever of the last block and the last four does better on the held-out part, of one pass over the
-    /// images: the protocol of I-JEPA (arXiv 2301.08243, appendix A.2) and DINOv2 (arXiv 2304.07193, appendix B.3), there
-    /// judged on test. A grid costs as many fits as it has entries.
+    /// images, and costs as many fits as it has entries. `preset` fills in what a paper did, with this probe's classifier
+    /// and choice on held-out images.
     ///
     /// The held-out accuracy is the best of the grid, hence slightly optimistic. A column says when the
     /// choice is the smallest (-1) or the largest (1) value that was tried: a wider grid may do better.
@@ -194,7 +320,7 @@ impl Probe for Linear {
 
     fn needs(&self) -> Needs {
         let most = self.layer_grid.iter().copied().max();
-        Needs { layers: most.unwrap_or(self.layers), ..Needs::POOLED }
+        self.pooling.of(most.unwrap_or(self.layers))
     }
 
     fn check_data(&self, counts: &ProbeCounts) -> Vec<Problem> {
@@ -281,6 +407,33 @@ mod tests {
     fn a_single_image_per_class_cannot_be_held_out() {
         let error = error_of(&Linear::default(), &[1.0; 4], &[0, 1], 2);
         assert!(error.contains("nothing to hold out"), "{error}");
+    }
+
+    #[test]
+    fn a_preset_is_what_it_stands_for_and_gives_way_to_what_is_written() {
+        let read = |json| serde_json::from_value::<Linear>(json).unwrap();
+        let written = |probe: &Linear| serde_json::to_value(probe).unwrap();
+        let none = serde_json::json!({});
+        assert_eq!(written(&read(serde_json::json!({ "preset": "none" }))), written(&read(none)));
+        let dino = read(serde_json::json!({ "preset": "dinov2" }));
+        assert_eq!(
+            (dino.learning_rates.len(), dino.pooling, &dino.layer_grid[..]),
+            (13, PooledBy::ClassAndMean, &[1, 4][..])
+        );
+        assert_eq!(written(&read(written(&dino))), written(&dino), "written out it needs no preset");
+        let own =
+            read(serde_json::json!({ "preset": "dinov2", "layers": 3, "pooling": "mean", "epochs": 5 }));
+        assert_eq!(
+            (own.layers, own.pooling, own.epochs, own.layer_grid.len()),
+            (3, PooledBy::Mean, Some(5), 0)
+        );
+        for preset in ["ijepa", "dinov2", "lejepa", "mae"] {
+            for more in [serde_json::json!({}), serde_json::json!({ "protocol": "converged" })] {
+                let mut settings = more;
+                settings["preset"] = preset.into();
+                assert!(read(settings.clone()).check().is_empty(), "{settings}");
+            }
+        }
     }
 
     #[test]

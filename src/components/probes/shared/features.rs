@@ -165,6 +165,36 @@ pub(crate) fn hold_out(
     (rest, held)
 }
 
+/// What a probe makes of the tokens of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PooledBy {
+    /// The mean of the patches.
+    #[default]
+    Mean,
+    /// The class token (for an encoder with one; controls without an encoder keep their mean).
+    ClassToken,
+    /// The class token and the mean of the patches, side by side.
+    ClassAndMean,
+}
+
+impl PooledBy {
+    /// Whether it is what an experiment means that says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == PooledBy::Mean
+    }
+
+    /// Of so many of the last blocks.
+    pub fn of(self, layers: usize) -> Needs {
+        let pooling = match self {
+            PooledBy::Mean => Pooling::Mean,
+            PooledBy::ClassToken => Pooling::ClassToken,
+            PooledBy::ClassAndMean => Pooling::ClassAndMean,
+        };
+        Needs { layers, pooling }
+    }
+}
+
 /// What a setting `layers` is if it is left out: it then is no part of what a row says of its probe.
 pub fn is_one(layers: &usize) -> bool {
     *layers == 1
