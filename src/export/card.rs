@@ -43,11 +43,15 @@ struct Row {
     labels: String,
     metric: String,
     unit: String,
-    values: [Option<f64>; 3],
+    values: [Option<f64>; 1 + CONTROLS.len()],
 }
 
-/// Columns of the table of results beside the encoder.
-const CONTROLS: [&str; 2] = ["random_init", "pixels"];
+/// Columns of the table of results beside the encoder, where they were measured, and what they are.
+const CONTROLS: [(&str, &str); 3] = [
+    ("random_init", "the encoder as training started from it"),
+    ("pixels", "no encoder at all"),
+    ("pca", "principal components of patches, as many as the encoder is wide"),
+];
 
 impl Card {
     /// Of a run whose encoder `subject` is taken along.
@@ -152,18 +156,22 @@ impl Card {
         if self.results.is_empty() {
             return String::new();
         }
-        let mut text = format!(
-            "## Results on test images\n\n| probe | labels | metric | {subject} | {} |\n|---|---|---|---|---|---|\n",
-            CONTROLS.join(" | ")
-        );
+        let is_measured = |column: usize| self.results.iter().any(|row| row.values[column].is_some());
+        let controls: Vec<usize> = (0..CONTROLS.len()).filter(|i| is_measured(1 + i)).collect();
+        let shown: Vec<usize> = [0].into_iter().chain(controls.iter().map(|i| 1 + i)).collect();
+        let names = controls.iter().map(|&i| format!(" {} |", CONTROLS[i].0)).collect::<String>();
+        let rule = "---|".repeat(3 + shown.len());
+        let mut text =
+            format!("## Results on test images\n\n| probe | labels | metric | {subject} |{names}\n|{rule}\n");
         for Row { probe, labels, metric, unit, values } in &self.results {
-            let cells = values.map(|v| v.map_or_else(String::new, number)).join(" | ");
+            let cell = |&column: &usize| values[column].map_or_else(String::new, number);
+            let cells = shown.iter().map(cell).collect::<Vec<_>>().join(" | ");
             let unit = if unit == "1" { String::new() } else { format!(", {unit}") };
             let _ = writeln!(text, "| {probe} | {labels} | {metric}{unit} | {cells} |");
         }
-        text.push_str(
-            "\n`random_init` is the encoder as training started from it, `pixels` no encoder at all.\n\n",
-        );
+        let meaning = |&i: &usize| format!("`{}` is {}", CONTROLS[i].0, CONTROLS[i].1);
+        let meanings = controls.iter().map(meaning).collect::<Vec<_>>().join(", ");
+        text.push_str(&if meanings.is_empty() { "\n".into() } else { format!("\n{meanings}.\n\n") });
         text
     }
 }
@@ -178,8 +186,8 @@ fn results(run: &StoredRun, subject: &str) -> Result<Vec<Row>, read::FileError> 
     };
     let mut all: Vec<Row> = Vec::new();
     for row in rows.iter().filter(counts) {
-        let columns = [subject, CONTROLS[0], CONTROLS[1]];
-        let Some(column) = columns.iter().position(|name| *name == row.encoder) else { continue };
+        let mut columns = [subject].into_iter().chain(CONTROLS.iter().map(|(name, _)| *name));
+        let Some(column) = columns.position(|name| name == row.encoder) else { continue };
         let same = |r: &Row| (&r.probe, &r.labels, &r.metric) == (&row.probe, &row.labels, &row.metric);
         let place = all.iter().position(same).unwrap_or_else(|| {
             all.push(Row {
@@ -187,7 +195,7 @@ fn results(run: &StoredRun, subject: &str) -> Result<Vec<Row>, read::FileError> 
                 labels: row.labels.clone(),
                 metric: row.metric.clone(),
                 unit: row.unit.clone(),
-                values: [None; 3],
+                values: Default::default(),
             });
             all.len() - 1
         });
