@@ -2,7 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
-use super::shared::TransformerSettings;
+use super::shared::{Distinct, TransformerSettings};
 use crate::{
     kernels::{Backend, NONE},
     nn::{BlockDesign, Init, Linear, Mlp, MlpKind, Norm, Rotary, cost, position_table, table},
@@ -14,7 +14,8 @@ component! {
     /// A query is the shared learned mask token plus the position of its patch. Keys and values come from the
     /// context tokens `c`, projected to `dim` and positioned once, however many blocks are predicted from them.
     /// Each block is `x = x + cross_attention(norm1(x), norm_context(c))`, then `x = x + mlp(norm2(x))`; the
-    /// outputs are normalised and projected to the width of the targets. This is the decoder of CrossMAE
+    /// outputs are normalised and projected to the width of the targets. A patch of several blocks is predicted once, and
+    /// counts in the loss once per block. This is the decoder of CrossMAE
     /// (Fu et al. 2024, arXiv 2401.14391). The context stays as it is from block to block, so that it
     /// costs less than `vit`, whose context tokens pass through every block once per target block.
     predictor "cross_attention" => CrossAttentionSettings, example = "{ dim: 24, depth: 1, heads: 2 }",
@@ -52,7 +53,7 @@ impl PredictorSettings for CrossAttentionSettings {
         Some(self.0.depth as u64 * block + self.0.around(grid, encoder_dim, target_dim))
     }
     fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
-        let (seen, predicted) = (view.context.len(), view.targets.iter().map(Vec::len).sum());
+        let (seen, predicted) = (view.context.len(), Distinct::count(view));
         let (block, TransformerSettings { dim, depth, .. }) = (self.0.block(), self.0);
         // Per query what enters a block, query, attention output, middle row, hidden layer; per context token
         // key and value. A sandwich keeps what both branches return.
@@ -157,8 +158,10 @@ struct Pairs<D: Device<f32>> {
     /// Row of the context and patch number of every key.
     context: Vec<u32>,
     seen: Vec<u32>,
-    /// Patch number of every query.
+    /// Patch number of every query: each patch of a view once.
     predicted: Vec<u32>,
+    /// The query of every predicted patch.
+    index: Vec<u32>,
     /// Of rotary positions, `(query, head)` and `(key, head)`.
     turns: Option<[Rows<D>; 2]>,
 }
@@ -166,19 +169,20 @@ struct Pairs<D: Device<f32>> {
 impl<D: Backend> Pairs<D> {
     fn new(plan: &PredictionPlan, rotary: Option<&Rotary<D>>) -> Result<Self, ModelError> {
         let layout = &plan.context;
-        let views: Vec<_> = plan.predictions.chunk_by(|a, b| a.context == b.context).collect();
-        let rows = |view: &&[Prediction]| layout.segments.range(view[0].context);
-        let asked = |view: &&[Prediction]| view.iter().map(|p| p.targets.len()).sum();
-        let context: Vec<u32> = views.iter().flat_map(|v| rows(v).map(|row| row as u32)).collect();
+        let distinct = Distinct::new(plan);
+        let rows = |view: &(usize, Vec<u32>)| layout.segments.range(view.0);
+        let context = distinct.views.iter().flat_map(|v| rows(v).map(|row| row as u32));
+        let context: Vec<u32> = context.collect();
         let seen: Vec<u32> = context.iter().map(|&row| layout.positions[row as usize]).collect();
-        let predicted: Vec<u32> = plan.predictions.iter().flat_map(|p| &p.targets).copied().collect();
+        let predicted = distinct.patches();
         let turns = match rotary {
             Some(rotary) => Some([rotary.at(&predicted)?, rotary.at(&seen)?]),
             None => None,
         };
         Ok(Pairs {
-            queries: Segments::from_lengths(views.iter().map(asked)),
-            keys: Segments::from_lengths(views.iter().map(|v| rows(v).len())),
+            queries: Segments::from_lengths(distinct.views.iter().map(|(_, asked)| asked.len())),
+            keys: Segments::from_lengths(distinct.views.iter().map(|v| rows(v).len())),
+            index: distinct.index,
             seen,
             context,
             predicted,
@@ -212,14 +216,14 @@ impl<D: Backend> Predictor<D> for CrossAttention<D> {
         let context = D::gather_sum(self.embed.forward(context)?, &who.context, &seen)?;
         let keys = context.retaped::<OwnedTape<f32, D>>();
         // Queries take nothing from the context; they carry on its tape.
-        let (none, mask) = (vec![NONE; plan.target_rows()], vec![0; plan.target_rows()]);
+        let (none, mask) = (vec![NONE; who.predicted.len()], vec![0; who.predicted.len()]);
         let mut asked = vec![table(&self.mask_token, &mask)];
         asked.extend(positions.map(|p| table(p, &who.predicted)));
         let mut x = D::gather_sum(context, &none, &asked)?;
         for block in &self.blocks {
             x = block.forward(x, keys.retaped(), &who)?;
         }
-        self.project.forward(self.norm.forward(x)?)
+        D::gather_sum(self.project.forward(self.norm.forward(x)?)?, &who.index, &[])
     }
 }
 

@@ -1,10 +1,8 @@
 //! Predictor `joint`: one pass for all target blocks of a view.
 
-use std::collections::BTreeSet;
-
 use ijepa_registry::prelude::*;
 
-use super::shared::{Together, TransformerSettings};
+use super::shared::{Distinct, Together, TransformerSettings};
 use crate::{kernels::Backend, nn::cost};
 
 component! {
@@ -37,7 +35,7 @@ impl PredictorSettings for JointPredictor {
         Some(self.0.parameters(grid, encoder_dim, target_dim))
     }
     fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
-        let asked = view.targets.iter().flatten().collect::<BTreeSet<_>>().len();
+        let asked = Distinct::count(view);
         let seen = view.context.len();
         let blocks = self.0.block().cost(self.0.depth, seen + asked, asked);
         let [into, out] = [[seen, encoder_dim, self.0.dim], [asked, self.0.dim, target_dim]];

@@ -2,6 +2,7 @@
 
 use ijepa_registry::prelude::*;
 
+use super::shared::Distinct;
 use crate::{
     kernels::Backend,
     nn::{Init, InitScheme, Linear, Mlp, MlpKind, Norm, NormKind, PositionKind, cost, position_table, table},
@@ -96,7 +97,7 @@ impl PredictorSettings for MlpPredictor {
         Some((self.depth * block + around) as u64)
     }
     fn cost(&self, view: &View, encoder_dim: usize, target_dim: usize) -> Option<Cost> {
-        let (asked, hidden) = (view.targets.iter().map(Vec::len).sum(), self.hidden());
+        let (asked, hidden) = (Distinct::count(view), self.hidden());
         let block = cost::linear(asked, self.dim, hidden) + cost::linear(asked, hidden, self.dim);
         let blocks = Cost {
             flop: self.depth as f64 * block,
@@ -128,16 +129,17 @@ impl<D: Backend> Predictor<D> for Residual<D> {
         _: Mode,
     ) -> Result<TapedRows<D>, ModelError> {
         let mean = D::segment_means(context, &plan.context.segments)?;
-        let rows = |p: &Prediction| vec![p.context as u32; p.targets.len()];
-        let view: Vec<u32> = plan.predictions.iter().flat_map(rows).collect();
-        let asked: Vec<u32> = plan.predictions.iter().flat_map(|p| &p.targets).copied().collect();
+        let distinct = Distinct::new(plan);
+        let rows = |(context, asked): &(usize, Vec<u32>)| vec![*context as u32; asked.len()];
+        let (view, asked): (Vec<u32>, _) =
+            (distinct.views.iter().flat_map(rows).collect(), distinct.patches());
         let place: Vec<_> = self.positions.as_ref().map(|p| table(p, &asked)).into_iter().collect();
         let mut x = D::gather_sum(self.embed.forward(mean)?, &view, &place)?;
         for (norm, mlp) in &self.blocks {
             let branch = mlp.forward(norm.forward(x.retaped::<OwnedTape<f32, D>>())?)?;
             x = D::add(branch, x)?;
         }
-        self.project.forward(self.norm.forward(x)?)
+        D::gather_sum(self.project.forward(self.norm.forward(x)?)?, &distinct.index, &[])
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the transformers among the predictors share: their settings, and the network itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ijepa_registry::prelude::*;
 
@@ -109,6 +109,40 @@ impl TransformerSettings {
     }
 }
 
+/// The distinct patches that each view asks for: what does not depend on the other patches of its block is predicted once.
+pub struct Distinct {
+    /// Number of the context of every view, and its patches in order.
+    pub views: Vec<(usize, Vec<u32>)>,
+    /// For every predicted patch of the plan its place among those of all views.
+    pub index: Vec<u32>,
+}
+
+impl Distinct {
+    pub fn new(plan: &PredictionPlan) -> Self {
+        let mut all = Distinct { views: Vec::new(), index: Vec::with_capacity(plan.target_rows()) };
+        let mut before = 0;
+        for view in plan.predictions.chunk_by(|a, b| a.context == b.context) {
+            let asked = || view.iter().flat_map(|p| &p.targets).copied();
+            let mut places: BTreeMap<u32, u32> = asked().map(|patch| (patch, 0)).collect();
+            places.values_mut().zip(before..).for_each(|(place, row)| *place = row);
+            before += places.len() as u32;
+            all.index.extend(asked().map(|patch| places[&patch]));
+            all.views.push((view[0].context, places.into_keys().collect()));
+        }
+        all
+    }
+
+    /// Patches of all views.
+    pub fn patches(&self) -> Vec<u32> {
+        self.views.iter().flat_map(|(_, patches)| patches).copied().collect()
+    }
+
+    /// How many a view asks for.
+    pub fn count(view: &View) -> usize {
+        view.targets.iter().flatten().collect::<BTreeSet<_>>().len()
+    }
+}
+
 /// Which mask tokens see one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Together {
@@ -156,23 +190,12 @@ impl Sequences {
                 plan.predictions.iter().for_each(|p| all.push(&plan.context, p.context, &p.targets));
             }
             Together::View => {
-                plan.predictions
-                    .chunk_by(|a, b| a.context == b.context)
-                    .for_each(|v| all.push_view(&plan.context, v));
+                let distinct = Distinct::new(plan);
+                distinct.views.iter().for_each(|(context, asked)| all.push(&plan.context, *context, asked));
+                all.index = Some(distinct.index);
             }
         }
         all
-    }
-
-    /// A view: the distinct patches of its blocks, in order, and where each block finds them.
-    fn push_view(&mut self, layout: &Layout, view: &[Prediction]) {
-        let asked = || view.iter().flat_map(|p| &p.targets).copied();
-        let mut places: BTreeMap<u32, u32> = asked().map(|patch| (patch, 0)).collect();
-        let before = self.targets.len() as u32;
-        places.values_mut().zip(before..).for_each(|(place, row)| *place = row);
-        let union: Vec<u32> = places.keys().copied().collect();
-        self.push(layout, view[0].context, &union);
-        self.index.get_or_insert_default().extend(asked().map(|patch| places[&patch]));
     }
 
     fn push(&mut self, layout: &Layout, context: usize, targets: &[u32]) {
