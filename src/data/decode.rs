@@ -8,6 +8,8 @@ use image::{
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
+use super::regular::regular;
+
 /// Pixels of the largest image that is decoded: 134 million, 400 MB as RGB.
 const MOST_PIXELS: u64 = 1 << 27;
 /// Bytes that a decoder may allocate for one image.
@@ -36,7 +38,7 @@ fn read(file: &Path) -> Result<DynamicImage, String> {
     if length > MOST_BYTES {
         return Err(format!("{length} bytes; files of at most {MOST_BYTES} are read"));
     }
-    let bytes = fs::read(file).map_err(|e| e.to_string())?;
+    let bytes = regular(file).map_err(|e| e.to_string())?;
     let (mut image, orientation) =
         if bytes.starts_with(&[0xFF, 0xD8]) { jpeg(&bytes)? } else { other(&bytes, file)? };
     image.apply_orientation(orientation);

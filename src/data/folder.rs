@@ -10,7 +10,7 @@ use std::{
 use ijepa_registry::kinds::DataError;
 use walkdir::{DirEntry, WalkDir};
 
-use super::decode::READABLE;
+use super::{decode::READABLE, regular::regular_text};
 
 /// Things named in one error.
 const SHOWN: usize = 5;
@@ -198,7 +198,7 @@ fn ending(path: &Path) -> String {
 
 /// Images of a list file, in its order: one path relative to `root` a line, `SPLIT/CLASS/.../FILE`.
 pub(crate) fn listed(root: &Path, list: &Path) -> Result<Found, DataError> {
-    let text = fs::read_to_string(list);
+    let text = regular_text(list);
     let text = text.map_err(|e| DataError(format!("list `{}` cannot be read: {e}", list.display())))?;
     let lines = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
     let (mut items, mut absent) = (vec![], vec![]);

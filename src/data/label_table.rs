@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
 use ijepa_registry::kinds::DataError;
 
-use super::folder::{Found, Item, many};
+use super::{
+    folder::{Found, Item, many},
+    regular::regular_text,
+};
 
 /// Labels by file name, as the table writes it.
 pub(crate) struct LabelTable {
@@ -21,7 +23,7 @@ impl LabelTable {
     /// at. A first line such as `ImageId,PredictionString` is a heading.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let wrong = |what: String| DataError(format!("table of labels `{}`: {what}", path.display()));
-        let text = fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let text = regular_text(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         let mut labels = BTreeMap::new();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             let Some((file, label)) = row(line) else {
@@ -108,6 +110,7 @@ fn is_heading(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn table(text: &str) -> Result<LabelTable, DataError> {
         let folder = tempfile::tempdir().unwrap();

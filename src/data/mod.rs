@@ -15,6 +15,7 @@ mod loader;
 mod order;
 mod patches;
 mod pipeline;
+mod regular;
 mod split;
 mod stored;
 
@@ -28,6 +29,8 @@ pub use loader::{Loader, LoaderPlan};
 pub use order::{batch_indices, epoch_order, steps_per_epoch};
 pub use patches::patchify_into;
 pub use pipeline::{Pipeline, train_image_by};
+pub(crate) use regular::regular_text;
+pub use regular::{regular, regular_file};
 pub use split::decode_bytes;
 pub(crate) use split::{Source, annotations, classes, folders, same_classes};
 pub(crate) use stored::{Room, bytes_of, decoded_within};

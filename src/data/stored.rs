@@ -16,6 +16,7 @@ use ijepa_registry::{
 use super::{
     file_state::{FileState, user_folder},
     folder::Item,
+    regular::regular_file,
     split::{CHANNELS, decode_bytes, decoded, labelled},
 };
 
@@ -105,7 +106,7 @@ fn stored(
     let folder = room.folder()?;
     let place = place(&folder, items, size);
     let length = bytes_of(items.len(), size);
-    if let Some(file) = place.as_ref().and_then(|place| File::open(place).ok())
+    if let Some(file) = place.as_ref().and_then(|place| regular_file(place).ok())
         && file.metadata().is_ok_and(|meta| meta.len() == length)
     {
         return Ok(file);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{CARDS, FileError, read, write_atomic};
-use crate::data::Fingerprint;
+use crate::data::{Fingerprint, regular};
 
 /// What is known about one process that worked on a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl RunCard {
 /// list of entries is kept under another name, which is returned.
 pub fn append(folder: &Path, entry: Value) -> io::Result<Option<PathBuf>> {
     let path = folder.join(CARDS);
-    let bytes = match read::regular(&path) {
+    let bytes = match regular(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => b"[]".to_vec(),
         Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),

@@ -20,6 +20,7 @@ use super::{
     engine_task::EngineTask,
     machine::{ProcessId, unique_token},
 };
+use crate::data::regular;
 
 /// Folder of the claim in a run folder.
 pub(super) const CLAIM: &str = "claim";
@@ -99,12 +100,12 @@ impl Drop for Claim {
 /// Who holds the claim of a folder; one that cannot be read has an owner without a name.
 fn read(folder: &Path) -> io::Result<Option<Owner>> {
     let claim = folder.join(CLAIM);
-    match fs::read(claim.join(OWNER)) {
+    match regular(&claim.join(OWNER)) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).unwrap_or_default())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             Ok(claim.symlink_metadata().is_ok().then(Owner::default))
         }
-        Err(e) => Err(e),
+        Err(e) => Err(io::Error::new(e.kind(), format!("{CLAIM}/{OWNER}: {e}"))),
     }
 }
 
@@ -135,7 +136,7 @@ fn is_successor(own: &Owner, owner: &Owner) -> bool {
 
 /// Whether the heartbeat of an owner stands still for so long by the clock of this process.
 fn stands_still(folder: &Path, owner: &Owner, time: Duration) -> bool {
-    let beat = || fs::read(folder.join(CLAIM).join(HEARTBEAT)).unwrap_or_default();
+    let beat = || regular(&folder.join(CLAIM).join(HEARTBEAT)).unwrap_or_default();
     let (first, began) = (beat(), Instant::now());
     while began.elapsed() < time {
         thread::sleep(BEAT.min(time / 20).max(Duration::from_millis(10)));

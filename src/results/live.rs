@@ -9,8 +9,9 @@ use std::{
 use super::{
     Care, RunOverview,
     columns::{METRICS, TIMING, Table, TimingRow},
-    read::{self, TableFile, regular_file},
+    read::{self, TableFile},
 };
+use crate::data::regular_file;
 
 /// Bytes at the end of a table that are read: some dozens of rows, however long the run is.
 const TAIL: u64 = 1 << 14;

@@ -1,19 +1,17 @@
 //! Reading the files of run folders: every complaint names the file and the line.
 
 use std::{
-    fmt,
-    fs::{self, File},
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use csv::StringRecord;
 
 use super::{Status, columns::Table};
-use crate::events::{Cell, Row};
-
-/// Largest file that is read as a whole: tables of long runs stay far below.
-const LARGEST: u64 = 4 << 30;
+use crate::{
+    data::regular,
+    events::{Cell, Row},
+};
 
 /// A file that cannot be read, or holds something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,29 +39,6 @@ impl fmt::Display for FileError {
 }
 
 impl std::error::Error for FileError {}
-
-/// A regular file, opened; a pipe would block for ever, a device never end.
-pub fn regular_file(path: &Path) -> io::Result<File> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "is a folder" } else { "is no regular file" };
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    File::open(path)
-}
-
-/// The bytes of a regular file of a size that fits into memory.
-pub fn regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = regular_file(path)?;
-    let length = file.metadata()?.len();
-    if length > LARGEST {
-        let message = format!("is too large: {:.1} GiB", length as f64 / (1u64 << 30) as f64);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
 
 /// The bytes of a file; none if there is no such file.
 pub fn bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {

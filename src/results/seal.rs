@@ -8,9 +8,9 @@ use super::{
     ARTIFACTS, CHECKPOINT, CHECKPOINTS, EXPERIMENT, FileError, STATUS, WEIGHTS,
     columns::TABLES,
     meanings,
-    read::regular_file,
     run_files::{kept_epochs, kept_weights},
 };
+use crate::data::regular_file;
 
 /// Length and content of a file, or of its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

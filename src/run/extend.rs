@@ -11,7 +11,7 @@ use ijepa_registry::kinds::Horizon;
 use super::{RunError, data::has_data_of, ended::is_of, extend_checks::differences};
 use crate::{
     config::{self, Experiment, Measurement, last_measurements},
-    data::Fingerprint,
+    data::{Fingerprint, regular},
     events::{Artifact, ProbeRow, Snapshot},
     results::{
         ARTIFACTS, Care, EXPERIMENT, RunFolder, RunState, Seals, Status,
@@ -125,7 +125,7 @@ impl Extension {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if experiment.probes.iter().any(|spec| leaves(&spec.name, spec.every, &name)) {
-                write_artifact(folder.path(), &Artifact { name, bytes: fs::read(entry.path())? })?;
+                write_artifact(folder.path(), &Artifact { name, bytes: regular(&entry.path())? })?;
             }
         }
         Ok(())

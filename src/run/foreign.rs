@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use super::{RunError, configured, stored::StoredRun};
 use crate::{
     config::{self, Experiment},
+    data::{regular, regular_text},
     events::Tensors,
     nn::interpolated,
     sinks::Weights,
@@ -74,7 +74,7 @@ impl ForeignEncoder {
     /// Reads it; an error says what it holds that an encoder here has no place for.
     pub fn read(path: &Path) -> Result<Self, RunError> {
         let refuse = |why: String| RunError::Config(format!("{}: {why}", path.display()));
-        let bytes = fs::read(path).map_err(|e| refuse(e.to_string()))?;
+        let bytes = regular(path).map_err(|e| refuse(e.to_string()))?;
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|e| refuse(format!("it is damaged or not a safetensors file ({e})")))?;
         let mut tensors = BTreeMap::new();
@@ -86,7 +86,7 @@ impl ForeignEncoder {
             }
         }
         let beside = path.with_file_name("config.json");
-        let config = fs::read_to_string(beside).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let config = regular_text(&beside).ok().and_then(|text| serde_json::from_str(&text).ok());
         let model = ForeignEncoder { path: path.into(), tensors, config: config.unwrap_or_default() };
         let problems = model.problems();
         if problems.is_empty() {

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    data::regular_file,
     events::{Progress, Snapshot, Tensors},
-    results::{Seals, Vouched, read::regular_file, write_atomic},
+    results::{Seals, Vouched, write_atomic},
 };
 
 /// The one entry of the metadata: more than one would come in an order that is not the same every time.

@@ -6,10 +6,12 @@ use std::{fs, io, path::Path};
 use serde_json::json;
 
 use super::verify;
-use crate::results::{
-    CHECKPOINT, Care, FolderError, RunFolder, RunOverview, RunState, Seal, Status,
-    card::{self, DataCard, RunCard},
-    read,
+use crate::{
+    data::regular,
+    results::{
+        CHECKPOINT, Care, FolderError, RunFolder, RunOverview, RunState, Seal, Status,
+        card::{self, DataCard, RunCard},
+    },
 };
 
 /// Why nothing is freed.
@@ -49,7 +51,7 @@ pub fn free(folder: &Path) -> Result<u64, CleanError> {
         return Err(CleanError::Damaged(format!("{}: nothing vouches for it ({help})", folder.display())));
     };
     let path = locked.checkpoint();
-    let bytes = read::regular(&path)?;
+    let bytes = regular(&path)?;
     let seal = Seal::of(&bytes);
     let at = RunCard::of_this_process("none", 0, &DataCard::default(), 0);
     let freed = seal.bytes;

@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
 use ijepa_registry::prelude::*;
 
 use super::shared::{Origin, Published, in_memory, room, wrong};
-use crate::data::{Found, Source, classes, decoded_within, same_classes};
+use crate::data::{Found, Source, classes, decoded_within, regular_text, same_classes};
 
 /// Settings of `dataset: { kind: tiny_imagenet }`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -145,7 +144,7 @@ impl TinyImagenet {
 
 /// The folders of the training images are those that the list of classes names.
 fn all_classes(list: &Path, train: &Found) -> Result<(), DataError> {
-    let text = fs::read_to_string(list).map_err(|e| wrong(list, format!("cannot be read: {e}")))?;
+    let text = regular_text(list).map_err(|e| wrong(list, format!("cannot be read: {e}")))?;
     let named: BTreeSet<String> = text.split_whitespace().map(str::to_owned).collect();
     let found = classes(&train.items);
     let shown = |a: &BTreeSet<String>, b| a.difference(b).take(5).cloned().collect::<Vec<_>>().join(", ");
@@ -167,6 +166,7 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
+    use std::fs;
 
     fn save(file: &Path, shade: u8) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -127,8 +127,9 @@ impl Damage {
             }
             Damage::Unreadable | Damage::Broken => {}
             Damage::Swapped => {
-                let bytes = fs::read(other)?;
-                return replace(path, &fs::read(path)?, bytes);
+                // A finished run no longer has what only one under way has.
+                let bytes = fs::read(other);
+                return bytes.map_or(Ok(false), |bytes| replace(path, &fs::read(path)?, bytes));
             }
             _ => {
                 let bytes = fs::read(path)?;

@@ -10,6 +10,7 @@ use ijepa_registry::kinds::DataError;
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 
 use super::super::shared::{length, wrong};
+use crate::data::regular_file;
 
 /// Labels above are a mistake: they are counted from 0 on without a gap.
 const MOST_VALUES: i64 = 1 << 16;
@@ -143,5 +144,5 @@ impl Array {
 }
 
 fn reader(path: &Path) -> Result<BufReader<File>, DataError> {
-    File::open(path).map(BufReader::new).map_err(|e| wrong(path, format!("cannot be read: {e}")))
+    regular_file(path).map(BufReader::new).map_err(|e| wrong(path, format!("cannot be read: {e}")))
 }

@@ -1,13 +1,15 @@
 //! Files of bytes: read whole, of whole records, labels in range; what is wrong is named.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     path::Path,
 };
 
 use flate2::read::MultiGzDecoder;
 use ijepa_registry::{image::Labels, kinds::DataError};
+
+use crate::data::regular_file;
 
 /// An error about a file.
 pub(crate) fn wrong(path: &Path, what: impl std::fmt::Display) -> DataError {
@@ -25,7 +27,7 @@ pub(crate) fn length(path: &Path) -> Result<usize, DataError> {
 
 /// The first bytes of a file that is gzipped if its name ends in `.gz`, and at most `limit` of them.
 pub(crate) fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let file = regular_file(path).map_err(|e| unreadable(path, &e))?;
     let mut bytes = Vec::new();
     let read = match path.extension().is_some_and(|ending| ending == "gz") {
         true => MultiGzDecoder::new(file).take(limit).read_to_end(&mut bytes),
