@@ -5,11 +5,28 @@ use serde_json::Value;
 
 /// `did you mean ...?` and the allowed words.
 pub(crate) fn did_you_mean(word: &str, allowed: &[&str]) -> String {
-    let allowed_list = format!("allowed: {}", allowed.join(", "));
+    let allowed_list = format!("allowed: {}", listed(word, allowed));
     match nearest(word, allowed.iter().copied()).as_slice() {
         [] => allowed_list,
         close => format!("did you mean {}?\n{allowed_list}", ticked(close, " or ")),
     }
+}
+
+/// Words that are listed at most.
+const SHOWN: usize = 24;
+
+/// All of the allowed words; of very many (metrics) those that begin like `word`, and how many more there are.
+fn listed(word: &str, allowed: &[&str]) -> String {
+    if allowed.len() <= SHOWN {
+        return allowed.join(", ");
+    }
+    let start = word.rfind('/').map_or("", |end| &word[..=end]);
+    let mut shown: Vec<&str> = allowed.iter().copied().filter(|name| name.starts_with(start)).collect();
+    if shown.is_empty() {
+        shown = allowed.to_vec();
+    }
+    shown.truncate(SHOWN);
+    format!("{} and {} more", shown.join(", "), allowed.len() - shown.len())
 }
 
 /// Words in backticks.
@@ -90,6 +107,14 @@ mod tests {
     fn garbage_gets_the_list_only() {
         assert_eq!(did_you_mean("dept", &["depth", "dim"]), "did you mean `depth`?\nallowed: depth, dim");
         assert_eq!(did_you_mean("zzz", &["depth"]), "allowed: depth");
+        let metrics: Vec<String> =
+            (0..60).map(|i| format!("{}/target/{i}", if i < 5 { "knn" } else { "linear" })).collect();
+        let metrics: Vec<&str> = metrics.iter().map(String::as_str).collect();
+        let found = did_you_mean("knn/target/top1", &metrics);
+        let allowed =
+            "allowed: knn/target/0, knn/target/1, knn/target/2, knn/target/3, knn/target/4 and 55 more";
+        assert!(found.ends_with(allowed), "{found}");
+        assert!(did_you_mean("zzz", &metrics).ends_with("linear/target/23 and 36 more"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ijepa_registry::metric::{Direction, MetricDecl};
 use serde_json::{Map, Value};
 
 use super::{plan::one, reader::Reader};
-use crate::config::{ConfigError, ProbeSpec, Span, describe, did_you_mean, join};
+use crate::config::{ConfigError, ProbeSpec, Span, VALIDATION, describe, did_you_mean, join};
 
 /// Words for a direction in a sweep file.
 pub(super) const GOALS: [(&str, Direction); 2] =
@@ -126,8 +126,14 @@ impl Wanted {
         let Some((_, decl)) = declared.iter().find(|(n, _)| n == name) else {
             let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
             let message = format!("the base measures no `{name}`");
-            let path = join(&self.path, "name");
-            return Err(one(&self.name_place, &path, message, Some(did_you_mean(name, &names))));
+            let (path, plain) = (join(&self.path, "name"), name.strip_suffix(VALIDATION));
+            let help = match plain.filter(|plain| names.contains(plain)) {
+                Some(_) => {
+                    "the base holds no images out; give it some: `dataset: { validation: 5000 }`".into()
+                }
+                None => did_you_mean(name, &names),
+            };
+            return Err(one(&self.name_place, &path, message, Some(help)));
         };
         let contradicts = goal.decides() && decl.direction.decides() && *goal != decl.direction;
         let goal_is_missing = *at == At::Best && !goal.decides() && !decl.direction.decides();

@@ -13,8 +13,13 @@ struct Features(Folder);
 
 impl Features {
     fn new() -> Self {
+        Features::of(&[])
+    }
+
+    fn of(settings: &[&str]) -> Self {
         let folder = Folder::new();
-        assert_eq!(folder.run(&["tiny.yaml", "-q"]).code, 0);
+        let run = folder.run(&[&["tiny.yaml", "-q"], settings].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
         Features(folder)
     }
 
@@ -181,6 +186,36 @@ fn tokens_layers_encoders_and_splits_are_chosen() {
     assert!(others[0] != pooled && others[1] != pooled && others[0] != others[1]);
     assert!(read("pixels.npy", &["--encoder", "pixels"]).0.starts_with("(20, 768)"));
     assert_eq!(read("again.npy", &["--threads", "1"]).1, pooled);
+}
+
+#[test]
+fn the_class_token_is_read_by_features_and_probes_where_there_is_one() {
+    let probes =
+        "probes=[{ kind: knn, k: 5, encoders: [target], controls: [pixels], pooling: class_and_mean }]";
+    let run = Features::of(&["encoder.class_token=true", probes]);
+    let wide = |file: &str, pooling: &str| -> Vec<f32> {
+        let mut read = csv(&run.write(file, &["--split", "test", "--layers", "2", "--pooling", pooling]));
+        read.remove(0);
+        let number = |row: &Vec<String>, width: usize| -> Vec<f32> {
+            row[row.len() - width..].iter().map(|v| v.parse().unwrap()).collect()
+        };
+        let width = if pooling == "class_and_mean" { 4 * DIM } else { 2 * DIM };
+        read.iter().flat_map(|row| number(row, width)).collect()
+    };
+    let (class, mean, both) =
+        (wide("class.csv", "class_token"), wide("mean.csv", "mean"), wide("both.csv", "class_and_mean"));
+    assert_ne!(class, mean);
+    // Of each block the class token, then the mean.
+    let beside = class.chunks_exact(DIM).zip(mean.chunks_exact(DIM)).flat_map(|(a, b)| [a, b].concat());
+    assert_eq!(both, beside.collect::<Vec<_>>());
+    assert!(run.0.read("probes.csv").contains("knn,pixels"));
+
+    let plain = Features::new();
+    let refused = plain.call(&["--pooling", "class_token", "--output", "none.npz"]);
+    assert!(refused.code == 2 && refused.stderr.contains("has no class token"), "{}", refused.stderr);
+    let refused = plain.0.run(&["tiny.yaml", probes]);
+    let says = "probes.0.pooling: `knn` reads the class token, and encoder `vit` has none";
+    assert!(refused.code == 2 && refused.stderr.contains(says), "{}", refused.stderr);
 }
 
 /// Images of one colour each: `CLASS/FILE`.

@@ -258,6 +258,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top2`\n  help: did you mean `knn/target/class/top1`",
     ),
     (
+        "metric: { name: knn/target/class/top1@validation }\narms: [{ name: a }]\n",
+        "dir/s.yaml:2:17: metric.name: the base measures no `knn/target/class/top1@validation`\n  help: the base holds no images out",
+    ),
+    (
         "run_cap: 3\nparameters: { masking.targets: [1, 2] }\nseeds: 2\n",
         "dir/s.yaml:2:10: run_cap: 4 runs are planned (2 arms, seeds: 2); at most 3 are allowed",
     ),
