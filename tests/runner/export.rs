@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use crate::program::Folder;
 
-const LINEAR: &str = "probes=[{ kind: linear, weight_decays: [0.01], labels: [class, colour] }]";
+const LINEAR: &str =
+    "probes=[{ kind: linear, weight_decays: [0.01], labels: [class, colour], controls: [pca] }]";
 
 /// Name and content of every file below a folder.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -37,7 +38,7 @@ fn models_are_the_same_bytes_for_any_number_of_threads_and_replaced_only_when_to
         assert!(again.code == 2 && again.stderr.contains("--force"), "{}", again.stderr);
         assert_eq!(call("1", &["--output", "one", "--force", "--license", "mit"]).code, 0);
         let card = fs::read_to_string(folder.path().join("one/README.md")).unwrap();
-        assert!(card.contains("license: mit") && card.contains("random_init"), "{card}");
+        assert!(card.contains("license: mit") && card.contains("| metric | target | pca |"), "{card}");
         // The classifier is the probe that was measured.
         let rows = folder.table("probes.csv");
         let value = rows[0].iter().position(|name| name == "value").unwrap();
