@@ -3,9 +3,10 @@
 use ijepa_registry::params::MatmulPrecision;
 
 use super::RunError;
-use crate::config::{Device, Experiment};
-#[cfg(feature = "cuda-base")]
-use crate::kernels;
+use crate::{
+    config::{Device, Experiment},
+    kernels,
+};
 
 /// A device of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +58,23 @@ fn takes_the_processor(cause: &str) -> String {
     format!("device: auto takes the processor, because a GPU cannot be used: {cause}")
 }
 
-/// What a person should know about how products are rounded: `tf32` is a format of GPUs.
+/// What a person should know about how products are rounded: `tf32` is a format of GPUs, and `bf16` needs a processor
+/// with its instruction to be fast.
 pub fn rounding_note(place: &ComputeDevice, precision: MatmulPrecision) -> Option<String> {
-    let is_lost = precision == MatmulPrecision::Tf32 && *place == ComputeDevice::Cpu;
-    is_lost.then(|| {
-        "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32".into()
-    })
+    note_on(place, precision, kernels::fastest_precision() == MatmulPrecision::Bf16)
+}
+
+fn note_on(place: &ComputeDevice, precision: MatmulPrecision, has_bf16: bool) -> Option<String> {
+    let note = match precision {
+        MatmulPrecision::Tf32 => {
+            "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32"
+        }
+        MatmulPrecision::Bf16 if !has_bf16 => {
+            "train.matmul: this processor has no AVX512-BF16; bf16 gives the same results as on one that has, but is slower here than train.matmul=f32"
+        }
+        _ => return None,
+    };
+    (*place == ComputeDevice::Cpu).then(|| note.into())
 }
 
 /// The same about the device that an experiment asks for, if it is there.
@@ -110,9 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn tf32_on_the_processor_is_noted() {
-        assert!(rounding_note(&ComputeDevice::Cpu, MatmulPrecision::Tf32).is_some_and(|n| n.contains("f32")));
-        assert_eq!(rounding_note(&ComputeDevice::Cpu, MatmulPrecision::Bf16), None);
+    fn what_the_processor_has_no_products_for_is_noted() {
+        let note = |precision, has_bf16| note_on(&ComputeDevice::Cpu, precision, has_bf16);
+        assert!(note(MatmulPrecision::Tf32, true).is_some_and(|n| n.contains("format of GPUs")));
+        assert!(note(MatmulPrecision::Bf16, false).is_some_and(|n| n.contains("slower here")));
+        assert_eq!((note(MatmulPrecision::Bf16, true), note(MatmulPrecision::F32, false)), (None, None));
     }
 
     #[test]
