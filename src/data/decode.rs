@@ -1,6 +1,9 @@
 //! Image files to bytes: whole, upright and of bearable size, or refused with the reason.
 
-use std::{fs, io::Cursor, path::Path};
+use std::{
+    io::{Cursor, Read},
+    path::Path,
+};
 
 use image::{
     DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops, metadata::Orientation,
@@ -8,7 +11,7 @@ use image::{
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::regular::regular;
+use super::regular::regular_file;
 
 /// Pixels of the largest image that is decoded: 134 million, 400 MB as RGB.
 const MOST_PIXELS: u64 = 1 << 27;
@@ -34,11 +37,13 @@ pub(crate) fn decode_square(file: &Path, size: usize, out: &mut [u8]) -> Result<
 }
 
 fn read(file: &Path) -> Result<DynamicImage, String> {
-    let length = fs::metadata(file).map_err(|e| e.to_string())?.len();
+    let mut opened = regular_file(file).map_err(|e| e.to_string())?;
+    let length = opened.metadata().map_err(|e| e.to_string())?.len();
     if length > MOST_BYTES {
         return Err(format!("{length} bytes; files of at most {MOST_BYTES} are read"));
     }
-    let bytes = regular(file).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::with_capacity(length as usize);
+    opened.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     let (mut image, orientation) =
         if bytes.starts_with(&[0xFF, 0xD8]) { jpeg(&bytes)? } else { other(&bytes, file)? };
     image.apply_orientation(orientation);
@@ -144,6 +149,8 @@ fn fit(image: DynamicImage, size: u32) -> RgbImage {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 
     use super::*;

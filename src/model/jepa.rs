@@ -164,8 +164,8 @@ impl<D: Backend> Jepa<D> {
         Ok(report)
     }
 
-    /// What probes see of some images, `(image, token, dim)`: of each of the last blocks that are asked for the
-    /// tokens or their mean, side by side. `images` holds all patches of every image.
+    /// What probes see of some images, `(image, token, dim)`: of each of the last blocks that are asked for what
+    /// `needs.pooling` makes of its tokens, side by side. `images` holds all patches of every image.
     pub fn features(
         &self,
         encoder: &dyn Encoder<D>,

@@ -1,10 +1,6 @@
 //! Data sets in the formats of their publishers, and images that do not fit the memory, from the command line.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use crate::program::{Folder, Output, finish};
 
@@ -65,15 +61,7 @@ fn images_that_are_gone_in_the_middle_stop_the_run_as_an_interruption_does() {
     // Files that have just changed are decoded into a file without a name.
     std::thread::sleep(Duration::from_secs(4));
     let child = folder.start(&["tiny.yaml", data, long, "probes=[]"]);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let rows = || {
-        let run = fs::read_dir(folder.path().join("results")).ok()?.flatten().next()?.path();
-        Some(fs::read_to_string(run.join("metrics.csv")).ok()?.lines().count())
-    };
-    while rows().unwrap_or(0) < 5 {
-        assert!(Instant::now() < deadline, "no rows yet");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    folder.wait_for_rows(4);
     let decoded: Vec<_> = fs::read_dir(folder.path().join("decoded")).unwrap().collect();
     assert_eq!(decoded.len(), 1, "{decoded:?}");
     let decoded = decoded[0].as_ref().unwrap().path();

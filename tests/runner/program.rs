@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Twelve steps in well under a second.
@@ -59,6 +60,20 @@ impl Folder {
 
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until `metrics.csv` of a run under way has more than `rows` lines, its header among them.
+    pub fn wait_for_rows(&self, rows: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let enough = || {
+            let runs = std::fs::read_dir(self.path().join("results")).ok()?;
+            let run = runs.flatten().map(|e| e.path()).find(|p| p.is_dir())?;
+            Some(std::fs::read_to_string(run.join("metrics.csv")).ok()?.lines().count() > rows)
+        };
+        while enough() != Some(true) {
+            assert!(Instant::now() < deadline, "no rows yet");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// The one folder in `results`.

@@ -1,7 +1,5 @@
 //! The same bytes, stopped or not, for any number of threads.
 
-use std::time::{Duration, Instant};
-
 use crate::program::{Folder, Output, finish};
 
 /// Long enough to be caught in the middle.
@@ -24,16 +22,7 @@ fn uninterrupted() -> [String; 3] {
 /// Starts a run, waits until `metrics.csv` has some rows and sends a signal.
 fn interrupt(folder: &Folder, rows: usize, signal: &str) -> Output {
     let child = folder.start(&long(&[]));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let enough = || {
-        let runs = std::fs::read_dir(folder.path().join("results")).ok()?;
-        let run = runs.flatten().map(|e| e.path()).find(|p| p.is_dir())?;
-        Some(std::fs::read_to_string(run.join("metrics.csv")).ok()?.lines().count() > rows)
-    };
-    while enough() != Some(true) {
-        assert!(Instant::now() < deadline, "no rows yet");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    folder.wait_for_rows(rows);
     let id = child.id().to_string();
     std::process::Command::new("kill").args([signal, &id]).status().unwrap();
     finish(child.wait_with_output().unwrap())

@@ -3,7 +3,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::program::{Folder, Output, finish};
@@ -14,15 +14,7 @@ fn start(folder: &Folder, script: &str) -> Child {
     command.args(["-c", script, env!("CARGO_BIN_EXE_ijepa-run"), "tiny.yaml", "train.epochs=3000"]);
     command.current_dir(folder.path()).env_remove("IJEPA_RUN_OUTPUT");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let rows = || {
-        let run = std::fs::read_dir(folder.path().join("results")).ok()?.flatten().next()?.path();
-        Some(std::fs::read_to_string(run.join("metrics.csv")).ok()?.lines().count())
-    };
-    while rows().unwrap_or(0) < 3 {
-        assert!(Instant::now() < deadline, "no rows yet");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    folder.wait_for_rows(2);
     child
 }
 
