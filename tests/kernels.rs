@@ -9,8 +9,8 @@ use common::*;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, Level, MatmulPrecision, NONE, RowLoss, TableTerm,
-    from_host, limit_level, reference, to_host, widest_level,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, Level, MatmulPrecision, MuonStep, MuonUpdate, NONE,
+    RowLoss, TableTerm, from_host, limit_level, reference, to_host, widest_level,
 };
 
 const TOLERANCE: f32 = 2e-5;
@@ -323,6 +323,53 @@ fn optimizer_matches_reference() {
     let read = Cpu::read(&[&loss], &[&both, &missing]).unwrap();
     assert_eq!((read[0], read[2]), (f64::from(0.1f32), 0.0), "missing gradient");
     assert!((read[1] / exact - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn muon_matches_reference() {
+    let mut r = Random::new(18);
+    let looking = MuonStep { momentum: 0.95, nesterov: true, iterations: 5 };
+    for (shape, step) in [
+        ((30, 70), looking),
+        ((70, 30), looking),
+        ((40, 40), MuonStep { nesterov: false, ..looking }),
+        ((1, 5), MuonStep { iterations: 2, ..looking }),
+    ] {
+        let n = shape.0 * shape.1;
+        let start = r.values(n, 1.0);
+        let gradients: Vec<Vec<f32>> = (0..3).map(|_| r.values(n, 0.1)).collect();
+        type Update = fn(MuonUpdate<'_, Cpu>, &mut Gradients<f32, Cpu>, &MuonStep) -> Result<(), ModelError>;
+        let run = |update: Update| {
+            let (mut param, mut buffer) = (flat(start.clone()), flat(vec![0.0; n]));
+            for gradient in &gradients {
+                let mut g = Gradients::leaky();
+                **g.get_or_alloc_mut(&param).unwrap() = gradient.clone();
+                let (decay, rate, precision) = (0.99, 0.3, MatmulPrecision::F32);
+                let (param, buffer) = (&mut param, &mut buffer);
+                update(MuonUpdate { param, shape, buffer, decay, rate, precision }, &mut g, &step).unwrap();
+            }
+            [host(&param), host(&buffer)]
+        };
+        let fast = run(|update, g, step| Cpu::muon(&mut [update], g, step));
+        for (fast, slow) in fast.iter().zip(&run(reference::muon)) {
+            assert_close(&format!("muon {shape:?}"), fast, slow, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn a_matrix_without_gradient_only_decays() {
+    let (mut param, mut buffer) = (flat(vec![2.0; 6]), flat(vec![0.0; 6]));
+    let (shape, precision) = ((2, 3), MatmulPrecision::F32);
+    let (p, b) = (&mut param, &mut buffer);
+    let update = MuonUpdate { param: p, shape, buffer: b, decay: 0.5, rate: 0.3, precision };
+    let step = MuonStep { momentum: 0.95, nesterov: true, iterations: 5 };
+    Cpu::muon(&mut [update], &mut Gradients::leaky(), &step).unwrap();
+    assert_eq!((host(&param), host(&buffer)), (vec![1.0; 6], vec![0.0; 6]));
+    let (param, buffer) = (&mut param, &mut buffer);
+    let wrong = MuonUpdate { param, shape: (2, 2), buffer, decay: 1.0, rate: 0.3, precision };
+    let error = Cpu::muon(&mut [wrong], &mut Gradients::leaky(), &step).unwrap_err().to_string();
+    assert!(error.contains("a matrix of 6 values with a buffer of 6 as 2 x 2"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dfdx::prelude::HasShape;
 use ijepa_registry::tensor::{Device, Flat, ModelError, Rows, Segments};
 
-use super::{AdamWUpdate, BlockParams, NONE, Result, TableTerm};
+use super::{AdamWUpdate, BlockParams, MuonUpdate, NONE, Result, TableTerm};
 
 /// An error with the given sentence unless `condition` holds.
 pub fn ensure(condition: bool, sentence: impl FnOnce() -> String) -> Result<()> {
@@ -111,6 +111,16 @@ pub fn check_updates<D: Device<f32>>(updates: &[AdamWUpdate<'_, D>]) -> Result<(
         let shadow = u.shadow.as_ref().map_or(n, |f| f.shape().0);
         ensure([m, v, shadow] == [n; 3], || {
             format!("moments of {m} and {v} values and a shadow of {shadow} for {n}")
+        })
+    })
+}
+
+/// Refuses matrices whose sizes do not fit their shapes, and buffers of other sizes.
+pub fn check_matrices<D: Device<f32>>(updates: &[MuonUpdate<'_, D>]) -> Result<()> {
+    updates.iter().try_for_each(|u| {
+        let ([n, buffer], (rows, columns)) = ([&*u.param, &*u.buffer].map(|t| t.shape().0), u.shape);
+        ensure([n, buffer] == [rows * columns; 2], || {
+            format!("a matrix of {n} values with a buffer of {buffer} as {rows} x {columns}")
         })
     })
 }

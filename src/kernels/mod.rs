@@ -42,7 +42,9 @@ pub use cpu::{Level, limit_level, widest_level};
 #[cfg(feature = "cuda-base")]
 pub use cuda::{Drivers, GpuInfo, Unusable, drivers, open};
 pub use explained_variance::PredictionStats;
-pub use types::{AdamWStep, AdamWUpdate, BlockParams, Clip, Memory, RowLoss, TableTerm};
+pub use types::{
+    AdamWStep, AdamWUpdate, BlockParams, Clip, Memory, MuonStep, MuonUpdate, RowLoss, TableTerm,
+};
 
 /// What every operator returns.
 pub type Result<T> = std::result::Result<T, ModelError>;
@@ -170,6 +172,16 @@ pub trait Backend: Compose + Storage<f64> + TensorFromVec<f64> {
         gradients: &mut Gradients<f32, Self>,
         clip: Option<&Clip<'_, Self>>,
         momentum: f64,
+    ) -> Result<()>;
+
+    /// One step of Muon on every matrix `p` and its buffer `b`; a missing gradient `g` counts as zero. With the
+    /// momentum `m`: `b = m b + (1 - m) g`, `u = m b + (1 - m) g` where it looks ahead, else `u = b`; `u` becomes
+    /// the matrix near the orthogonal one that the iteration of [`MuonStep`] makes of `u / |u|`, and
+    /// `p = decay p - rate u`. A zero `u` stays zero.
+    fn muon(
+        updates: &mut [MuonUpdate<'_, Self>],
+        gradients: &mut Gradients<f32, Self>,
+        step: &MuonStep,
     ) -> Result<()>;
 
     /// `teacher = momentum * teacher + (1 - momentum) * student` for pairs of teacher and student.

@@ -186,6 +186,40 @@ pub struct AdamWUpdate<'a, D: Device<f32>> {
     pub shadow: Option<&'a mut Flat<D>>,
 }
 
+/// What one step of Muon changes of one matrix.
+#[derive(Debug)]
+pub struct MuonUpdate<'a, D: Device<f32>> {
+    /// The matrix, row by row.
+    pub param: &'a mut Flat<D>,
+    /// Its rows and columns, `(out, in)`.
+    pub shape: (usize, usize),
+    /// Average of its gradients.
+    pub buffer: &'a mut Flat<D>,
+    /// What the matrix is multiplied by: one minus learning rate times weight decay.
+    pub decay: f64,
+    /// Length of the step along the orthogonal matrix.
+    pub rate: f64,
+    /// Of the inputs of the products.
+    pub precision: MatmulPrecision,
+}
+
+/// One step of Muon.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MuonStep {
+    /// Share of the average gradient that is kept.
+    pub momentum: f64,
+    /// Whether to look ahead along it.
+    pub nesterov: bool,
+    /// Newton-Schulz steps.
+    pub iterations: usize,
+}
+
+impl MuonStep {
+    /// `a`, `b` and `c` of `x = a x + (b x x' + c (x x')^2) x`: they bring every singular value near 1 fast, at the
+    /// price of leaving it between about 0.7 and 1.2 (Jordan 2024).
+    pub const COEFFICIENTS: [f64; 3] = [3.4445, -4.775, 2.0315];
+}
+
 impl AdamWStep {
     /// `1 - beta1^step`.
     pub fn correction1(&self) -> f64 {

@@ -59,18 +59,18 @@ fn takes_the_processor(cause: &str) -> String {
 }
 
 /// What a person should know about how products are rounded: `tf32` is a format of GPUs, and `bf16` needs a processor
-/// with its instruction to be fast.
+/// that multiplies it fast.
 pub fn rounding_note(place: &ComputeDevice, precision: MatmulPrecision) -> Option<String> {
     note_on(place, precision, kernels::fastest_precision() == MatmulPrecision::Bf16)
 }
 
-fn note_on(place: &ComputeDevice, precision: MatmulPrecision, has_bf16: bool) -> Option<String> {
+fn note_on(place: &ComputeDevice, precision: MatmulPrecision, fast_bf16: bool) -> Option<String> {
     let note = match precision {
         MatmulPrecision::Tf32 => {
             "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32"
         }
-        MatmulPrecision::Bf16 if !has_bf16 => {
-            "train.matmul: this processor has no AVX512-BF16; bf16 gives the same results as on one that has, but is slower here than train.matmul=f32"
+        MatmulPrecision::Bf16 if !fast_bf16 => {
+            "train.matmul: this processor multiplies bf16 no faster than f32 (it has no AVX512-BF16, or a slow one); the results are the same as on one that does, but train.matmul=f32 is faster here"
         }
         _ => return None,
     };
@@ -123,9 +123,9 @@ mod tests {
 
     #[test]
     fn what_the_processor_has_no_products_for_is_noted() {
-        let note = |precision, has_bf16| note_on(&ComputeDevice::Cpu, precision, has_bf16);
+        let note = |precision, fast_bf16| note_on(&ComputeDevice::Cpu, precision, fast_bf16);
         assert!(note(MatmulPrecision::Tf32, true).is_some_and(|n| n.contains("format of GPUs")));
-        assert!(note(MatmulPrecision::Bf16, false).is_some_and(|n| n.contains("slower here")));
+        assert!(note(MatmulPrecision::Bf16, false).is_some_and(|n| n.contains("f32 is faster here")));
         assert_eq!((note(MatmulPrecision::Bf16, true), note(MatmulPrecision::F32, false)), (None, None));
     }
 

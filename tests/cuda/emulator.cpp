@@ -239,6 +239,7 @@ extern "C" int emulate(const char *name, const unsigned *grid, const unsigned *b
     KERNEL(gather_sum) KERNEL(sum_rows) KERNEL(loss_rows) KERNEL(loss_backward) KERNEL(scale)
     KERNEL(cut_views) KERNEL(mean_rows)
     KERNEL(square_sums) KERNEL(root_of_sum) KERNEL(clear) KERNEL(adamw) KERNEL(ema) KERNEL(collect)
+    KERNEL(muon_momentum) KERNEL(muon_unit) KERNEL(muon_move)
     KERNEL(pick_rows) KERNEL(round_rows) KERNEL(round_values)
     KERNEL(spread_parts) KERNEL(spread)
     KERNEL(map_forward) KERNEL(map_backward) KERNEL(add_elements) KERNEL(multiply_elements) KERNEL(add_number)

@@ -7,8 +7,8 @@ use cuda_shim::null::take_counts;
 use dfdx::prelude::*;
 use ijepa_registry::tensor::{Flat, Gradients, ModelError, Rows, TapedRows};
 use ijepa_run::kernels::{
-    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, MatmulPrecision, NONE, PredictionStats, RowLoss,
-    TableTerm, from_host, keep_gradients, to_host,
+    AdamWStep, AdamWUpdate, Backend, BlockParams, Clip, MatmulPrecision, MuonStep, MuonUpdate, NONE,
+    PredictionStats, RowLoss, TableTerm, from_host, keep_gradients, to_host,
 };
 
 use crate::common::{BlockCase, Random, assert_close, block_cases, segments};
@@ -339,6 +339,49 @@ fn many_updates_of_one_call_are_those_of_the_cpu() {
     // Two decays and two learning rates: three sets of constants. Lists are the same in every step.
     let launches = counts.launches.get("adamw").copied();
     assert!(turn.gpu || launches == Some(9), "{launches:?}");
+}
+
+/// Two steps of matrices of three kinds, one of them taller than wide, one whose gradient is zero.
+fn matrices<D: Backend>(device: &D, step: &MuonStep, precision: MatmulPrecision) -> Values {
+    let mut r = Inputs::new(device, 10);
+    let shapes = [(20, 33), (33, 20), (20, 33), (64, 128), (20, 33)];
+    let mut all: Vec<_> = shapes.iter().map(|(n, m)| [r.flat(n * m, 1.0), r.flat(n * m, 0.0)]).collect();
+    for _ in 0..2 {
+        let rows: Vec<_> = shapes.iter().map(|(n, m)| r.rows(1, n * m)).collect();
+        let targets: Vec<_> = shapes.iter().map(|(n, m)| r.rows(1, n * m)).collect();
+        let mut gradients = Gradients::leaky();
+        for (i, ((param, x), target)) in all.iter().map(|[p, _]| p).zip(rows).zip(&targets).enumerate() {
+            let table = TableTerm { table: param, index: &[0], trained: i != 4 };
+            let y = D::gather_sum(x.trace(gradients), &[0], &[table]).unwrap();
+            let loss = D::loss(RowLoss::L2, y, target).unwrap();
+            gradients = loss.try_backward().map_err(ModelError::from_debug).unwrap();
+        }
+        let mut updates = Vec::new();
+        for (i, ([param, buffer], shape)) in all.iter_mut().zip(shapes).enumerate() {
+            let (decay, rate) = (0.99, if i == 2 { 0.1 } else { 0.3 });
+            updates.push(MuonUpdate { param, shape, buffer, decay, rate, precision });
+        }
+        D::muon(&mut updates, &mut gradients, step).unwrap();
+    }
+    let named = |(i, [p, b]): (usize, &[Flat<D>; 2])| {
+        [(format!("matrix {i}"), p.as_vec()), (format!("buffer {i}"), b.as_vec())]
+    };
+    all.iter().enumerate().flat_map(named).collect()
+}
+
+#[test]
+fn orthogonalised_steps_are_those_of_the_cpu() {
+    let turn = computing_device();
+    let looking = MuonStep { momentum: 0.95, nesterov: true, iterations: 5 };
+    for step in [looking, MuonStep { nesterov: false, iterations: 2, ..looking }] {
+        // The iteration makes small singular values grow, and with them what was rounded.
+        for (precision, tolerance) in [(MatmulPrecision::F32, 1e-3), (MatmulPrecision::Bf16, 5e-2)] {
+            let found = matrices(&turn.cuda, &step, precision);
+            for ((name, f), (_, e)) in found.iter().zip(&matrices(&Cpu::default(), &step, precision)) {
+                assert_close(&format!("{precision:?} {step:?}: {name}"), f, e, tolerance);
+            }
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub fn bind() {
             ("cublasSetMathMode", succeed as *const c_void),
             ("cublasSetStream_v2", succeed as *const c_void),
             ("cublasGemmEx", gemm as *const c_void),
+            ("cublasGemmStridedBatchedEx", gemms as *const c_void),
         ],
     );
 }
@@ -78,6 +79,75 @@ fn rounded(value: f32, dropped: u32) -> f32 {
 fn bfloat16(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() { 0x7fff } else { ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16 }
+}
+
+/// [`gemm`] for several matrices of f32, each `stride` values after the one before.
+#[allow(clippy::too_many_arguments)]
+unsafe extern "C" fn gemms(
+    handle: *mut c_void,
+    a_transposed: c_int,
+    b_transposed: c_int,
+    m: c_int,
+    n: c_int,
+    k: c_int,
+    alpha: *const f32,
+    a: *const c_void,
+    a_type: c_int,
+    lda: c_int,
+    a_stride: i64,
+    b: *const c_void,
+    b_type: c_int,
+    ldb: c_int,
+    b_stride: i64,
+    beta: *const f32,
+    c: *mut c_void,
+    c_type: c_int,
+    ldc: c_int,
+    c_stride: i64,
+    products: c_int,
+    compute: c_int,
+    algorithm: c_int,
+) -> c_int {
+    if [a_type, b_type, c_type] != [FLOAT; 3] || products <= 0 {
+        return INVALID_VALUE;
+    }
+    for i in 0..products as usize {
+        // SAFETY: cuBLAS's contract: every matrix lies so far behind the first.
+        let status = unsafe {
+            let at = |first: *const c_void, stride: i64| {
+                first.cast::<f32>().wrapping_add(i * stride as usize).cast::<c_void>()
+            };
+            let (a, b) = (at(a, a_stride), at(b, b_stride));
+            let c = at(c, c_stride).cast_mut();
+            gemm(
+                handle,
+                a_transposed,
+                b_transposed,
+                m,
+                n,
+                k,
+                alpha,
+                a,
+                a_type,
+                lda,
+                b,
+                b_type,
+                ldb,
+                beta,
+                c,
+                c_type,
+                ldc,
+                compute,
+                algorithm,
+            )
+        };
+        if status != 0 {
+            return status;
+        }
+    }
+    // One launch, whatever its number of products.
+    count(|c| c.products -= products as usize - 1);
+    0
 }
 
 /// `c = alpha op(a) op(b) + beta c`, column-major; `a` and `b` both f32 in memory, and so is `c`, or both bfloat16.

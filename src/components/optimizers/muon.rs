@@ -1,13 +1,11 @@
 //! Optimizer `muon`.
 
-use dfdx::prelude::ReshapeTo;
 use ijepa_registry::{device::fused_ema::EmaUpdate, prelude::*};
 
 use super::shared::{
-    Adam, AdamConstants, Buffers, Groups, ParamGroup, assign, check_betas, decays, ensure_groups,
-    gradient_rows, norm_of, rows, times,
+    Adam, AdamConstants, Buffers, Groups, ParamGroup, check_betas, decays, ensure_groups, norm_of,
 };
-use crate::kernels::Backend;
+use crate::kernels::{Backend, MuonStep, MuonUpdate};
 
 component! {
     /// Muon: orthogonalised momentum for the matrices of the blocks, AdamW for everything else.
@@ -128,71 +126,6 @@ fn is_matrix<D: Device<f32>>(name: &str, param: &Param<D>) -> bool {
     param.trainable && param.dims.len() == 2 && name.contains(".blocks.")
 }
 
-/// `x / |x|`, by the norm over a whole row: `x / sqrt(mean(x^2)) / sqrt(n)`.
-fn unit<D: Backend>(x: Rows<D>) -> Result<Rows<D>, ModelError> {
-    let shape = *x.shape();
-    let n = shape.0 * shape.1;
-    let gain = x
-        .device()
-        .try_tensor_from_vec(vec![1.0 / (n as f32).sqrt(); n], (n,))
-        .map_err(ModelError::from_debug)?;
-    let row = x.try_reshape_like(&(1, n)).map_err(ModelError::from_debug)?;
-    D::rms_norm(row, &gain, f32::MIN_POSITIVE)?.try_reshape_like(&shape).map_err(ModelError::from_debug)
-}
-
-/// Newton-Schulz steps towards the orthogonal matrix nearest to `x` (out, in).
-fn orthogonalized<D: Backend>(
-    x: Rows<D>,
-    iterations: usize,
-    precision: MatmulPrecision,
-) -> Result<Rows<D>, ModelError> {
-    const A: f64 = 3.4445;
-    const B: f64 = -4.775;
-    const C: f64 = 2.0315;
-    let (out, into) = *x.shape();
-    // The smaller side's products: x x' (out, out), or x' x (in, in) with x on the left.
-    let tall = out > into;
-    let mut x = unit::<D>(x)?;
-    for _ in 0..iterations {
-        let gram = D::matmul(x.clone(), x.clone(), tall, !tall, precision)?;
-        let square = D::matmul(gram.clone(), gram.clone(), false, false, precision)?;
-        let sum = D::add(times::<D>(gram, B)?, times::<D>(square, C)?)?;
-        let turned = if tall {
-            D::matmul(x.clone(), sum, false, false, precision)?
-        } else {
-            D::matmul(sum, x.clone(), false, false, precision)?
-        };
-        x = D::add(times::<D>(x, A)?, turned)?;
-    }
-    Ok(x)
-}
-
-impl<D: Backend> State<D> {
-    fn move_matrix(
-        &mut self,
-        k: usize,
-        param: &mut Param<D>,
-        gradients: &mut Gradients<f32, D>,
-        rates: Rates,
-    ) -> Result<(), ModelError> {
-        let Muon { momentum, nesterov, iterations, scale, .. } = self.settings;
-        let g = gradient_rows(param, gradients)?;
-        let mix = |b: Rows<D>, g: Rows<D>| D::add(times::<D>(b, momentum)?, times::<D>(g, 1.0 - momentum)?);
-        let buffer = self.buffers.get(k);
-        let mut update = mix(rows(buffer, &param.dims)?, g.clone())?;
-        assign(buffer, update.clone())?;
-        if nesterov {
-            update = mix(update, g)?;
-        }
-        let update = orthogonalized::<D>(update, iterations, param.precision)?;
-        let (out, into) = *update.shape();
-        let kept =
-            times::<D>(rows(&param.data, &param.dims)?, 1.0 - rates.learning_rate * rates.weight_decay)?;
-        let moved = D::add(kept, times::<D>(update, -rates.learning_rate * scale.of(out, into))?)?;
-        assign(&mut param.data, moved)
-    }
-}
-
 impl<D: Backend> Optimizer<D> for State<D> {
     fn step(
         &mut self,
@@ -206,12 +139,18 @@ impl<D: Backend> Optimizer<D> for State<D> {
             params.iter_mut().enumerate().partition(|(_, (name, p))| is_matrix(name, p));
         self.buffers.ensure(matrices.iter().map(|(_, (name, p))| (name.as_str(), &**p)));
         let groups = std::mem::take(&mut self.groups);
-        let everything = self.settings.decay_bias_and_norm;
+        let Muon { momentum, nesterov, iterations, scale, decay_bias_and_norm: everything, .. } =
+            self.settings;
         let of = |i: usize, p: &Param<D>| groups.rates(i, rates, decays(p, everything));
-        for (k, (i, (_, param))) in matrices.into_iter().enumerate() {
+        let mut updates = Vec::new();
+        for ((i, (_, param)), buffer) in matrices.into_iter().zip(self.buffers.all_mut()) {
             let rates = of(i, param);
-            self.move_matrix(k, param, gradients, rates)?;
+            let (shape, precision) = ((param.dims[0], param.dims[1]), param.precision);
+            let decay = 1.0 - rates.learning_rate * rates.weight_decay;
+            let rate = rates.learning_rate * scale.of(shape.0, shape.1);
+            updates.push(MuonUpdate { param: &mut param.data, shape, buffer, decay, rate, precision });
         }
+        D::muon(&mut updates, gradients, &MuonStep { momentum, nesterov, iterations })?;
         // Adam sees the others alone, so that it keeps no moments for matrices.
         let (places, mut rest): (Vec<usize>, Vec<_>) =
             rest.into_iter().map(|(i, (name, p))| (i, (name.clone(), &mut **p))).unzip();
@@ -244,42 +183,10 @@ impl<D: Backend> Optimizer<D> for State<D> {
 mod tests {
     use super::*;
     use dfdx::prelude::TensorFromVec;
-    use nalgebra::DMatrix;
 
     fn noise(rows: usize, columns: usize) -> Vec<f32> {
         let mut stream = Stream::new(0, "test/muon", rows as u64, columns as u64);
         (0..rows * columns).map(|_| stream.normal() as f32).collect()
-    }
-
-    /// The same iteration in f64 with plain matrices.
-    fn reference(values: &[f32], (rows, columns): (usize, usize)) -> DMatrix<f64> {
-        let x = DMatrix::from_row_iterator(rows, columns, values.iter().map(|v| f64::from(*v)));
-        let tall = rows > columns;
-        let mut x = if tall { x.transpose() } else { x };
-        x /= x.norm();
-        for _ in 0..5 {
-            let gram = &x * x.transpose();
-            x = 3.4445 * &x + (-4.775 * &gram + 2.0315 * &gram * &gram) * &x;
-        }
-        if tall { x.transpose() } else { x }
-    }
-
-    #[test]
-    fn the_iteration_is_that_of_the_formula_and_singular_values_are_near_one() {
-        for shape in [(6, 10), (10, 6), (8, 8)] {
-            let values = noise(shape.0, shape.1);
-            let x = Cpu::default().tensor_from_vec(values.clone(), shape);
-            let got = orthogonalized::<Cpu>(x, 5, MatmulPrecision::F32).unwrap().as_vec();
-            let want = reference(&values, shape);
-            for (i, got) in got.iter().enumerate() {
-                let want = want[(i / shape.1, i % shape.1)];
-                assert!((f64::from(*got) - want).abs() < 1e-4, "{shape:?} at {i}: {got}, not {want}");
-            }
-            if shape.0 != shape.1 {
-                let singular = want.singular_values();
-                assert!(singular.iter().all(|s| (0.6..1.3).contains(s)), "{shape:?}: {singular}");
-            }
-        }
     }
 
     /// A matrix of a block and a bias after `steps` steps, the optimizer handed over through its state after `handed`.
@@ -319,13 +226,6 @@ mod tests {
         assert_eq!(all, trained(3, Some(2)));
         let before = trained(0, None);
         assert!(all[0] != before[0] && all[1] != before[1]);
-    }
-
-    #[test]
-    fn a_zero_gradient_leaves_a_matrix_finite() {
-        let x = Cpu::default().tensor_from_vec(vec![0.0; 6], (2, 3));
-        let got = orthogonalized::<Cpu>(x, 5, MatmulPrecision::F32).unwrap().as_vec();
-        assert_eq!(got, vec![0.0; 6]);
     }
 
     #[test]

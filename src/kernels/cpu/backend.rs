@@ -14,14 +14,14 @@ use super::block::{Layer, Values};
 use super::buffer::Buffer;
 use super::stack::{self, Plan};
 use super::tape::{put, read, split, take, tensor};
-use super::{gather, layer_norm, linear, loss as losses, mean, optimizer};
+use super::{gather, layer_norm, linear, loss as losses, mean, muon, optimizer};
 use crate::kernels::check::{
-    check_blocks, check_gather, check_linear, check_loss, check_mean, check_pairs, check_prediction_stats,
-    check_updates, ensure,
+    check_blocks, check_gather, check_linear, check_loss, check_matrices, check_mean, check_pairs,
+    check_prediction_stats, check_updates, ensure,
 };
 use crate::kernels::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, MatmulPrecision, Memory, PredictionStats, Result,
-    RowLoss, TableTerm, explained_variance, to_host,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, MatmulPrecision, Memory, MuonStep, MuonUpdate,
+    PredictionStats, Result, RowLoss, TableTerm, explained_variance, to_host,
 };
 
 /// Copies of a block's parameters.
@@ -289,6 +289,37 @@ impl Backend for Cpu {
             m.copy_from(&mv);
             v.copy_from(&vv);
             shadow.iter_mut().zip(fv).for_each(|(f, values)| f.copy_from(&values));
+        }
+        Ok(())
+    }
+
+    fn muon(
+        updates: &mut [MuonUpdate<'_, Self>],
+        gradients: &mut Gradients<f32, Self>,
+        step: &MuonStep,
+    ) -> Result<()> {
+        check_matrices(updates)?;
+        for u in updates.iter() {
+            gradients.try_alloc_for(u.param).map_err(ModelError::from_debug)?;
+        }
+        let slopes: Vec<Buffer> = updates.iter().map(|u| read(&gradients.get(&*u.param))).collect();
+        let mut matrices: Vec<muon::Matrix> = updates
+            .iter()
+            .zip(&slopes)
+            .map(|(u, gradient)| muon::Matrix {
+                values: read(u.param),
+                buffer: read(u.buffer),
+                gradient,
+                shape: u.shape,
+                decay: u.decay,
+                rate: u.rate,
+                precision: u.precision,
+            })
+            .collect();
+        muon::step(&mut matrices, step);
+        for (u, m) in updates.iter_mut().zip(matrices) {
+            u.param.copy_from(&m.values);
+            u.buffer.copy_from(&m.buffer);
         }
         Ok(())
     }

@@ -5,17 +5,12 @@
 //! a matrix of `f32` with half as many inner indices, and the packing and tiling of the products serve both.
 
 use super::buffer::Buffer;
-use super::simd::{LANES, Simd, multiplies_bf16, vectorised};
+use super::simd::{LANES, Simd, vectorised};
 use crate::kernels::MatmulPrecision;
 
 /// Whether the factors of products consist of pairs.
 pub fn in_pairs(precision: MatmulPrecision) -> bool {
     precision == MatmulPrecision::Bf16
-}
-
-/// The rounding of the fastest products here: of bf16 where the processor multiplies those, else none.
-pub fn fastest_precision() -> MatmulPrecision {
-    if multiplies_bf16() { MatmulPrecision::Bf16 } else { MatmulPrecision::F32 }
 }
 
 /// The nearest bf16, ties to even, as the upper half of an `f32`. Denormal numbers become zero, as the

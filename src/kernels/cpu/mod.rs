@@ -4,7 +4,7 @@
 //! `backend` and `compose` make them nodes of the gradient tape, by `tape`. A transformer block (`block`, `block_backward`) is composed
 //! of `layer_norm`, `attention`, `mlp` and `linear`; `stack` runs blocks one after the other. Beside them stand the operators to
 //! compose from (`attend`, `map`, `columns`, `matmul`, `rms_norm`). Below lie
-//! the products (`gemm`, on `tile`, `factor`, `bf16`) and the passes over values (`elementwise`, `math`,
+//! the products (`gemm`, on `tile`, `factor`, `bf16`; `fastest` tries them) and the passes over values (`elementwise`, `math`,
 //! `lanes`, on `simd`). `split` divides work by size, `pool` and `memory` keep buffers.
 
 mod attend;
@@ -18,6 +18,7 @@ mod columns;
 mod compose;
 mod elementwise;
 mod factor;
+mod fastest;
 mod gather;
 mod gemm;
 mod lanes;
@@ -30,6 +31,7 @@ pub(super) mod math;
 mod matmul;
 mod mean;
 mod mlp;
+mod muon;
 mod optimizer;
 mod rms_norm;
 mod simd;
@@ -39,9 +41,9 @@ mod tape;
 mod tile;
 mod wide;
 
-pub use bf16::fastest_precision;
 pub use elementwise::{dot, dots, positions_above};
 pub use factor::Factor;
+pub use fastest::fastest_precision;
 pub use gemm::{Packed, product, product_of_columns};
 pub use malloc::keep_memory;
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! What the operators need of a device: its stream, our kernels, cuBLAS.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublas::CudaBlas;
@@ -9,14 +9,12 @@ use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceRepr, DriverError, 
 use dfdx::prelude::{Cuda, CudaError, Storage};
 
 use super::super::{MatmulPrecision, Memory};
+use super::module;
 use super::staging::Staging;
 use super::values::{At, Operand};
 
 /// What the functions below the nodes return: the error of dfdx's device, which the tape carries.
 pub type Done<T> = Result<T, CudaError>;
-
-/// The kernels, from `device/all.cu` by `scripts/ptx.sh`.
-const PTX: &str = include_str!("kernels.ptx");
 
 /// Opened devices: one entry per ordinal for the life of the process, as the driver keeps one primary
 /// context per device.
@@ -37,7 +35,7 @@ pub struct Gpu {
 type List = (Vec<u64>, Arc<CudaSlice<u64>>);
 
 /// Lists that are kept, at most: those of a few kernels that ask for theirs in every step.
-const LISTS: usize = 8;
+const LISTS: usize = 32;
 
 // SAFETY: a `CUfunction` is a handle that the driver lets every thread of the process use.
 unsafe impl Send for Gpu {}
@@ -61,7 +59,7 @@ impl Gpu {
     fn new(driver: Arc<CudaDevice>) -> Done<Gpu> {
         driver.bind_to_thread()?;
         keep_freed_memory(&driver)?;
-        let (blas, functions) = (CudaBlas::new(driver.clone())?, load(PTX)?);
+        let (blas, functions) = (CudaBlas::new(driver.clone())?, module::load(&driver)?);
         Ok(Gpu { driver, blas, functions, staging: Mutex::default(), lists: Mutex::default() })
     }
 
@@ -126,25 +124,6 @@ impl Gpu {
     }
 }
 
-/// Loads a module and looks up every kernel in it. The module stays loaded.
-fn load(ptx: &str) -> Result<BTreeMap<String, sys::CUfunction>, DriverError> {
-    let text = CString::new(ptx).expect("PTX holds no zero byte");
-    // SAFETY: the image is PTX that ends with a zero byte.
-    let module = unsafe { result::module::load_data(text.as_ptr().cast::<c_void>()) }?;
-    let find = |name: &str| {
-        let c_name = CString::new(name).expect("a name holds no zero byte");
-        // SAFETY: the module was loaded above.
-        let function = unsafe { result::module::get_function(module, c_name) }?;
-        Ok((name.to_string(), function))
-    };
-    kernel_names(ptx).map(find).collect()
-}
-
-/// The entry points of PTX.
-fn kernel_names(ptx: &str) -> impl Iterator<Item = &str> {
-    ptx.split(".entry ").skip(1).filter_map(|after| after.split('(').next())
-}
-
 /// Lets the memory pool keep what is freed: by default it returns everything to the system whenever
 /// the host waits for the device, and allocating it again costs more than the kernels do. A device
 /// without pools is left as it is.
@@ -176,39 +155,4 @@ pub fn device_name(device: sys::CUdevice) -> Result<String, DriverError> {
     // SAFETY: the driver writes at most the given length, zero-terminated.
     unsafe { sys::cuDeviceGetName(text.as_mut_ptr().cast(), text.len() as i32, device).result()? };
     Ok(CStr::from_bytes_until_nul(&text).map_or(String::new(), |name| name.to_string_lossy().into_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ptx_is_that_of_the_sources_beside_it() {
-        let sources = [
-            include_str!("device/all.cu"),
-            include_str!("device/attention.cu"),
-            include_str!("device/common.cuh"),
-            include_str!("device/compose.cu"),
-            include_str!("device/explained_variance.cu"),
-            include_str!("device/gelu.cu"),
-            include_str!("device/images.cu"),
-            include_str!("device/loss.cu"),
-            include_str!("device/mma.cuh"),
-            include_str!("device/norm.cu"),
-            include_str!("device/read.cu"),
-            include_str!("device/rows.cu"),
-            include_str!("device/sums.cu"),
-            include_str!("device/update.cu"),
-        ];
-        let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-        sources.iter().for_each(|s| sha2::Digest::update(&mut hash, s.as_bytes()));
-        let hash: String = sha2::Digest::finalize(hash).iter().map(|b| format!("{b:02x}")).collect();
-        let first = PTX.lines().next().unwrap();
-        assert_eq!(
-            first,
-            format!("// sha256 of device/: {hash}"),
-            "run scripts/ptx.sh after changing a kernel"
-        );
-        assert!(kernel_names(PTX).count() > 20);
-    }
 }

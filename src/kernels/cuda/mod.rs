@@ -3,7 +3,8 @@
 //! dfdx supplies the device, its stream, tensors, the tape and gradients. Every operator is one node of
 //! the tape, whose work is a few launches on the device's stream: a launch returns at once, and the
 //! stream keeps the order. The kernels are in `device/`; `kernels.ptx` is compiled from them by
-//! `scripts/ptx.sh` and runs on every driver from CUDA 11.8 and every GPU from capability 8.0 on.
+//! `scripts/ptx.sh` and runs on every driver from CUDA 11.8 and every GPU from capability 8.0 on. `machine/` has the
+//! same as machine code for the common ones.
 //!
 //! The mathematics is that of the fused CPU operators. All sums are in an order that sizes alone
 //! decide, so that a run on one GPU repeats to the last bit.
@@ -18,6 +19,8 @@ mod gather;
 mod gpu;
 mod images;
 mod launch;
+mod module;
+mod muon;
 mod nodes;
 mod open;
 mod product;
@@ -37,8 +40,8 @@ use ijepa_registry::{
 };
 
 use super::{
-    AdamWUpdate, Backend, BlockParams, Clip, LossValue, MatmulPrecision, Memory, PredictionStats, Result,
-    RowLoss, TableTerm,
+    AdamWUpdate, Backend, BlockParams, Clip, LossValue, MatmulPrecision, Memory, MuonStep, MuonUpdate,
+    PredictionStats, Result, RowLoss, TableTerm,
 };
 pub use open::{Drivers, GpuInfo, Unusable, drivers, open};
 
@@ -149,6 +152,14 @@ impl Backend for Cuda {
         momentum: f64,
     ) -> Result<()> {
         update::adamw(updates, gradients, clip, momentum)
+    }
+
+    fn muon(
+        updates: &mut [MuonUpdate<'_, Self>],
+        gradients: &mut Gradients<f32, Self>,
+        step: &MuonStep,
+    ) -> Result<()> {
+        muon::muon(updates, gradients, step)
     }
 
     fn ema(pairs: &mut [(&mut Flat<Self>, &Flat<Self>)], momentum: f64) -> Result<()> {

@@ -43,16 +43,77 @@ impl Product {
     pub fn of(self, sizes: [usize; 3], transposed: [bool; 2]) -> Product {
         Product { sizes, transposed, ..self }
     }
+
+    /// Operation and leading dimension of cuBLAS's left factor, which is the right one here, and of its right one.
+    fn column_major(self) -> [(cublasOperation_t, usize); 2] {
+        let ([n, k, m], [turn_a, turn_b]) = (self.sizes, self.transposed);
+        let factor = |turned, plain: usize, other: usize| {
+            if turned { (TRANSPOSED, other) } else { (PLAIN, plain) }
+        };
+        [factor(turn_b, m, k), factor(turn_a, k, n)]
+    }
+}
+
+/// For f32 operands, which cuBLAS rounds on their way to tensor cores.
+fn compute_type(precision: MatmulPrecision) -> cublasComputeType_t {
+    match precision {
+        MatmulPrecision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        MatmulPrecision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+        MatmulPrecision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+    }
 }
 
 impl Gpu {
+    /// `c = alpha op(a) op(b) + beta c` for `count` products of f32, the matrices of each operand one after the other.
+    pub fn products(
+        &self,
+        count: usize,
+        p: Product,
+        (alpha, a, b): (f32, At, At),
+        (beta, c): (f32, At),
+    ) -> Done<()> {
+        let ([n, k, m], [(op_b, ldb), (op_a, lda)]) = (p.sizes, p.column_major());
+        let (int, stride) = (|n: usize| n as i32, |n: usize| n as i64);
+        let pointer = |address: At| address as *const c_void;
+        let number = |value: &f32| (value as *const f32).cast();
+        let float = cudaDataType::CUDA_R_32F;
+        self.driver.bind_to_thread()?;
+        // SAFETY: a live handle on the current context; the addresses hold matrices of these sizes, one after the other.
+        let status = unsafe {
+            sys::cublasGemmStridedBatchedEx(
+                *self.blas.handle(),
+                op_b,
+                op_a,
+                int(m),
+                int(n),
+                int(k),
+                number(&alpha),
+                pointer(b),
+                float,
+                int(ldb),
+                stride(k * m),
+                pointer(a),
+                float,
+                int(lda),
+                stride(n * k),
+                number(&beta),
+                pointer(c).cast_mut(),
+                float,
+                int(m),
+                stride(n * m),
+                int(count),
+                compute_type(p.precision),
+                cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        Ok(status.result()?)
+    }
+
     /// `c = op(a) op(b)`, or `c += op(a) op(b)`.
     pub fn product(&self, p: Product, a: At, b: At, c: At, accumulate: bool) -> Done<()> {
         let [a, b, c] = [a, b, c].map(Values::from);
-        let ([n, k, m], [turn_a, turn_b]) = (p.sizes, p.transposed);
+        let ([n, k, m], [left, right]) = (p.sizes, p.column_major());
         let beta = if accumulate { 1.0 } else { 0.0 };
-        let left = if turn_b { (TRANSPOSED, k) } else { (PLAIN, m) };
-        let right = if turn_a { (TRANSPOSED, n) } else { (PLAIN, k) };
         self.gemm(p.precision, [left.0, right.0], [m, n, k], (b, left.1), (a, right.1), (beta, c, m))
     }
 
@@ -112,13 +173,8 @@ impl Gpu {
         let float = cudaDataType::CUDA_R_32F;
         debug_assert_eq!(a.is_half(), b.is_half(), "operands of one type");
         let kind = |values: Values| if values.is_half() { cudaDataType::CUDA_R_16BF } else { float };
-        // cuBLAS rounds f32 inputs on their way to tensor cores.
-        let compute = match precision {
-            _ if a.is_half() => cublasComputeType_t::CUBLAS_COMPUTE_32F,
-            MatmulPrecision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
-            MatmulPrecision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-            MatmulPrecision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
-        };
+        let compute =
+            if a.is_half() { cublasComputeType_t::CUBLAS_COMPUTE_32F } else { compute_type(precision) };
         self.driver.bind_to_thread()?;
         // SAFETY: a live handle on the current context; the addresses hold matrices of these sizes.
         let status = unsafe {

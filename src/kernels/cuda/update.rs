@@ -11,7 +11,7 @@ use super::gpu::{Done, Gpu};
 use super::launch::{Grid, args};
 use super::values::At;
 
-/// Values per block, as in `device/update.cu`.
+/// Values per block, as in `device/update.cuh`.
 const SPAN: usize = 4096;
 
 /// Threads of a block that adds up, as in `device/common.cuh`.
@@ -45,6 +45,11 @@ impl Table {
         self.words.push(decays.into());
         self.count += 1;
         self.blocks += n.div_ceil(SPAN);
+    }
+
+    /// Blocks of a launch over all of it.
+    pub fn blocks(&self) -> usize {
+        self.blocks
     }
 
     pub fn grid(&self) -> Grid {

@@ -15,7 +15,9 @@ use ijepa_registry::tensor::{
 };
 
 use super::check::{check_blocks, check_gather, check_linear, check_loss};
-use super::{AdamWUpdate, BlockParams, MatmulPrecision, NONE, Result, RowLoss, TableTerm};
+use super::{
+    AdamWUpdate, BlockParams, MatmulPrecision, MuonStep, MuonUpdate, NONE, Result, RowLoss, TableTerm,
+};
 
 pub use block::gelu;
 pub use compose::*;
@@ -121,6 +123,35 @@ pub fn adamw<D: Device<f32>>(
     };
     update().map_err(err)?;
     shadow.map_or(Ok(()), |shadow| ema(shadow, param, momentum))
+}
+
+/// [`super::Backend::muon`] on one matrix, products of f32.
+pub fn muon<D: Device<f32>>(
+    MuonUpdate { param, shape, buffer, decay, rate, .. }: MuonUpdate<'_, D>,
+    gradients: &mut Gradients<f32, D>,
+    step: &MuonStep,
+) -> Result<()> {
+    gradients.try_alloc_for(param).map_err(err)?;
+    let grad = gradients.get(param);
+    let [a, b, c] = MuonStep::COEFFICIENTS.map(|v| v as f32);
+    let mut update = || -> std::result::Result<(), D::Err> {
+        buffer.try_axpy(step.momentum, &grad, 1.0 - step.momentum)?;
+        let mut u = buffer.clone();
+        if step.nesterov {
+            u.try_axpy(step.momentum, &grad, 1.0 - step.momentum)?;
+        }
+        let norm = u.as_vec().iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let mut x = u.try_reshape_like(&shape)?.try_div(norm as f32)?;
+        for _ in 0..step.iterations {
+            // (rows, rows) whatever the shape: x (x' x) is (x x') x.
+            let gram = x.clone().try_matmul(x.clone().try_permute::<_, Axes2<1, 0>>()?)?;
+            let sum = gram.clone().try_mul(b)?.try_add(gram.clone().try_matmul(gram)?.try_mul(c)?)?;
+            x = x.clone().try_mul(a)?.try_add(sum.try_matmul(x)?)?;
+        }
+        let length = *param.shape();
+        param.try_axpy(decay, &x.try_reshape_like(&length)?, -rate)
+    };
+    update().map_err(err)
 }
 
 /// The square of [`super::Backend::gradient_norm`], of one parameter.

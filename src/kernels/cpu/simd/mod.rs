@@ -74,7 +74,7 @@ pub fn level() -> Level {
     }
 }
 
-/// Whether products of bf16 take half as long as those of `f32` at the level in use.
+/// Whether the level in use has an instruction for products of bf16.
 pub fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return level() == Level::Avx512Bf16;

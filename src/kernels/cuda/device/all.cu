@@ -4,6 +4,7 @@
 #include "gelu.cu"
 #include "images.cu"
 #include "loss.cu"
+#include "muon.cu"
 #include "norm.cu"
 #include "read.cu"
 #include "rows.cu"
