@@ -8,6 +8,9 @@ alone, and count the time by the number of steps. Prints one line per comparison
     ratio step_b256_tf32_eager 1.07     (median PyTorch time / median our time; above 1 we are faster)
     milliseconds step_b256_tf32 ours 3.21 eager 3.43 compiled 2.98
 
+`--lengths fixed` takes one mask for all steps (names end in `_fixed`): PyTorch then compiles for exactly these
+lengths, which is what is fastest there, and is timed with CUDA graphs as well (`graphs`, mode `reduce-overhead`).
+
 PyTorch is given what is fast there: data and masks on the device before the clock starts, the fused AdamW,
 one call for the moving average, fused attention, no number that is read from the device. Where PyTorch cannot
 compile the step, that is told and the other comparisons are made. `f32` multiplies in
@@ -29,22 +32,36 @@ from vs_pytorch import MEAN, STD, Encoder, Predictor, Trainer, bench_command, ra
 ROUNDINGS = ["f32", "tf32", "bf16"]
 # Steps of `ijepa-run bench` before its clock counts.
 WARM_UP = 2
+# Past this many compilations of one function PyTorch would silently go on without compiling.
+torch._dynamo.config.recompile_limit = 64
 # The data of `ijepa-run bench`, whose order the masks follow.
 DATA = "dataset={ kind: shapes, train: 2048, test: 256 }"
+# One mask of about the lengths that are drawn on average: four blocks of 3 x 4 patches, 23 patches of context.
+BLOCKS = [(0, 0), (1, 2), (4, 1), (4, 3)]
+CONTEXT = 23
+
+
+def fixed_mask():
+    """The section `masking` with one mask for all images."""
+    targets = [[8 * (top + i) + left + j for i in range(3) for j in range(4)] for top, left in BLOCKS]
+    context = [p for p in range(64) if not any(p in block for block in targets)][:CONTEXT]
+    return f"masking={{ kind: replay, masks: [{{ context: {context}, targets: {targets} }}] }}"
 
 
 class DeviceTrainer(Trainer):
     """[Trainer] with everything on a device."""
 
-    def __init__(self, device, batch, rounding, compiled, depths):
+    def __init__(self, device, batch, rounding, way, lengths, depths):
         torch.manual_seed(0)
         torch.set_float32_matmul_precision("high" if rounding == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = rounding != "f32"
         # PyTorch 2.11 fails in this analysis (an AssertionError in `get_pw_red_splits`) where lengths are dynamic.
-        if hasattr(inductor.triton, "coalesce_tiling_analysis"):
+        if lengths == "drawn" and hasattr(inductor.triton, "coalesce_tiling_analysis"):
             inductor.triton.coalesce_tiling_analysis = False
         self.device, self.batch, self.rounding = torch.device(device), batch, rounding
-        self.objective = torch.compile(self.loss, dynamic=True) if compiled else self.loss
+        mode = "reduce-overhead" if way == "graphs" else "default"
+        compiled = lambda: torch.compile(self.loss, dynamic=lengths == "drawn", mode=mode)
+        self.objective = self.loss if way == "eager" else compiled()
         with self.device:
             self.data = torch.randint(0, 256, (4096, 3, 32, 32), dtype=torch.uint8)
             self.mean, self.std = MEAN.to(self.device), STD.to(self.device)
@@ -116,16 +133,18 @@ def compare(batch, rounding, options):
     # One block each is enough to try this script out.
     depths = (1, 1) if options.small else (6, 4)
     settings = [DATA, f"encoder.depth={depths[0]}", f"predictor.depth={depths[1]}"]
+    settings += [fixed_mask()] if options.lengths == "fixed" else []
     masks, name = masks_of(settings, batch, options.steps, options.device), f"step_b{batch}_{rounding}"
-    labels = ["eager"] if rounding == "f32" else ["eager", "compiled"]
-    theirs = {
-        label: DeviceTrainer(options.device, batch, rounding, label == "compiled", depths) for label in labels
-    }
+    name += "_fixed" if options.lengths == "fixed" else ""
+    ways = ["eager"] if rounding == "f32" else ["eager", "compiled"]
+    # Graphs are of a GPU, and of one length.
+    ways += ["graphs"] if len(ways) > 1 and options.lengths == "fixed" and options.device != "cpu" else []
+    theirs = {way: DeviceTrainer(options.device, batch, rounding, way, options.lengths, depths) for way in ways}
     for label, trainer in list(theirs.items()):
         # Every length of masks once: whatever is compiled is compiled now.
         try:
             trainer.milliseconds(masks)
-        except torch._dynamo.exc.TorchDynamoException as cause:
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as cause:
             say(f"{label} PyTorch fails: {cause}")
             del theirs[label]
     times = {label: [] for label in ("ours", *theirs)}
@@ -146,6 +165,7 @@ def main():
     parser.add_argument("--matmul", action="append", choices=ROUNDINGS, help="all if left out; may be repeated")
     parser.add_argument("--steps", type=int, default=50, help="steps in a row")
     parser.add_argument("--repeats", type=int, default=5, help="times of each, in turns")
+    parser.add_argument("--lengths", default="drawn", choices=["drawn", "fixed"], help="of masks, from step to step")
     parser.add_argument("--small", action="store_true", help="a model of one block each: to try this out")
     options = parser.parse_args()
     where = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "the processor"

@@ -20,20 +20,26 @@ bar() {
     fi
 }
 
-# side_by_side BATCH ROUNDING: f32 has its bar against eager PyTorch, rounded products against compiled.
+# side_by_side BATCH ROUNDING LENGTHS: f32 has its bar against eager PyTorch, rounded products against compiled.
 side_by_side() {
-    local name=step_b$1_$2 output=$work/bars-$1-$2.txt
-    benches/vs_pytorch.sh --device "$device" --batch "$1" --matmul "$2" "${sizes[@]}" >"$output" || return 1
+    local name=step_b$1_$2 output=$work/bars-$1-$2-$3.txt
+    [ "$3" = fixed ] && name+=_fixed
+    benches/vs_pytorch.sh --device "$device" --batch "$1" --matmul "$2" --lengths "$3" "${sizes[@]}" >"$output" || return 1
     row "$(sed -n "s/^milliseconds $name //p" "$output") (ms)"
     case $2 in
     f32) bar "$output" "$name" eager 1.5 2 ;;
     *) bar "$output" "$name" eager "" "" && bar "$output" "$name" compiled 1.0 "" ;;
-    esac
+    esac || return 1
+    bar "$output" "$name" graphs "" "" || true
 }
 
-# What the bars are most likely to be missed by comes first.
+# What the bars are most likely to be missed by comes first. Masks of fixed lengths are the case that PyTorch
+# compiles best.
 for batch in "${batches[@]}"; do
+    for rounding in bf16 tf32; do
+        check "step, batch $batch, $rounding, fixed lengths" side_by_side "$batch" "$rounding" fixed
+    done
     for rounding in bf16 tf32 f32; do
-        check "step, batch $batch, $rounding" side_by_side "$batch" "$rounding"
+        check "step, batch $batch, $rounding" side_by_side "$batch" "$rounding" drawn
     done
 done

@@ -48,3 +48,46 @@ fn mask_count_x_ema_range_is_what_its_table_says() {
     assert!(headline.contains("(+3.027, p = 0.048 after Holm)"), "{headline}");
     assert!(headline.contains("(-4.948, 95 % interval -9.651 to -0.2446)"), "{headline}");
 }
+
+#[test]
+fn speedrun_screening_is_what_its_table_says() {
+    let (values, verdicts, headline) = arms_of("results/speedrun-screening");
+    let text = text("results/speedrun-screening/README.md");
+    for value in &values[..5] {
+        assert!(text.contains(value.as_str()), "the page does not say {value}");
+    }
+    assert_eq!(&verdicts[..4], ["better", "better", "underpowered", "underpowered"]);
+    assert!(headline.contains("(+7.753, 95 % interval 5.193 to 10.31)"), "{headline}");
+    assert!(headline.contains("(+4.513, p = 0.047 after Holm)"), "{headline}");
+}
+
+/// `target / context` of a probe after an epoch, as a kept table has it.
+fn top1(folder: &str, probe: &str, epoch: &str) -> String {
+    let table = text(&format!("results/{folder}/probes.csv"));
+    let of = |encoder: &str| {
+        let mut reader = csv::Reader::from_reader(table.as_bytes());
+        let found = reader
+            .records()
+            .map(Result::unwrap)
+            .find(|row| [0, 2, 3, 5, 6].map(|i| &row[i]) == [epoch, probe, encoder, "test", "top1"]);
+        format!("{:.2}", found.expect("a row")[8].parse::<f64>().unwrap())
+    };
+    format!("{} / {}", of("target"), of("context"))
+}
+
+#[test]
+fn baselines_are_what_their_tables_say() {
+    let page = text("results/baseline/README.md");
+    let says = |page: &str, number: String| assert!(page.contains(&number), "no page says {number}");
+    says(&page, top1("baseline/bf16-seed0", "linear_reference", "100"));
+    for seed in 0..2 {
+        says(&page, top1(&format!("baseline/50-epochs-seed{seed}"), "linear_reference", "25"));
+        for images in ["50-epochs", "50-epochs-jpeg-twice"] {
+            says(&page, top1(&format!("baseline/{images}-seed{seed}"), "linear_reference", "50"));
+        }
+    }
+    let page = text("results/baseline-changes/README.md");
+    for change in ["unchanged", "crop", "ema-0.97", "batch-128", "muon"] {
+        says(&page, top1(&format!("baseline-changes/{change}"), "linear", "10"));
+    }
+}
