@@ -1,41 +1,8 @@
 # Stage `number` of gpu-check.sh: all of CIFAR-10, 100 epochs, three seeds, the published recipe and that of
-# the paper. The runs stay in results/, as results/README.md says; one that was interrupted continues.
+# the paper.
 # shellcheck shell=bash disable=SC2154
-
-output=results
-settings=(dataset.download=true)
-folder=$(images) || failed=1
-[ -n "$folder" ] && settings=("dataset.path=$folder")
-seeds=(0 1 2)
-if [ "$device" = cpu ]; then
-    output=$work/number
-    # The reference protocol is the only probe here: the others add minutes and no test of the script.
-    settings=('dataset={kind: shapes, train: 64, test: 32}' train.epochs=1 train.batch_size=16
-        learning_rate.warmup_epochs=0 encoder.depth=1 predictor.depth=1 'collapse=[]'
-        'probes=[{kind: linear, name: linear_reference, protocol: reference, epochs: 2, encoders: [target, context]}]')
-    seeds=(0)
-fi
-
-# The accuracy of the reference probe after the last epoch: accuracy FOLDER ENCODER.
-accuracy() {
-    awk -F, -v encoder="$2" '
-        FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["probe"] == "linear_reference" && $at["encoder"] == encoder && $at["metric"] == "top1" { v = $at["value"] }
-        END { if (v == "") exit 1; printf "%.2f", v }' "$1/probes.csv"
-}
-
-# The published recipe has an accuracy to compare with; the paper's has none for this budget.
-number() {
-    local run=("experiments/$1.yaml" "${settings[@]}" "seed=$2" "device=$device" --output "$output")
-    local folder target context seconds published=""
-    [ "$1" = baseline ] && published=" (published: 70.10 and 70.33)"
-    folder=$("$program" "${run[@]}" --dry-run | awk '$1 == "run" { print $2 }')
-    "$program" "${run[@]}" -q && target=$(accuracy "$folder" target) && context=$(accuracy "$folder" context) || return 1
-    row "linear probe $target % on the target encoder, $context % on the context encoder$published"
-    seconds=$(column seconds "$folder/timing.csv" | awk '{ s += $1 } END { printf "%.0f", s }')
-    row "$seconds s of training: bar 300 on a card like the H200 $(verdict "$seconds" '<' 300)"
-    row "$folder"
-}
+# shellcheck source=/dev/null
+source scripts/gpu-check/runs.sh
 
 for recipe in baseline baseline-meta; do
     for seed in "${seeds[@]}"; do

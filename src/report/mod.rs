@@ -26,7 +26,7 @@ pub(crate) use figures::{
     masks::{Masks, masks_of},
     visibility::visibility,
 };
-pub(crate) use page::{document, drawing};
+pub(crate) use page::{document, drawing, prose};
 
 use data::Material;
 use plot::figure::Figure;

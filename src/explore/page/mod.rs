@@ -7,7 +7,7 @@ mod tables;
 use maud::{Markup, html};
 
 use super::{Material, figures};
-use crate::report::{document, drawing, examples, plot::figure::Figure, visibility};
+use crate::report::{document, drawing, examples, plot::figure::Figure, prose, visibility};
 
 pub(super) const STYLE: &str = include_str!("../explore.css");
 
@@ -159,7 +159,7 @@ fn terms(material: &Material) -> Markup {
     html! {
         section id="terms" {
             h2 { "Terms" }
-            dl class="facts" { @for (term, meaning) in terms { dt { (term) } dd { (meaning) } } }
+            dl class="facts" { @for (term, meaning) in terms { dt { (term) } dd { (prose(meaning)) } } }
         }
     }
 }

@@ -59,7 +59,16 @@ pub(crate) fn drawing(figure: &Figure) -> Markup {
     html! {
         figure id=(figure.name) {
             div class="scroll" { (figure.inline()) }
-            figcaption { (figure.caption) }
+            figcaption { (prose(&figure.caption)) }
+        }
+    }
+}
+
+/// Sentences, of which what stands between backticks is code.
+pub(crate) fn prose(text: &str) -> Markup {
+    html! {
+        @for (i, part) in text.split('`').enumerate() {
+            @if i % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -68,7 +77,7 @@ fn opening(material: &Material, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p class="verdict-line" { (verdict_text::verdict(&material.report)) }
+            p class="verdict-line" { (prose(&verdict_text::verdict(&material.report))) }
             @if let Some(question) = material.header.field("Question") {
                 p class="question" { strong { "Question: " } (question) }
             }
@@ -183,7 +192,7 @@ fn notes(material: &Material) -> Markup {
         section id="notes" {
             h2 { "Notes" }
             @if material.report.notes.is_empty() { p { "Nothing to add." } }
-            ul { @for note in &material.report.notes { li { (note) } } }
+            ul { @for note in &material.report.notes { li { (prose(note)) } } }
         }
     }
 }

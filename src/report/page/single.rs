@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    document, drawing,
+    document, drawing, prose,
     tables::{head, value},
 };
 use crate::report::{
@@ -118,7 +118,7 @@ fn panels(figures: &[Figure]) -> Markup {
         @if !figures.is_empty() {
             div class="panels" {
                 @for figure in figures {
-                    figure id=(figure.name) { (figure.inline()) figcaption { (figure.caption) } }
+                    figure id=(figure.name) { (figure.inline()) figcaption { (prose(&figure.caption)) } }
                 }
             }
         }
