@@ -100,6 +100,12 @@ impl Status {
         self
     }
 
+    /// The same before files of these names change: until it is sealed anew, it vouches for none of them.
+    pub fn unsealing(mut self, names: &[&str]) -> Self {
+        self.files.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
     /// Replaces the status of a run folder.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let mut value = serde_json::to_value(self).map_err(io::Error::other)?;
@@ -131,6 +137,20 @@ fn hash(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_are_about_to_change_are_vouched_for_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        ["probes.csv", "epochs.csv"].into_iter().for_each(|name| write(name, "one"));
+        let files = seal::of_folder(folder.path()).unwrap();
+        let status = Status::new(RunState::Done, "", [8, 8], "abc").sealing(files);
+        let damages = |status: &Status| status.damages(folder.path(), Care::Everything).len();
+        write("probes.csv", "two");
+        assert_eq!((damages(&status), damages(&status.clone().unsealing(&["probes.csv"]))), (1, 0));
+        write("epochs.csv", "two");
+        assert_eq!(damages(&status.unsealing(&["probes.csv", "run.json"])), 1);
+    }
 
     #[test]
     fn a_changed_status_is_refused_and_an_old_one_read() {

@@ -16,7 +16,7 @@ use crate::{
     model::BuildDevice,
     results::{
         CHECKPOINT, EXPERIMENT, RunState, Status, WEIGHTS, columns::PROBES, kept_epochs, kept_weights,
-        protocols, read, replace, seal, table, write_atomic,
+        meanings, protocols, read, replace, seal, table, write_atomic,
     },
     sinks::{CheckpointMeta, read_weights, write_checkpoint},
     train::{Emit, Session},
@@ -163,19 +163,20 @@ impl Ended {
     }
 
     /// Writes the rows that were measured on a run whose checkpoint was given up. Nothing but the status vouches for
-    /// its files, and that is written last: a process that is killed meanwhile leaves a table that `verify --accept`
-    /// takes.
+    /// its files, and it stops doing so for those that change: a process that is killed meanwhile leaves a run that is
+    /// done, with some of the new files.
     pub fn write_cleaned(
         &self,
         folder: &Path,
         measured: &[ProbeRow],
         describe: &dyn Fn() -> io::Result<()>,
     ) -> Result<(), RunError> {
+        let status = self.cleaned.as_deref().cloned().unwrap_or_default();
+        status.clone().unsealing(&[PROBES.file, EXPERIMENT, meanings::FILE]).write(folder)?;
         let bytes = table(self.merged(measured).into_iter())?;
         write_atomic(&folder.join(PROBES.file), &bytes)?;
         describe()?;
         let files = seal::of_folder(folder).map_err(|e| RunError::Damaged(e, folder.into()))?;
-        let status = self.cleaned.as_deref().cloned().unwrap_or_default();
         Ok(status.sealing(files).write(folder)?)
     }
 

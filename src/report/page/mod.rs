@@ -77,7 +77,7 @@ fn opening(material: &Material, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p class="verdict-line" { (prose(&verdict_text::verdict(&material.report))) }
+            p class="verdict-line" { (verdict_text::verdict(&material.report)) }
             @if let Some(question) = material.header.field("Question") {
                 p class="question" { strong { "Question: " } (question) }
             }
