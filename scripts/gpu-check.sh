@@ -9,6 +9,7 @@
 #   scripts/gpu-check.sh bars       # side by side with PyTorch on this GPU: the bars of speed
 #   scripts/gpu-check.sh number     # CIFAR-10, 100 epochs, three seeds: accuracy and time
 #   scripts/gpu-check.sh speedrun   # the ladder of docs/speedrun.md: three seeds, 100 epochs, the screening
+#   scripts/gpu-check.sh answers    # the sweeps on a fifth of CIFAR-10
 #   scripts/gpu-check.sh slots      # runs per hour of a sweep with 1, 2, 4, 8 runs at a time on the GPU
 #   scripts/gpu-check.sh all        # all of them, in this order
 #
@@ -42,7 +43,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 device=${GPU_CHECK_DEVICE:-cuda}
 program=target/release/ijepa-run
-order=(doctor sanitize correct kernels bars number speedrun slots)
+order=(doctor sanitize correct kernels bars number speedrun answers slots)
 stages=()
 limit=
 usage() {
