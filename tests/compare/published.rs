@@ -89,7 +89,7 @@ fn baselines_are_what_their_tables_say() {
         }
     }
     let page = text("results/baseline-changes/README.md");
-    for change in ["unchanged", "crop", "ema-0.97", "batch-128", "muon"] {
+    for change in ["unchanged", "crop", "ema-0.97", "batch-128", "muon", "muon-batch-128"] {
         says(&page, top1(&format!("baseline-changes/{change}"), "linear", "10"));
     }
 }
