@@ -61,7 +61,9 @@ fn takes_the_processor(cause: &str) -> String {
 /// What a person should know about how products are rounded: `tf32` is a format of GPUs, and `bf16` needs a processor
 /// that multiplies it fast.
 pub fn rounding_note(place: &ComputeDevice, precision: MatmulPrecision) -> Option<String> {
-    note_on(place, precision, kernels::fastest_precision() == MatmulPrecision::Bf16)
+    // What is the fastest has to be tried: only where it is asked for.
+    let fast_bf16 = || kernels::fastest_precision() == MatmulPrecision::Bf16;
+    note_on(place, precision, precision != MatmulPrecision::Bf16 || fast_bf16())
 }
 
 fn note_on(place: &ComputeDevice, precision: MatmulPrecision, fast_bf16: bool) -> Option<String> {

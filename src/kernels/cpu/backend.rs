@@ -299,23 +299,19 @@ impl Backend for Cpu {
         step: &MuonStep,
     ) -> Result<()> {
         check_matrices(updates)?;
+        let mut matrices = Vec::new();
         for u in updates.iter() {
-            gradients.try_alloc_for(u.param).map_err(ModelError::from_debug)?;
-        }
-        let slopes: Vec<Buffer> = updates.iter().map(|u| read(&gradients.get(&*u.param))).collect();
-        let mut matrices: Vec<muon::Matrix> = updates
-            .iter()
-            .zip(&slopes)
-            .map(|(u, gradient)| muon::Matrix {
+            let gradient = gradients.get_or_alloc_mut(&*u.param).map_err(ModelError::from_debug)?;
+            matrices.push(muon::Matrix {
                 values: read(u.param),
                 buffer: read(u.buffer),
-                gradient,
+                gradient: Buffer::copy_of(gradient),
                 shape: u.shape,
                 decay: u.decay,
                 rate: u.rate,
                 precision: u.precision,
-            })
-            .collect();
+            });
+        }
         muon::step(&mut matrices, step);
         for (u, m) in updates.iter_mut().zip(matrices) {
             u.param.copy_from(&m.values);

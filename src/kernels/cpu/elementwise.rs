@@ -13,6 +13,15 @@ vectorised! {
 }
 
 vectorised! {
+    /// `x = a x + b y`.
+    pub fn combine(x: &mut [f32], a: f32, y: &[f32], b: f32) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = a * *x + b * y;
+        }
+    }
+}
+
+vectorised! {
     /// `sum += ` the sum of the rows of `x`: the gradient of a bias.
     pub fn add_column_sums(sum: &mut [f32], x: &[f32]) {
         for x in x.chunks_exact(sum.len()) {

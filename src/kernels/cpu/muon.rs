@@ -3,15 +3,16 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use super::elementwise::combine;
 use super::matmul::{Operand, add_product};
-use super::simd::vectorised;
+use super::optimizer::sq_norm;
 use crate::kernels::{MatmulPrecision, MuonStep};
 
 /// A matrix with what its step needs.
-pub struct Matrix<'a> {
+pub struct Matrix {
     pub values: Buffer,
     pub buffer: Buffer,
-    pub gradient: &'a [f32],
+    pub gradient: Buffer,
     pub shape: (usize, usize),
     pub decay: f64,
     pub rate: f64,
@@ -22,23 +23,14 @@ pub struct Matrix<'a> {
 pub fn step(matrices: &mut [Matrix], step: &MuonStep) {
     matrices.par_iter_mut().for_each(|m| {
         let (keep, take) = (step.momentum as f32, (1.0 - step.momentum) as f32);
-        combine(&mut m.buffer, keep, m.gradient, take);
+        combine(&mut m.buffer, keep, &m.gradient, take);
         let mut u = Buffer::copy_of(&m.buffer);
         if step.nesterov {
-            combine(&mut u, keep, m.gradient, take);
+            combine(&mut u, keep, &m.gradient, take);
         }
         let u = orthogonalized(u, m.shape, step.iterations, m.precision);
         combine(&mut m.values, m.decay as f32, &u, -m.rate as f32);
     });
-}
-
-vectorised! {
-    /// `x = a x + b y`.
-    fn combine(x: &mut [f32], a: f32, y: &[f32], b: f32) {
-        for (x, y) in x.iter_mut().zip(y) {
-            *x = a * *x + b * y;
-        }
-    }
 }
 
 /// A factor as it is.
@@ -61,7 +53,7 @@ fn orthogonalized(
     precision: MatmulPrecision,
 ) -> Buffer {
     let [a, b, c] = MuonStep::COEFFICIENTS.map(|v| v as f32);
-    let norm = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let norm = sq_norm(&x).sqrt();
     if norm == 0.0 {
         return x;
     }

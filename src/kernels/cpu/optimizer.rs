@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::elementwise::combine;
 use super::simd::vectorised;
 use crate::kernels::AdamWStep;
 
@@ -56,7 +57,7 @@ pub fn adamw(
     // While a part of the parameter is in the cache.
     all.zip(shadow.par_chunks_mut(TASK)).for_each(|((((p, g), m), v), f)| {
         update((((&mut *p, g), m), v));
-        ema_part(f, p, keep, take);
+        combine(f, keep, p, take);
     });
 }
 
@@ -82,15 +83,7 @@ pub fn ema(teacher: &mut [f32], student: &[f32], momentum: f64) {
     teacher
         .par_chunks_mut(TASK)
         .zip(student.par_chunks(TASK))
-        .for_each(|(teacher, student)| ema_part(teacher, student, keep, take));
-}
-
-vectorised! {
-    fn ema_part(teacher: &mut [f32], student: &[f32], keep: f32, take: f32) {
-        for (teacher, student) in teacher.iter_mut().zip(student) {
-            *teacher = keep * *teacher + take * student;
-        }
-    }
+        .for_each(|(teacher, student)| combine(teacher, keep, student, take));
 }
 
 /// Sum of squares in f64, in a fixed order.

@@ -1,6 +1,5 @@
 //! The kernels as the driver takes them: machine code of the GPU where there is some, else PTX.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::io::Read;
@@ -23,7 +22,6 @@ const MACHINE: [((i32, i32), &[u8]); 4] = [
 /// Machine code saves the ten seconds that a driver takes to compile the PTX when the program first starts on a machine.
 /// A driver older than the compiler may refuse it, and compiles the PTX then.
 pub fn load(driver: &CudaDevice) -> Result<BTreeMap<String, sys::CUfunction>, DriverError> {
-    let ptx = || CString::new(PTX).expect("PTX holds no zero byte").into_bytes_with_nul();
     let image = |bytes: &[u8]| {
         // SAFETY: an image that says where it ends, as an ELF file does by its headers and PTX by a zero byte.
         unsafe { result::module::load_data(bytes.as_ptr().cast::<c_void>()) }
@@ -31,7 +29,7 @@ pub fn load(driver: &CudaDevice) -> Result<BTreeMap<String, sys::CUfunction>, Dr
     let machine = machine_code(capability(driver)?).and_then(|code| image(&code).ok());
     let module = match machine {
         Some(module) => module,
-        None => image(&ptx())?,
+        None => image(CString::new(PTX).expect("PTX holds no zero byte").as_bytes_with_nul())?,
     };
     let find = |name: &str| {
         let c_name = CString::new(name).expect("a name holds no zero byte");
@@ -51,12 +49,12 @@ fn capability(driver: &CudaDevice) -> Result<(i32, i32), DriverError> {
 }
 
 /// What a GPU of this capability runs: code of the same major number and at most the same minor one.
-fn machine_code((major, minor): (i32, i32)) -> Option<Cow<'static, [u8]>> {
+fn machine_code((major, minor): (i32, i32)) -> Option<Vec<u8>> {
     let runs = |of: (i32, i32)| of.0 == major && of.1 <= minor;
     let (_, packed) = MACHINE.iter().rfind(|(of, _)| runs(*of))?;
     let mut code = Vec::new();
     flate2::read::GzDecoder::new(*packed).read_to_end(&mut code).ok()?;
-    Some(code.into())
+    Some(code)
 }
 
 /// The entry points of PTX.
