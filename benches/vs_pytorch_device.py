@@ -60,8 +60,9 @@ class DeviceTrainer(Trainer):
             inductor.triton.coalesce_tiling_analysis = False
         self.device, self.batch, self.rounding = torch.device(device), batch, rounding
         mode = "reduce-overhead" if way == "graphs" else "default"
-        compiled = lambda: torch.compile(self.loss, dynamic=lengths == "drawn", mode=mode)
-        self.objective = self.loss if way == "eager" else compiled()
+        self.objective = self.loss
+        if way != "eager":
+            self.objective = torch.compile(self.loss, dynamic=lengths == "drawn", mode=mode)
         with self.device:
             self.data = torch.randint(0, 256, (4096, 3, 32, 32), dtype=torch.uint8)
             self.mean, self.std = MEAN.to(self.device), STD.to(self.device)

@@ -30,8 +30,8 @@ if [ -n "${NVCC_CHECK:-}" ]; then
     "$NVCC_CHECK" -arch=sm_80 kernels.ptx -o /dev/null
 fi
 mkdir -p machine
-# Machine code for the common architectures (8.6 and 8.9 take that of 8.0), so that the driver need not compile for ten seconds when the program first
-# starts on a machine. What a driver cannot read it compiles from the PTX.
+# Machine code for the common architectures (8.6 and 8.9 take that of 8.0), so that the driver need not compile for
+# ten seconds when the program first starts on a machine. What a driver cannot read it compiles from the PTX.
 for architecture in 80 90 100 120; do
     ptxas -O3 -arch="sm_$architecture" kernels.ptx -o "$raw"
     gzip -9n <"$raw" >"machine/sm_$architecture.cubin.gz"

@@ -1,4 +1,4 @@
-# Whole runs on CIFAR-10 for the stages `number` and `speedrun` of gpu-check.sh. They stay in results/, as
+# Whole runs on CIFAR-10 for the stages `number`, `speedrun` and `answers` of gpu-check.sh. They stay in results/, as
 # results/README.md says; one that was interrupted continues.
 # shellcheck shell=bash disable=SC2154,SC2034
 
@@ -42,18 +42,18 @@ bar_of_baseline() {
     [[ $1 != baseline* ]] || echo ": bar 300 on a card like the H200 $(verdict "$2" '<' 300)"
 }
 
-# sweep NAME [ARM [SETTING...]]: a shipped sweep in bf16, two runs at a time, which keep these models' GPU busy.
+# sweep NAME [ARM]: a shipped sweep in bf16, two runs at a time, which keep these models' GPU busy.
 # Interrupted, the same command continues. A dry run leaves out ARM, which its few images do not allow.
 sweep() {
-    local file=$work/$1.yaml parallel=(train.matmul=bf16)
+    local file=$work/$1.yaml how=(train.matmul=bf16)
     sed "s|^base: |base: $PWD/experiments/sweeps/|" "experiments/sweeps/$1.yaml" >"$file"
     if [ "$device" = cpu ]; then
         sed -i "s/^seeds: .*/seeds: 1/; /^budget:/d; /name: ${2:-none},/d
             s|name: linear/target/class/top1[@a-z]*|name: linear_reference/target/class/top1|" "$file"
-        parallel=(-j 2 device=cpu)
+        how=(-j 2 device=cpu)
     else
         echo 'gpus: { devices: [0], slots: 2 }' >>"$file"
     fi
-    "$program" "$file" "${settings[@]}" "${@:3}" "${parallel[@]}" --output "$output" || return 1
+    "$program" "$file" "${settings[@]}" "${how[@]}" --output "$output" || return 1
     row "$("$program" compare "$output/sweeps/$1"-*/ | head -n 1)"
 }

@@ -21,5 +21,6 @@ for tool in memcheck racecheck; do
     check "$tool: blocks" sanitized "$tool" operators::blocks_are_those_of_the_cpu
     check "$tool: blocks with rounded products" sanitized "$tool" operators::rounded_blocks_are_near_those_of_the_cpu
     check "$tool: gathers, losses, updates" sanitized "$tool" operators::gather_is_that_of_the_cpu \
-        operators::losses_are_those_of_the_cpu operators::updates_are_those_of_the_cpu
+        operators::losses_are_those_of_the_cpu operators::updates_are_those_of_the_cpu \
+        operators::orthogonalised_steps_are_those_of_the_cpu
 done
