@@ -9,7 +9,7 @@ use std::{
 
 use ijepa_run::results::RunFolder;
 
-use crate::program::{Folder, finish};
+use crate::program::{Folder, Process};
 
 const RUNS: usize = 200;
 const PLACE: &str = "IJEPA_TEST_CLAIMS";
@@ -32,7 +32,7 @@ fn claimant() {
     wait_until(|| count(&place, "over-") == 2);
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+fn wait_until(mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < Duration::from_secs(60), "waited in vain");
@@ -74,28 +74,25 @@ fn an_orphan_writes_nothing_once_its_run_is_taken_over() {
     assert_eq!(expected.run(&["tiny.yaml", long, "--threads", "1", "-q"]).code, 0);
     let folder = Folder::new();
     let arguments = ["tiny.yaml", long, "--threads", "1", "-q"];
-    let mut orphan = folder.command(&arguments);
-    let orphan = orphan.env("IJEPA_RUN_LOCK", "claim").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let start = || Process::start(folder.command(&arguments).env("IJEPA_RUN_LOCK", "claim"));
+    let mut orphan = start();
     let results = folder.path().join("results");
     wait_until(|| results.is_dir() && checkpoint(&results).is_some());
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args([name, &orphan.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    };
-    signal("-STOP");
+    orphan.signal("-STOP");
     // To whoever comes next its machine looks as if it had been started again.
     let owner = folder.run_folder().join("claim/owner.json");
     let text = fs::read_to_string(&owner).unwrap();
-    let start = text.lines().find(|line| line.contains("\"start\"")).unwrap();
-    fs::write(&owner, text.replace(start, "\"start\": 1")).unwrap();
-    let mut heir = folder.command(&arguments);
-    let mut heir = heir.env("IJEPA_RUN_LOCK", "claim").spawn().unwrap();
-    wait_until(|| fs::read_to_string(&owner).is_ok_and(|text| !text.contains("\"start\": 1")));
-    signal("-CONT");
-    let orphan = finish(orphan.wait_with_output().unwrap());
+    let began = text.lines().find(|line| line.contains("\"start\"")).unwrap();
+    let pretended = text.replace(began, "\"start\": 1");
+    fs::write(&owner, &pretended).unwrap();
+    let mut heir = start();
+    wait_until(|| heir.has_ended() || fs::read_to_string(&owner).is_ok_and(|text| text != pretended));
+    orphan.signal("-CONT");
+    let orphan = orphan.end();
     assert_eq!(orphan.code, 5, "{}", orphan.stderr);
     assert!(orphan.stderr.contains("has taken over this run"), "{}", orphan.stderr);
-    assert!(heir.wait().unwrap().success());
+    let heir = heir.end();
+    assert_eq!(heir.code, 0, "{}", heir.stderr);
     for table in ["metrics.csv", "epochs.csv", "probes.csv"] {
         assert!(folder.read(table) == expected.read(table), "{table}");
     }

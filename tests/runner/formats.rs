@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::program::{Folder, Output, finish};
+use crate::program::{Folder, Output};
 
 const SHORT: &str = "train={ epochs: 1, batch_size: 6, log_every: 1 }";
 const KNN: &str = "probes=[{ kind: knn, k: 2, encoders: [target], controls: [pixels] }]";
@@ -66,7 +66,7 @@ fn images_that_are_gone_in_the_middle_stop_the_run_as_an_interruption_does() {
     assert_eq!(decoded.len(), 1, "{decoded:?}");
     let decoded = decoded[0].as_ref().unwrap().path();
     fs::File::options().write(true).open(decoded).unwrap().set_len(0).unwrap();
-    let ended = finish(child.wait_with_output().unwrap());
+    let ended = child.end();
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     let says = |what: &str| ended.stderr.contains(what);
     assert!(

@@ -13,6 +13,7 @@ mod lost;
 mod middle;
 mod old;
 mod probes;
+#[allow(dead_code)]
 mod program;
 mod refusals;
 mod resume;

@@ -58,8 +58,8 @@ impl Folder {
         finish(self.command(arguments).output().unwrap())
     }
 
-    pub fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(&mut self.command(arguments))
     }
 
     /// Waits until `metrics.csv` of a run under way has more than `rows` lines, its header among them.
@@ -97,6 +97,44 @@ impl Folder {
         let text = self.read(file);
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
         reader.records().map(|r| r.unwrap().iter().map(str::to_string).collect()).collect()
+    }
+}
+
+/// A program under way, killed with the test that started it: one that stayed behind, stopped by a signal perhaps,
+/// would keep whoever reads what the tests print waiting.
+pub struct Process(Option<Child>);
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        Process(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is there until the end")
+    }
+
+    /// Sends a signal: `-TERM`.
+    pub fn signal(&mut self, name: &str) {
+        let id = self.child().id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success(), "{name}");
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child().try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Output {
+        finish(self.0.take().expect("it is there until the end").wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The same bytes, stopped or not, for any number of threads.
 
-use crate::program::{Folder, Output, finish};
+use crate::program::{Folder, Output};
 
 /// Long enough to be caught in the middle.
 const LONG: [&str; 2] = ["tiny.yaml", "train.epochs=60"];
@@ -21,11 +21,10 @@ fn uninterrupted() -> [String; 3] {
 
 /// Starts a run, waits until `metrics.csv` has some rows and sends a signal.
 fn interrupt(folder: &Folder, rows: usize, signal: &str) -> Output {
-    let child = folder.start(&long(&[]));
+    let mut child = folder.start(&long(&[]));
     folder.wait_for_rows(rows);
-    let id = child.id().to_string();
-    std::process::Command::new("kill").args([signal, &id]).status().unwrap();
-    finish(child.wait_with_output().unwrap())
+    child.signal(signal);
+    child.end()
 }
 
 #[test]

@@ -1,38 +1,27 @@
 //! Signals and streams: what ends a run, and how.
 #![cfg(unix)]
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
-use crate::program::{Folder, Output, finish};
+use crate::program::{Folder, Process, finish};
 
 /// Starts a long run by a shell line, in which `$0` is the program, and waits for its first rows.
-fn start(folder: &Folder, script: &str) -> Child {
+fn start(folder: &Folder, script: &str) -> Process {
     let mut command = Command::new("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_ijepa-run"), "tiny.yaml", "train.epochs=3000"]);
     command.current_dir(folder.path()).env_remove("IJEPA_RUN_OUTPUT");
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = Process::start(&mut command);
     folder.wait_for_rows(2);
     child
-}
-
-fn kill(child: &Child, signal: &str) {
-    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-}
-
-fn end(child: Child) -> Output {
-    finish(child.wait_with_output().unwrap())
 }
 
 #[test]
 fn every_warning_ends_with_a_checkpoint() {
     for signal in ["-TERM", "-INT", "-HUP", "-USR1", "-USR2", "-XCPU"] {
         let folder = Folder::new();
-        let child = start(&folder, r#"exec "$0" "$@""#);
-        kill(&child, signal);
-        let run = end(child);
+        let mut child = start(&folder, r#"exec "$0" "$@""#);
+        child.signal(signal);
+        let run = child.end();
         assert_eq!(run.code, 75, "{signal}: {}", run.stderr);
         assert!(folder.run_folder().join("checkpoints/latest.safetensors").is_file(), "{signal}");
         assert!(folder.read("status.json").contains("\"stopped\""), "{signal}");
@@ -42,13 +31,13 @@ fn every_warning_ends_with_a_checkpoint() {
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let folder = Folder::new();
-    let child = start(&folder, r#"trap "" HUP USR1; exec "$0" "$@""#);
-    kill(&child, "-HUP");
-    kill(&child, "-USR1");
+    let mut child = start(&folder, r#"trap "" HUP USR1; exec "$0" "$@""#);
+    child.signal("-HUP");
+    child.signal("-USR1");
     std::thread::sleep(Duration::from_millis(300));
     assert!(!folder.read("status.json").contains("stopped"));
-    kill(&child, "-TERM");
-    assert_eq!(end(child).code, 75);
+    child.signal("-TERM");
+    assert_eq!(child.end().code, 75);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use ijepa_run::{
     registry::metric::Direction,
     sweep::{Plan, PlannedRun, multirun, plan},
 };
-use program::{Folder, Output, finish};
+use program::{Folder, Output};
 
 const BASE: &str = "
 version: 1
@@ -620,14 +620,14 @@ fn a_stopped_sweep_continues_to_the_same_table() {
     let (whole, stopped) = (folder(text), folder(text));
     let arguments = ["s.yaml", "-j", "2", "train.epochs=40"];
     succeed(&whole.run(&arguments));
-    let child = stopped.start(&arguments);
+    let mut child = stopped.start(&arguments);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while run_states(&stopped).iter().filter(|s| s.contains("running")).count() < 2 {
         assert!(std::time::Instant::now() < deadline, "no run has started");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let output = finish(child.wait_with_output().unwrap());
+    child.signal("-INT");
+    let output = child.end();
     assert_eq!(output.code, 75, "{}", output.stderr);
     assert!(run_states(&stopped).iter().any(|s| s.contains("stopped")), "{}", output.stderr);
     assert!(stopped.run(&["s.yaml", "train.epochs=40", "-n"]).stdout.contains("stopped: continues at step"));
@@ -640,15 +640,14 @@ fn a_stopped_sweep_continues_to_the_same_table() {
 #[test]
 fn no_run_outlives_its_sweep() {
     let folder = folder("parameters: { masking.targets: [1, 2] }\n");
-    let mut child = folder.start(&["s.yaml", "-j", "2", "train.epochs=400"]);
+    let child = folder.start(&["s.yaml", "-j", "2", "train.epochs=400"]);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let count = |word: &str| run_states(&folder).iter().filter(|s| s.contains(word)).count();
     while count("running") < 2 {
         assert!(std::time::Instant::now() < deadline, "no run has started");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     while count("stopped") < 2 {
         assert!(std::time::Instant::now() < deadline, "{:?}", run_states(&folder));
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -666,7 +665,7 @@ fn run_states(folder: &Folder) -> Vec<String> {
 #[test]
 fn a_run_in_use_elsewhere_is_running_and_not_failed() {
     let folder = Folder::new();
-    let mut elsewhere = folder.start(&["tiny.yaml", "train.epochs=3000"]);
+    let elsewhere = folder.start(&["tiny.yaml", "train.epochs=3000"]);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let listed = || folder.run(&["ls"]).stdout;
     while !listed().contains("running") {
@@ -678,7 +677,6 @@ fn a_run_in_use_elsewhere_is_running_and_not_failed() {
     let table = fs::read_dir(folder.path().join("results/sweeps")).unwrap().flatten().next().unwrap().path();
     let rows = fs::read_to_string(table.join("runs.csv")).unwrap();
     assert!(rows.contains(",running,") && !rows.contains("failed"), "{rows}");
-    elsewhere.kill().unwrap();
-    elsewhere.wait().unwrap();
+    drop(elsewhere);
     assert!(listed().contains("interrupted"), "{}", listed());
 }

@@ -31,7 +31,7 @@ fn a_page_shows_every_run_of_a_sweep_and_ends() {
 #[test]
 fn a_run_under_way_is_shown_with_its_steps() {
     let folder = folder("parameters: { masking.targets: [1, 2] }\n");
-    let mut child = folder.start(&["tiny.yaml", "train.epochs=3000", "name=long"]);
+    let child = folder.start(&["tiny.yaml", "train.epochs=3000", "name=long"]);
     let rows = || {
         let found = glob(folder.path());
         found.is_some_and(|text| text.lines().count() > 40)
@@ -41,8 +41,7 @@ fn a_run_under_way_is_shown_with_its_steps() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     let page = folder.run(&["watch"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     assert!(page.stdout.contains("1 run: 1 running") && page.stdout.contains("/12000"), "{}", page.stdout);
     let line = page.stdout.lines().find(|l| l.contains("long-s0")).unwrap();
     let steps: u64 = line.split_whitespace().find_map(|w| w.strip_suffix("/12000")?.parse().ok()).unwrap();
