@@ -133,7 +133,12 @@ fn block() {
         let segments = segments(&lengths);
         let params = r.block(d, heads, hidden).tensors().map(Clone::clone);
         let x = r.rows(segments.rows(), d, 4.0);
-        for (rounding, precision) in [(MatmulPrecision::F32, EXACT), (MatmulPrecision::Bf16, OF_BF16)] {
+        let roundings = [
+            (MatmulPrecision::F32, EXACT),
+            (MatmulPrecision::Bf16, OF_BF16),
+            (MatmulPrecision::Bf16Amx, OF_BF16),
+        ];
+        for (rounding, precision) in roundings {
             let f = |x: Rows<Cpu>, p: &[Flat<Cpu>]| {
                 let block = with_tensors(p, heads, rounding);
                 Cpu::block(x.leaky_traced(), &block, &segments, keep.as_deref()).unwrap()

@@ -88,15 +88,18 @@ fn rounded_product(
     (0..m * n).map(|c| at(c / n, c % n)).collect()
 }
 
+/// The two orders of sums.
+const BF16: [MatmulPrecision; 2] = [MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx];
+
 /// Only inputs are rounded, and each of them: sums are as exact as without.
 #[test]
 fn a_rounded_linear_map_is_one_of_rounded_values() {
     let mut r = Random::new(21);
-    for (n, inputs, outputs) in [(1, 1, 1), (1, 5, 3), (600, 48, 20), (33, 17, 96), (301, 770, 40)] {
+    let sizes = [(1, 1, 1), (1, 5, 3), (600, 48, 20), (33, 17, 96), (301, 770, 40)];
+    for ((n, inputs, outputs), precision) in sizes.into_iter().flat_map(|s| BF16.map(|p| (s, p))) {
         let (x, w, b) = (r.rows(n, inputs, 1.0), r.flat(inputs * outputs, 0.5), r.flat(outputs, 0.5));
         let params = [("weight".into(), &w), ("bias".into(), &b)];
-        let found =
-            outcome(Cpu::linear(x.leaky_trace(), &w, &b, MatmulPrecision::Bf16).unwrap(), &x, &params);
+        let found = outcome(Cpu::linear(x.leaky_trace(), &w, &b, precision).unwrap(), &x, &params);
         let (xv, wv, dy) = (to_host(&x).unwrap(), host(&w), upstream(n, outputs));
         let (xv, wv, dy) = (|i, p| xv[i * inputs + p], |o, p| wv[o * inputs + p], |i, o| dy[i * outputs + o]);
         let y = rounded_product((n, inputs, outputs), xv, |p, o| wv(o, p));
@@ -109,7 +112,7 @@ fn a_rounded_linear_map_is_one_of_rounded_values() {
                 ("bias".into(), (0..outputs).map(|o| (0..n).map(|i| dy(i, o)).sum()).collect()),
             ],
         };
-        assert_same(&format!("rounded linear {n}x{inputs}x{outputs}"), &found, &expected);
+        assert_same(&format!("{precision:?} linear {n}x{inputs}x{outputs}"), &found, &expected);
     }
 }
 
@@ -125,16 +128,17 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn rounded_blocks_match_reference() {
     let mut r = Random::new(22);
-    for (lengths, d, heads, hidden, keep) in block_cases() {
+    let cases = block_cases().into_iter().flat_map(|case| BF16.map(|precision| (case.clone(), precision)));
+    for ((lengths, d, heads, hidden, keep), precision) in cases {
         let segments = segments(&lengths);
         let x = r.rows(segments.rows(), d, 1.0);
         let exact = [r.block(d, heads, hidden)];
-        let blocks = [BlockParams { precision: MatmulPrecision::Bf16, ..exact[0].clone() }];
+        let blocks = [BlockParams { precision, ..exact[0].clone() }];
         let y = Cpu::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
         let fast = outcome(y, &x, &named(&blocks));
         let y = reference::blocks(x.leaky_trace(), &blocks, &segments, keep.as_deref()).unwrap();
         let slow = outcome(y, &x, &named(&blocks));
-        let what = format!("{lengths:?}, d {d}, heads {heads}, keep {keep:?}");
+        let what = format!("{precision:?}, {lengths:?}, d {d}, heads {heads}, keep {keep:?}");
         let unrounded = Cpu::blocks(x.clone(), &exact, &segments, keep.as_deref()).unwrap();
         let (error, effect) = (distance(&fast.y, &slow.y), distance(&to_host(&unrounded).unwrap(), &slow.y));
         assert!(error < 0.1 * effect, "{what}: {error:e} off, where rounding does {effect:e}");
@@ -411,7 +415,7 @@ fn everything(sequences: usize, length: usize, precision: MatmulPrecision) -> Ve
 #[test]
 fn bits_do_not_depend_on_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx] {
         let of = |threads| pool(threads).install(|| everything(140, 23, precision));
         let expected = of(1);
         for threads in [1, 2, 3] {
@@ -422,7 +426,7 @@ fn bits_do_not_depend_on_threads() {
 
 #[test]
 fn bits_do_not_depend_on_the_instruction_set() {
-    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx] {
         limit_level(widest_level());
         let expected = everything(9, 23, precision);
         for level in Level::ALL {

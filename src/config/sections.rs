@@ -154,7 +154,8 @@ pub struct TrainSettings {
     #[serde(default, skip_serializing_if = "is_false")]
     #[schemars(extend("x-cosmetic" = true))]
     pub tensorboard: bool,
-    /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32.
+    /// How the matrix products of linear layers round their inputs; sums, weights and attention stay f32. On a
+    /// processor `tf32` is `f32`, and `bf16_amx` is fast where there are matrix units (AMX).
     #[serde(default)]
     #[schemars(extend("x-aliases" = ["precision", "dtype", "amp"]))]
     pub matmul: MatmulPrecision,

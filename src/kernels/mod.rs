@@ -34,8 +34,8 @@ use ijepa_registry::{
 use check::ensure;
 pub use compose::{Compose, Function};
 pub use cpu::{
-    Factor, Packed, Start, add_wide_columns, dot, dots, fastest_precision, keep_memory, positions_above,
-    product, product_of_columns, wide_dot, wide_product,
+    Factor, Packed, Start, add_wide_columns, dot, dots, fastest_precision, has_matrix_units, keep_memory,
+    positions_above, product, product_of_columns, wide_dot, wide_product,
 };
 #[doc(hidden)]
 pub use cpu::{Level, limit_level, widest_level};

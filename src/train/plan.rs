@@ -188,7 +188,12 @@ mod tests {
     #[test]
     fn every_parameter_of_the_model_rounds_as_the_experiment_says() {
         let text = include_str!("../../experiments/sweeps/base-shapes.yaml");
-        for (setting, precision) in [("f32", MatmulPrecision::F32), ("bf16", MatmulPrecision::Bf16)] {
+        let settings = [
+            ("f32", MatmulPrecision::F32),
+            ("bf16", MatmulPrecision::Bf16),
+            ("bf16_amx", MatmulPrecision::Bf16Amx),
+        ];
+        for (setting, precision) in settings {
             let changes =
                 ["dataset={ kind: shapes, train: 64, test: 16 }".into(), format!("train.matmul={setting}")];
             let experiment =

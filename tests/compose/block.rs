@@ -60,7 +60,7 @@ fn everything(images: usize, length: usize, precision: MatmulPrecision) -> Vec<V
 #[test]
 fn bits_do_not_depend_on_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx] {
         let of = |threads| pool(threads).install(|| everything(60, 23, precision));
         let expected = of(1);
         for threads in [1, 2, 3] {
@@ -71,7 +71,7 @@ fn bits_do_not_depend_on_threads() {
 
 #[test]
 fn bits_do_not_depend_on_the_instruction_set() {
-    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+    for precision in [MatmulPrecision::F32, MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx] {
         limit_level(widest_level());
         let expected = everything(9, 23, precision);
         for level in Level::ALL {

@@ -32,6 +32,16 @@ pub enum MatmulPrecision {
     /// bfloat16: 8 significant bits, to the nearest, ties to even. On tensor cores of a GPU; as fast as
     /// it can be on a processor with AVX512-BF16.
     Bf16,
+    /// bfloat16 whose products are added up in the order of Intel's matrix units (AMX): fast there alone, the same on any
+    /// processor. As `bf16` on a GPU.
+    Bf16Amx,
+}
+
+impl MatmulPrecision {
+    /// Whether inputs are rounded to bfloat16.
+    pub fn is_bf16(self) -> bool {
+        matches!(self, MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx)
+    }
 }
 
 impl<D: Device<f32>> Param<D> {

@@ -1,16 +1,22 @@
-//! bfloat16 in pairs: what the products of [`MatmulPrecision::Bf16`] take.
+//! bfloat16 in pairs: what the products of [`MatmulPrecision::Bf16`] and [`MatmulPrecision::Bf16Amx`] take.
 //!
 //! A pair is two values that are neighbours along the inner index of a product, the first in the lower 16
 //! bits, kept as an `f32` that is moved but never computed with. A matrix of pairs then has the layout of
 //! a matrix of `f32` with half as many inner indices, and the packing and tiling of the products serve both.
 
+use super::amx::padded_pairs;
 use super::buffer::Buffer;
 use super::simd::{LANES, Simd, vectorised};
 use crate::kernels::MatmulPrecision;
 
 /// Whether the factors of products consist of pairs.
 pub fn in_pairs(precision: MatmulPrecision) -> bool {
-    precision == MatmulPrecision::Bf16
+    precision.is_bf16()
+}
+
+/// The pairs of `k` inner indices, zero pairs among them where the products ask for some.
+pub fn pairs(k: usize, precision: MatmulPrecision) -> usize {
+    if precision == MatmulPrecision::Bf16Amx { padded_pairs(k) } else { k.div_ceil(2) }
 }
 
 /// The nearest bf16, ties to even, as the upper half of an `f32`. Denormal numbers become zero, as the
@@ -31,10 +37,11 @@ pub fn pair(low: f32, high: f32) -> f32 {
 }
 
 vectorised! {
-    /// Rows of `d` values to rows of `d / 2` pairs, rounded up; the partner of a last odd value is 0.
-    pub fn pair_columns<S>(x: &[f32], pairs: &mut [f32], d: usize) {
+    /// Rows of `d` values to rows of `width` pairs, at least half as many; the partner of a last odd value is 0, and so are
+    /// pairs beyond it.
+    pub fn pair_columns<S>(x: &[f32], pairs: &mut [f32], d: usize, width: usize) {
         let whole = d / (2 * LANES);
-        for (x, pairs) in x.chunks_exact(d).zip(pairs.chunks_exact_mut(d.div_ceil(2))) {
+        for (x, pairs) in x.chunks_exact(d).zip(pairs.chunks_exact_mut(width)) {
             for i in 0..whole {
                 let (x, pairs) = (&x[i * 2 * LANES..][..2 * LANES], &mut pairs[i * LANES..][..LANES]);
                 // SAFETY: a `vectorised!` body; both slices are long enough.
@@ -43,6 +50,7 @@ vectorised! {
             for (x, to) in x[whole * 2 * LANES..].chunks(2).zip(&mut pairs[whole * LANES..]) {
                 *to = pair(x[0], x.get(1).copied().unwrap_or(0.0));
             }
+            pairs[d.div_ceil(2)..].fill(0.0);
         }
     }
 }
@@ -118,7 +126,7 @@ mod tests {
             for level in Level::ALL {
                 limit_level(level);
                 let mut pairs = vec![7.0; rows * half];
-                pair_columns(&x, &mut pairs, d);
+                pair_columns(&x, &mut pairs, d, half);
                 assert!(
                     pairs.iter().enumerate().all(|(i, p)| p.to_bits() == columns(i).to_bits()),
                     "{level}"

@@ -4,6 +4,7 @@ use super::bf16::{self, in_pairs};
 use super::buffer::Buffer;
 use super::elementwise::gather_rows;
 use super::gemm::{Packed, multiply};
+use super::matmul::transpose;
 use super::tile::{Left, Start, Strided};
 use crate::kernels::MatmulPrecision;
 
@@ -28,10 +29,10 @@ impl<'a> Factor<'a> {
     pub fn rows(a: &'a [f32], d: usize, precision: MatmulPrecision) -> Self {
         match precision {
             MatmulPrecision::F32 | MatmulPrecision::Tf32 => Factor::in_place(a, d, false),
-            MatmulPrecision::Bf16 => {
-                let width = d.div_ceil(2);
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => {
+                let width = bf16::pairs(d, precision);
                 let mut pairs = Buffer::any(a.len() / d * width);
-                bf16::pair_columns(a, &mut pairs, d);
+                bf16::pair_columns(a, &mut pairs, d, width);
                 Factor { values: Values::Owned(pairs), width, transposed: false, precision }
             }
         }
@@ -44,6 +45,14 @@ impl<'a> Factor<'a> {
                 let mut pairs = Buffer::any((a.len() / d).div_ceil(2) * d);
                 bf16::pair_rows(a, &mut pairs, d);
                 Factor { values: Values::Owned(pairs), width: d, transposed: true, precision }
+            }
+            // The matrix units read rows alone.
+            MatmulPrecision::Bf16Amx => {
+                let width = bf16::pairs(a.len() / d, precision);
+                let mut pairs = Buffer::zeros(width * d);
+                bf16::pair_rows(a, &mut pairs, d);
+                let rows = Values::Owned(transpose(&pairs, width, d));
+                Factor { values: rows, width, transposed: false, precision }
             }
         }
     }
@@ -70,8 +79,8 @@ impl<'a> Factor<'a> {
         let (values, n) = (self.values(), b.columns());
         assert!(n <= out.stride, "{n} columns of an output of {}", out.stride);
         let m = (out.values.len() + out.stride - n) / out.stride;
-        let (a_pairs, b_pairs) = (in_pairs(self.precision), in_pairs(b.precision()));
-        assert!(a_pairs == b_pairs, "both factors rounded, or none");
+        let alike = self.precision == b.precision() || !in_pairs(self.precision) && !in_pairs(b.precision());
+        assert!(alike, "both factors rounded, or none");
         let height = if self.transposed { m } else { b.height() };
         assert!(self.width == height && values.len() == m * b.height(), "a left factor for {m} rows");
         let (row, col) = if self.transposed { (1, self.width) } else { (self.width, 1) };

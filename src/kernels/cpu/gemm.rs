@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use super::bf16::{self, in_pairs};
+use super::amx;
+use super::bf16::{self, in_pairs, pairs};
 use super::buffer::Buffer;
 use super::factor::Factor;
 use super::simd::{LANES, Simd, vectorised};
@@ -15,7 +16,7 @@ use super::tile::{self, Left, Start, Strided, copy_row};
 use crate::kernels::MatmulPrecision;
 
 /// Columns of a panel: the width of the widest register tile.
-const PANEL: usize = 2 * LANES;
+pub(super) const PANEL: usize = 2 * LANES;
 
 /// Most inner indices, or pairs of them, handled at a time: a panel of them, 24 KiB, stays in the first-level cache.
 pub(super) const INNER: usize = 192;
@@ -57,9 +58,9 @@ impl Packed {
     pub(super) fn rounded(b: &[f32], k: usize, n: usize, precision: MatmulPrecision) -> Self {
         match precision {
             MatmulPrecision::F32 | MatmulPrecision::Tf32 => Packed::new(b, k, n),
-            MatmulPrecision::Bf16 => {
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => {
                 assert_eq!(b.len(), k * n, "a {k} x {n} matrix");
-                let k = k.div_ceil(2);
+                let k = pairs(k, precision);
                 let mut panels = Buffer::any(k * n.div_ceil(PANEL) * PANEL);
                 fill_panels_with_pairs(&mut panels, b, k, n);
                 Packed { panels, k, n, precision }
@@ -70,9 +71,9 @@ impl Packed {
     pub fn rounded_transposed(b: &[f32], k: usize, n: usize, precision: MatmulPrecision) -> Self {
         match precision {
             MatmulPrecision::F32 | MatmulPrecision::Tf32 => Packed::transposed(b, k, n),
-            MatmulPrecision::Bf16 => {
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => {
                 let rows = Factor::rows(b, k, precision);
-                Packed { precision, ..Packed::transposed(rows.values(), k.div_ceil(2), n) }
+                Packed { precision, ..Packed::transposed(rows.values(), pairs(k, precision), n) }
             }
         }
     }
@@ -83,6 +84,10 @@ impl Packed {
     /// Rows of values, or of pairs of them.
     pub(super) fn height(&self) -> usize {
         self.k
+    }
+    /// One after the other.
+    pub(super) fn panels(&self) -> &[f32] {
+        &self.panels
     }
     /// What left factors must have gone through too.
     pub(super) fn precision(&self) -> MatmulPrecision {
@@ -113,6 +118,7 @@ vectorised! {
                 bf16::pair_two::<S>(&low[p * PANEL..][..width], &high[p * PANEL..][..width], &mut to[..width]);
                 to[width..].fill(0.0);
             }
+            panel[b.len().div_ceil((2 * n).max(1)) * PANEL..].fill(0.0);
         }
     }
 }
@@ -137,9 +143,16 @@ pub fn product_of_columns(out: &mut [f32], start: Start, a: &[f32], columns: Ran
     multiply(out, start, Left { values: &a[columns.start..], row: 1, col: width }, b);
 }
 
+/// `out = start + a b`; `a` and `b` both consist of pairs, or neither.
+pub(super) fn multiply(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
+    match b.precision {
+        MatmulPrecision::Bf16Amx => amx::multiply(out, start, a, b),
+        _ => multiply_tiles(out, start, a, b),
+    }
+}
+
 vectorised! {
-    /// `out = start + a b`; `a` and `b` both consist of pairs, or neither.
-    pub(super) fn multiply<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
+    fn multiply_tiles<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
         if in_pairs(b.precision) {
             multiply_panels::<S, true>(out, start, a, b)
         } else {

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::factor::Factor;
 use super::gemm::Packed;
-use super::tile::Start;
+use super::simd::{LANES, vectorised};
+use super::tile::{Start, copy_row};
 use crate::kernels::MatmulPrecision;
 
 /// Rows of a product per task: few, since a matrix of moments has no more rows than columns.
@@ -53,18 +54,29 @@ pub fn add_product(
         .for_each(|(out, a)| Factor::rows(a, k, precision).product(out, Start::Output, &right));
 }
 
-/// From row-major (rows, columns) to (columns, rows), a square that fits the cache at a time.
-fn transpose(x: &[f32], rows: usize, columns: usize) -> Buffer {
-    const SQUARE: usize = 32;
-    let mut out = Buffer::any(x.len());
-    for row0 in (0..rows).step_by(SQUARE) {
-        for col0 in (0..columns).step_by(SQUARE) {
-            for row in row0..rows.min(row0 + SQUARE) {
-                for col in col0..columns.min(col0 + SQUARE) {
-                    out[col * rows + row] = x[row * columns + col];
+vectorised! {
+    /// From row-major (rows, columns) to (columns, rows), sixteen of each at a time.
+    fn transpose_into<S>(x: &[f32], out: &mut [f32], rows: usize, columns: usize) {
+        for row0 in (0..rows).step_by(LANES) {
+            for col0 in (0..columns).step_by(LANES) {
+                let (height, width) = (LANES.min(rows - row0), LANES.min(columns - col0));
+                let mut square = [[0.0; LANES]; LANES];
+                for (i, square) in square[..height].iter_mut().enumerate() {
+                    copy_row(&x[(row0 + i) * columns + col0..][..width], &mut square[..width]);
+                }
+                // SAFETY: a `vectorised!` body.
+                let square = unsafe { S::transposed(&square) };
+                for (i, square) in square[..width].iter().enumerate() {
+                    copy_row(&square[..height], &mut out[(col0 + i) * rows + row0..][..height]);
                 }
             }
         }
     }
+}
+
+/// The transpose of a row-major matrix (rows, columns).
+pub fn transpose(x: &[f32], rows: usize, columns: usize) -> Buffer {
+    let mut out = Buffer::any(x.len());
+    transpose_into(x, &mut out, rows, columns);
     out
 }

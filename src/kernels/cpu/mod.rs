@@ -4,9 +4,10 @@
 //! `backend` and `compose` make them nodes of the gradient tape, by `tape`. A transformer block (`block`, `block_backward`) is composed
 //! of `layer_norm`, `attention`, `mlp` and `linear`; `stack` runs blocks one after the other. Beside them stand the operators to
 //! compose from (`attend`, `map`, `columns`, `matmul`, `rms_norm`). Below lie
-//! the products (`gemm`, on `tile`, `factor`, `bf16`; `fastest` tries them) and the passes over values (`elementwise`, `math`,
+//! the products (`gemm`, on `tile`, `factor`, `bf16`, `amx`; `fastest` tries them) and the passes over values (`elementwise`, `math`,
 //! `lanes`, on `simd`). `split` divides work by size, `pool` and `memory` keep buffers.
 
+mod amx;
 mod attend;
 mod attention;
 mod backend;
@@ -46,6 +47,7 @@ pub use factor::Factor;
 pub use fastest::fastest_precision;
 pub use gemm::{Packed, product, product_of_columns};
 pub use malloc::keep_memory;
+pub use simd::has_matrix_units;
 #[doc(hidden)]
 pub use simd::{Level, limit_level, widest_level};
 pub use tile::Start;

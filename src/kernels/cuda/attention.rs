@@ -39,7 +39,7 @@ impl Heads {
         let rounding = match self.precision {
             MatmulPrecision::F32 => "",
             MatmulPrecision::Tf32 => "_tf32",
-            MatmulPrecision::Bf16 => "_bf16",
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => "_bf16",
         };
         Ok(format!("attention_{name}_{padded}{rounding}"))
     }

@@ -37,7 +37,7 @@ impl Gpu {
 
     /// Memory for a rounded copy of values that the products of a layer read; none where they read f32.
     pub fn rounded_copy(&self, layer: &Layer, len: usize) -> Done<Option<Operand>> {
-        let rounds = layer.precision == MatmulPrecision::Bf16;
+        let rounds = layer.precision.is_bf16();
         rounds.then(|| self.operand(layer.precision, len)).transpose()
     }
 

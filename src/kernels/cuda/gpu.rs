@@ -82,7 +82,7 @@ impl Gpu {
     /// Memory for `len` operands of products of this precision, which hold anything.
     pub fn operand(&self, precision: MatmulPrecision, len: usize) -> Done<Operand> {
         Ok(match precision {
-            MatmulPrecision::Bf16 => Operand::Half(self.memory(len)?),
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => Operand::Half(self.memory(len)?),
             MatmulPrecision::F32 | MatmulPrecision::Tf32 => Operand::Full(self.floats(len)?),
         })
     }

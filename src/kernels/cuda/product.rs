@@ -59,7 +59,7 @@ fn compute_type(precision: MatmulPrecision) -> cublasComputeType_t {
     match precision {
         MatmulPrecision::F32 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
         MatmulPrecision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-        MatmulPrecision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
+        MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
     }
 }
 

@@ -201,7 +201,7 @@ pub fn matmul<D: Device<f32>, T: Tape<f32, D>>(
     check_matmul(&a, &b, [transpose_a, transpose_b])?;
     let round = |x: Rows<D, T>| match precision {
         MatmulPrecision::F32 | MatmulPrecision::Tf32 => Ok(x),
-        MatmulPrecision::Bf16 => rounded(x),
+        MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => rounded(x),
     };
     let turn = |x: Rows<D, T>, turn| if turn { x.try_permute::<_, Axes2<1, 0>>() } else { Ok(x) };
     let of = |a, b| -> Done<D, T> { turn(round(a)?, transpose_a)?.try_matmul(turn(round(b)?, transpose_b)?) };

@@ -183,7 +183,7 @@ fn affine<D: Device<f32>, T: Tape<f32, D>>(
 ) -> std::result::Result<Rows<D, T>, D::Err> {
     let (x, weight) = match precision {
         MatmulPrecision::F32 | MatmulPrecision::Tf32 => (x, weight),
-        MatmulPrecision::Bf16 => (rounded(x)?, rounded(weight)?),
+        MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => (rounded(x)?, rounded(weight)?),
     };
     let y = x.try_matmul(weight.try_permute::<_, Axes2<1, 0>>()?)?;
     let shape = *y.shape();

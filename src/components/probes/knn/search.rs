@@ -142,7 +142,7 @@ fn slack(dim: usize, of: MatmulPrecision) -> f32 {
         + match of {
             // Eight bits: a value changes by 1/257 of its size at most, a product of two by 2/257 + 1/257^2,
             // which is less than 1/128, and the sum by that share of the product of the two lengths, 1.
-            MatmulPrecision::Bf16 => 1.0 / 128.0,
+            MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx => 1.0 / 128.0,
             MatmulPrecision::F32 | MatmulPrecision::Tf32 => 0.0,
         }
 }
@@ -173,8 +173,8 @@ fn choose(rows: &UnitRows, queries: &[f32], k: usize) -> Option<(Sketch, MatmulP
     let tried = [most / 4, most / 3, most / 2, 2 * most / 3, most].into_iter().flat_map(|size| {
         let sketch = widest.truncated(size.min(widest.size()));
         let bounds = bounds(&sketch, &rows, &queries);
-        let time = |of| {
-            let per_value = if of == MatmulPrecision::Bf16 { BF16 } else { 1.0 };
+        let time = |of: MatmulPrecision| {
+            let per_value = if of.is_bf16() { BF16 } else { 1.0 };
             let share = share_above(&bounds, &least, slack(dim, of));
             per_value * sketch.size() as f64 + ALONE * dim as f64 * share
         };
@@ -248,7 +248,7 @@ mod tests {
         let unit = UnitRows::new(&values, dim);
         let (sketch, all, columns) = (Sketch::new(&unit, 31), unit.all(), 300);
         let short = sketch.project(&all);
-        for rounding in [MatmulPrecision::F32, MatmulPrecision::Bf16] {
+        for rounding in [MatmulPrecision::F32, MatmulPrecision::Bf16, MatmulPrecision::Bf16Amx] {
             let mut bounds = vec![0.0; columns * columns];
             let packed = Packed::rounded_transposed(&short, 32, columns, rounding);
             Factor::rows(&short, 32, rounding).product(&mut bounds, Start::Zero, &packed);

@@ -11,6 +11,9 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::bf16::pair;
+pub use matrix_units::{Block, MatrixUnits, TILE};
+
+mod matrix_units;
 
 /// Lanes that a loop handles at once: one AVX-512 register, two AVX2 ones, four NEON ones.
 pub const LANES: usize = 16;
@@ -80,6 +83,11 @@ pub fn multiplies_bf16() -> bool {
     return level() == Level::Avx512Bf16;
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Whether the level in use goes with matrix units for products of bf16.
+pub fn has_matrix_units() -> bool {
+    MatrixUnits::take().is_some()
 }
 
 /// Uses no wider level than `limit` from now on; returns the one in use. For tests.

@@ -1,0 +1,175 @@
+//! Products of bf16 in the order of Intel's matrix units (AMX): on them, or slowly by vectors on any other processor.
+//!
+//! `MatmulPrecision::Bf16Amx` multiplies what [`super::bf16`] rounds, and differs from `Bf16` in the order of its sums
+//! alone. The unit's instruction adds [`TILE`] pairs to a sum: the products of their first values one after the other,
+//! those of their second values likewise, both together, and that to what was there (Intel's manual, volume 2, TDPBF16PS).
+//!
+//! Factors have zero pairs at the end of the inner index, up to whole tiles, so that no product has a tail there.
+
+use super::gemm::{PANEL, Packed};
+use super::simd::{Block, LANES, MatrixUnits, Simd, TILE, vectorised};
+use super::tile::{Left, Start, Strided};
+
+/// Rows of a block.
+const ROWS: usize = 2 * TILE;
+
+/// Pairs, zeros among them, of `k` inner indices.
+pub fn padded_pairs(k: usize) -> usize {
+    k.div_ceil(2 * TILE) * TILE
+}
+
+vectorised! {
+    /// `out = start + a b` of pairs; the rows of `a` one after the other, as long as `b` is high.
+    pub fn multiply<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
+        let (height, n, Strided { values: out, stride }) = (b.height(), b.columns(), out);
+        assert!(height.is_multiple_of(TILE) && (a.row, a.col) == (height, 1), "whole tiles");
+        let m = (out.len() + stride - n) / stride;
+        let mut units = MatrixUnits::take();
+        let mut sums: Block = [0.0; ROWS * PANEL];
+        for row in (0..m).step_by(ROWS) {
+            let rows = ROWS.min(m - row);
+            let left = &a.values[row * height..(row + rows) * height];
+            for col in (0..n).step_by(PANEL) {
+                let panel = &b.panels()[col * height..(col + PANEL) * height];
+                match &mut units {
+                    // Nothing to add up.
+                    _ if height == 0 => (),
+                    Some(units) => units.add_up(left, panel, height, &mut sums),
+                    None => add_up::<S>(left, panel, height, &mut sums),
+                }
+                let (width, start) = (PANEL.min(n - col), start.at_column(col));
+                for (r, sums) in sums.chunks_exact(PANEL).take(rows).enumerate() {
+                    let at = (row + r) * stride;
+                    finish::<S>(&mut out[at + col..][..width], start, at, sums);
+                }
+            }
+        }
+    }
+}
+
+/// `out = sums + start`, in a row that begins at `at` of a matrix.
+#[inline(always)]
+fn finish<S: Simd>(out: &mut [f32], start: Start, at: usize, sums: &[f32]) {
+    let n = out.len();
+    for (c, (out, sums)) in out.chunks_mut(LANES).zip(sums.chunks_exact(LANES)).enumerate() {
+        let width = out.len();
+        // The last values of a row, fewer than a vector, through a copy.
+        let some = |x: &[f32]| {
+            let mut values = [0.0; LANES];
+            values[..width].copy_from_slice(&x[..width]);
+            values
+        };
+        let c = c * LANES;
+        // SAFETY: a `vectorised!` body; `LANES` values each.
+        unsafe {
+            let load = |x: &[f32]| match x.get(..LANES) {
+                Some(x) if width == LANES => S::load(x.as_ptr()),
+                _ => S::load(some(x).as_ptr()),
+            };
+            let sum = S::load(sums.as_ptr());
+            let sum = match start {
+                Start::Zero => sum,
+                Start::Output => S::add(sum, load(out)),
+                Start::Row(row) => S::add(sum, load(&row[c..n])),
+                Start::RowAndMatrix(row, x) => S::add(S::add(sum, load(&row[c..n])), load(&x[at + c..])),
+            };
+            if width == LANES {
+                S::store(sum, out.as_mut_ptr());
+            } else {
+                let mut values = [0.0; LANES];
+                S::store(sum, values.as_mut_ptr());
+                out.copy_from_slice(&values[..width]);
+            }
+        }
+    }
+}
+
+/// The sums of a block by vectors: [`MatrixUnits::add_up`] to the bit.
+#[inline(always)]
+fn add_up<S: Simd>(a: &[f32], panel: &[f32], height: usize, sums: &mut Block) {
+    /// Rows whose sums are in registers at the same time.
+    const TOGETHER: usize = 4;
+    for (a, sums) in a.chunks(TOGETHER * height).zip(sums.chunks_exact_mut(TOGETHER * PANEL)) {
+        // Beyond the last row the first one again.
+        let rows: [&[f32]; TOGETHER] =
+            std::array::from_fn(|r| a.get(r * height..(r + 1) * height).unwrap_or(&a[..height]));
+        for col in (0..PANEL).step_by(LANES) {
+            // SAFETY: a `vectorised!` body; all slices have `LANES` values.
+            unsafe {
+                let mut total = [S::splat(0.0); TOGETHER];
+                for first in (0..height).step_by(TILE) {
+                    let mut halves = [[S::splat(0.0); 2]; TOGETHER];
+                    for p in first..first + TILE {
+                        let right = S::halves(S::load(panel[p * PANEL + col..][..LANES].as_ptr()));
+                        for (sum, row) in halves.iter_mut().zip(rows) {
+                            let left = S::halves(S::splat(row[p]));
+                            *sum = [0, 1].map(|h| S::mul_add(left[h], right[h], sum[h]));
+                        }
+                    }
+                    for (total, [low, high]) in total.iter_mut().zip(halves) {
+                        *total = S::add(*total, S::add(low, high));
+                    }
+                }
+                for (r, total) in total.into_iter().enumerate() {
+                    S::store(total, sums[r * PANEL + col..][..LANES].as_mut_ptr());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Factor, Level, MatmulPrecision, limit_level, widest_level};
+
+    const AMX: MatmulPrecision = MatmulPrecision::Bf16Amx;
+
+    /// The definition, value by value.
+    fn sum(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
+        let halves = |v: f32| [f32::from_bits(v.to_bits() << 16), f32::from_bits(v.to_bits() & 0xffff_0000)];
+        let pairs: Vec<_> = pairs.collect();
+        pairs.chunks(TILE).fold(0.0, |total, pairs| {
+            let [low, high] = [0, 1].map(|h| {
+                pairs.iter().fold(0.0, |sum: f32, (a, b)| halves(*a)[h].mul_add(halves(*b)[h], sum))
+            });
+            total + (low + high)
+        })
+    }
+
+    #[test]
+    fn units_and_vectors_add_up_as_the_manual_says() {
+        let numbers = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+        for (m, k, n) in [(1, 1, 1), (3, 0, 5), (16, 32, 32), (17, 33, 40), (49, 200, 31), (70, 770, 96)] {
+            let (a, b) = (numbers(m * k, 0.7), numbers(k * n, 1.3));
+            let (bias, x) = (numbers(n, 0.3), numbers(m * n, 0.9));
+            let packed = Packed::rounded(&b, k, n, AMX);
+            let pairs = padded_pairs(k);
+            let column =
+                |j: usize, p: usize| packed.panels()[j / PANEL * PANEL * pairs + p * PANEL + j % PANEL];
+            for level in Level::ALL {
+                limit_level(level);
+                // An empty factor has no rows to count.
+                let factor = if k == 0 { None } else { Some(Factor::rows(&a, k, AMX)) };
+                for start in [Start::Zero, Start::Output, Start::Row(&bias), Start::RowAndMatrix(&bias, &x)] {
+                    let mut out = x.clone();
+                    let values = factor.as_ref().map_or(&[][..], Factor::values);
+                    let to = Strided { values: &mut out[..], stride: n };
+                    multiply(to, start, Left { values, row: pairs, col: 1 }, &packed);
+                    for (c, out) in out.iter().enumerate() {
+                        let (i, j) = (c / n, c % n);
+                        let sum = sum((0..pairs).map(|p| (values[i * pairs + p], column(j, p))));
+                        let expected = match start {
+                            Start::Zero => sum,
+                            Start::Output => x[c] + sum,
+                            Start::Row(row) => sum + row[j],
+                            Start::RowAndMatrix(row, x) => sum + row[j] + x[c],
+                        };
+                        assert_eq!(out.to_bits(), expected.to_bits(), "{level}, {m} x {k} x {n} at {i}, {j}");
+                    }
+                }
+            }
+        }
+        limit_level(widest_level());
+    }
+}
