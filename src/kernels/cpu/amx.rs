@@ -6,22 +6,24 @@
 //!
 //! Factors have zero pairs at the end of the inner index, up to whole tiles, so that no product has a tail there.
 
-use super::gemm::{PANEL, Packed};
 use super::simd::{Block, LANES, MatrixUnits, Simd, TILE, vectorised};
-use super::tile::{Left, Start, Strided};
+use super::tile::{Left, PANEL, Start, Strided};
 
 /// Rows of a block.
 const ROWS: usize = 2 * TILE;
 
-/// Pairs, zeros among them, of `k` inner indices.
-pub fn padded_pairs(k: usize) -> usize {
-    k.div_ceil(2 * TILE) * TILE
-}
-
 vectorised! {
-    /// `out = start + a b` of pairs; the rows of `a` one after the other, as long as `b` is high.
-    pub fn multiply<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
-        let (height, n, Strided { values: out, stride }) = (b.height(), b.columns(), out);
+    /// `out = start + a b` of pairs, `b` of `n` columns in panels; the rows of `a` one after the other, as long as `b` is
+    /// high.
+    pub fn multiply<S>(
+        out: Strided<&mut [f32]>,
+        start: Start,
+        a: Left,
+        b: &[f32],
+        height: usize,
+        n: usize,
+    ) {
+        let Strided { values: out, stride } = out;
         assert!(height.is_multiple_of(TILE) && (a.row, a.col) == (height, 1), "whole tiles");
         let m = (out.len() + stride - n) / stride;
         let mut units = MatrixUnits::take();
@@ -30,7 +32,7 @@ vectorised! {
             let rows = ROWS.min(m - row);
             let left = &a.values[row * height..(row + rows) * height];
             for col in (0..n).step_by(PANEL) {
-                let panel = &b.panels()[col * height..(col + PANEL) * height];
+                let panel = &b[col * height..(col + PANEL) * height];
                 match &mut units {
                     // Nothing to add up.
                     _ if height == 0 => (),
@@ -121,9 +123,8 @@ fn add_up<S: Simd>(a: &[f32], panel: &[f32], height: usize, sums: &mut Block) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Factor, Level, MatmulPrecision, limit_level, widest_level};
-
-    const AMX: MatmulPrecision = MatmulPrecision::Bf16Amx;
+    use crate::kernels::cpu::bf16::{pair, pairs};
+    use crate::kernels::{Level, MatmulPrecision, limit_level, widest_level};
 
     /// The definition, value by value.
     fn sum(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
@@ -143,22 +144,26 @@ mod tests {
         for (m, k, n) in [(1, 1, 1), (3, 0, 5), (16, 32, 32), (17, 33, 40), (49, 200, 31), (70, 770, 96)] {
             let (a, b) = (numbers(m * k, 0.7), numbers(k * n, 1.3));
             let (bias, x) = (numbers(n, 0.3), numbers(m * n, 0.9));
-            let packed = Packed::rounded(&b, k, n, AMX);
-            let pairs = padded_pairs(k);
-            let column =
-                |j: usize, p: usize| packed.panels()[j / PANEL * PANEL * pairs + p * PANEL + j % PANEL];
+            let height = pairs(k, MatmulPrecision::Bf16Amx);
+            // Pair `p` of values that are neighbours along the inner index, zero beyond it.
+            let paired = |value: &dyn Fn(usize) -> f32, p: usize| {
+                let [low, high] = [2 * p, 2 * p + 1].map(|p| if p < k { value(p) } else { 0.0 });
+                pair(low, high)
+            };
+            let row = |i: usize, p: usize| paired(&|p| a[i * k + p], p);
+            let column = |j: usize, p: usize| if j < n { paired(&|p| b[p * n + j], p) } else { 0.0 };
+            let left: Vec<f32> = (0..m * height).map(|i| row(i / height, i % height)).collect();
+            let panel = |at: usize| column(at / (PANEL * height) * PANEL + at % PANEL, at / PANEL % height);
+            let panels: Vec<f32> = (0..n.div_ceil(PANEL) * PANEL * height).map(panel).collect();
             for level in Level::ALL {
                 limit_level(level);
-                // An empty factor has no rows to count.
-                let factor = if k == 0 { None } else { Some(Factor::rows(&a, k, AMX)) };
                 for start in [Start::Zero, Start::Output, Start::Row(&bias), Start::RowAndMatrix(&bias, &x)] {
                     let mut out = x.clone();
-                    let values = factor.as_ref().map_or(&[][..], Factor::values);
                     let to = Strided { values: &mut out[..], stride: n };
-                    multiply(to, start, Left { values, row: pairs, col: 1 }, &packed);
+                    multiply(to, start, Left { values: &left, row: height, col: 1 }, &panels, height, n);
                     for (c, out) in out.iter().enumerate() {
                         let (i, j) = (c / n, c % n);
-                        let sum = sum((0..pairs).map(|p| (values[i * pairs + p], column(j, p))));
+                        let sum = sum((0..height).map(|p| (row(i, p), column(j, p))));
                         let expected = match start {
                             Start::Zero => sum,
                             Start::Output => x[c] + sum,

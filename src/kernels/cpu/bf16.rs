@@ -4,9 +4,8 @@
 //! bits, kept as an `f32` that is moved but never computed with. A matrix of pairs then has the layout of
 //! a matrix of `f32` with half as many inner indices, and the packing and tiling of the products serve both.
 
-use super::amx::padded_pairs;
 use super::buffer::Buffer;
-use super::simd::{LANES, Simd, vectorised};
+use super::simd::{LANES, Simd, TILE, vectorised};
 use crate::kernels::MatmulPrecision;
 
 /// Whether the factors of products consist of pairs.
@@ -16,7 +15,8 @@ pub fn in_pairs(precision: MatmulPrecision) -> bool {
 
 /// The pairs of `k` inner indices, zero pairs among them where the products ask for some.
 pub fn pairs(k: usize, precision: MatmulPrecision) -> usize {
-    if precision == MatmulPrecision::Bf16Amx { padded_pairs(k) } else { k.div_ceil(2) }
+    let pairs = k.div_ceil(2);
+    if precision == MatmulPrecision::Bf16Amx { pairs.next_multiple_of(TILE) } else { pairs }
 }
 
 /// The nearest bf16, ties to even, as the upper half of an `f32`. Denormal numbers become zero, as the

@@ -1,7 +1,9 @@
 //! Passes over whole matrices that are not products.
 
+use super::buffer::Buffer;
 use super::math::{self, normal};
 use super::simd::{LANES, vectorised};
+use super::tile::copy_row;
 
 vectorised! {
     /// `out += x`.
@@ -104,6 +106,33 @@ pub fn scatter_add_rows(from: &[f32], to: &mut [f32], index: &[usize], d: usize)
     for (from, i) in from.chunks_exact(d).zip(index) {
         add(&mut to[i * d..(i + 1) * d], from);
     }
+}
+
+vectorised! {
+    /// From row-major (rows, columns) to (columns, rows), sixteen of each at a time.
+    fn transpose_into<S>(x: &[f32], out: &mut [f32], rows: usize, columns: usize) {
+        for row0 in (0..rows).step_by(LANES) {
+            for col0 in (0..columns).step_by(LANES) {
+                let (height, width) = (LANES.min(rows - row0), LANES.min(columns - col0));
+                let mut square = [[0.0; LANES]; LANES];
+                for (i, square) in square[..height].iter_mut().enumerate() {
+                    copy_row(&x[(row0 + i) * columns + col0..][..width], &mut square[..width]);
+                }
+                // SAFETY: a `vectorised!` body.
+                let square = unsafe { S::transposed(&square) };
+                for (i, square) in square[..width].iter().enumerate() {
+                    copy_row(&square[..height], &mut out[(col0 + i) * rows + row0..][..height]);
+                }
+            }
+        }
+    }
+}
+
+/// The transpose of a row-major matrix (rows, columns).
+pub fn transpose(x: &[f32], rows: usize, columns: usize) -> Buffer {
+    let mut out = Buffer::any(x.len());
+    transpose_into(x, &mut out, rows, columns);
+    out
 }
 
 #[cfg(test)]

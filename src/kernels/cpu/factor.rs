@@ -2,9 +2,8 @@
 
 use super::bf16::{self, in_pairs};
 use super::buffer::Buffer;
-use super::elementwise::gather_rows;
+use super::elementwise::{gather_rows, transpose};
 use super::gemm::{Packed, multiply};
-use super::matmul::transpose;
 use super::tile::{Left, Start, Strided};
 use crate::kernels::MatmulPrecision;
 

@@ -12,11 +12,8 @@ use super::bf16::{self, in_pairs, pairs};
 use super::buffer::Buffer;
 use super::factor::Factor;
 use super::simd::{LANES, Simd, vectorised};
-use super::tile::{self, Left, Start, Strided, copy_row};
+use super::tile::{self, Left, PANEL, Start, Strided, copy_row};
 use crate::kernels::MatmulPrecision;
-
-/// Columns of a panel: the width of the widest register tile.
-pub(super) const PANEL: usize = 2 * LANES;
 
 /// Most inner indices, or pairs of them, handled at a time: a panel of them, 24 KiB, stays in the first-level cache.
 pub(super) const INNER: usize = 192;
@@ -85,10 +82,6 @@ impl Packed {
     pub(super) fn height(&self) -> usize {
         self.k
     }
-    /// One after the other.
-    pub(super) fn panels(&self) -> &[f32] {
-        &self.panels
-    }
     /// What left factors must have gone through too.
     pub(super) fn precision(&self) -> MatmulPrecision {
         self.precision
@@ -146,7 +139,7 @@ pub fn product_of_columns(out: &mut [f32], start: Start, a: &[f32], columns: Ran
 /// `out = start + a b`; `a` and `b` both consist of pairs, or neither.
 pub(super) fn multiply(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
     match b.precision {
-        MatmulPrecision::Bf16Amx => amx::multiply(out, start, a, b),
+        MatmulPrecision::Bf16Amx => amx::multiply(out, start, a, &b.panels, b.k, b.n),
         _ => multiply_tiles(out, start, a, b),
     }
 }

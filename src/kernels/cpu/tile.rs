@@ -4,6 +4,9 @@
 
 use super::simd::{LANES, Simd, Tile};
 
+/// Columns of a panel, which right factors consist of: the width of the widest register tile.
+pub const PANEL: usize = 2 * LANES;
+
 /// `n` rounded up to whole vectors.
 #[inline(always)]
 pub fn padded(n: usize) -> usize {
