@@ -1,6 +1,5 @@
 //! One transformer block, backward.
 
-use super::super::MatmulPrecision;
 use super::attention::Slopes;
 use super::block::{Batch, Layer, Projected, Saved, Tensors};
 use super::gpu::{Done, Gpu};
