@@ -180,10 +180,8 @@ fn title(m: &Measured) -> String {
     let numbers = match (m.precision, &m.gpu) {
         (MatmulPrecision::F32, _) | (MatmulPrecision::Tf32, None) => "f32",
         (MatmulPrecision::Tf32, Some(_)) => "f32, products of tf32",
-        (MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx, Some(_)) | (MatmulPrecision::Bf16, None) => {
-            "f32, products of bf16"
-        }
         (MatmulPrecision::Bf16Amx, None) => "f32, products of bf16 in the order of AMX",
+        (MatmulPrecision::Bf16 | MatmulPrecision::Bf16Amx, _) => "f32, products of bf16",
     };
     let gpu = m.gpu.as_ref().map_or(String::new(), |gpu| format!("{gpu}, "));
     format!("{gpu}{}, {}, {numbers}", m.cpu, threads(m))

@@ -62,17 +62,19 @@ fn takes_the_processor(cause: &str) -> String {
 /// that multiplies it fast.
 pub fn rounding_note(place: &ComputeDevice, precision: MatmulPrecision) -> Option<String> {
     let units = kernels::has_matrix_units();
-    let fast = match precision {
-        // What is the fastest has to be tried: only where it is asked for.
-        MatmulPrecision::Bf16 => kernels::fastest_precision() == MatmulPrecision::Bf16,
-        MatmulPrecision::Bf16Amx => units,
-        MatmulPrecision::F32 | MatmulPrecision::Tf32 => true,
-    };
-    note_on(place, precision, fast, units)
+    // What is the fastest has to be tried: only where it is asked for, and no better one is known.
+    let asked = precision == MatmulPrecision::Bf16 && !units;
+    let fast_bf16 = !asked || kernels::fastest_precision() == MatmulPrecision::Bf16;
+    note_on(place, precision, fast_bf16, units)
 }
 
-/// `fast`: whether the processor is made for products of this precision. `units`: whether it has matrix units.
-fn note_on(place: &ComputeDevice, precision: MatmulPrecision, fast: bool, units: bool) -> Option<String> {
+/// `units`: whether the processor has matrix units.
+fn note_on(
+    place: &ComputeDevice,
+    precision: MatmulPrecision,
+    fast_bf16: bool,
+    units: bool,
+) -> Option<String> {
     let note = match precision {
         MatmulPrecision::Tf32 => {
             "train.matmul: tf32 is a format of GPUs; on the CPU the products are f32, with the same results as train.matmul=f32"
@@ -80,11 +82,11 @@ fn note_on(place: &ComputeDevice, precision: MatmulPrecision, fast: bool, units:
         MatmulPrecision::Bf16 if units => {
             "train.matmul: this processor has matrix units for bf16 (AMX), which add up in an order of their own: train.matmul=bf16_amx is faster here"
         }
-        MatmulPrecision::Bf16 if !fast => {
+        MatmulPrecision::Bf16 if !fast_bf16 => {
             "train.matmul: this processor multiplies bf16 no faster than f32 (it has no AVX512-BF16, or a slow one); the results are the same as on one that does, but train.matmul=f32 is faster here"
         }
-        MatmulPrecision::Bf16Amx if !fast => {
-            "train.matmul: this processor has no matrix units for bf16 (AMX), or the system does not give them; the results are the same as on one that has, but train.matmul=f32 is several times as fast here"
+        MatmulPrecision::Bf16Amx if !units => {
+            "train.matmul: this processor has no matrix units for bf16 (AMX), or the system does not give them; the results are the same as on one that has, but train.matmul=f32 is faster here"
         }
         _ => return None,
     };
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_the_processor_has_no_products_for_is_noted() {
-        let note = |precision, fast| note_on(&ComputeDevice::Cpu, precision, fast, false);
+        let note = |precision, fast_bf16| note_on(&ComputeDevice::Cpu, precision, fast_bf16, false);
         assert!(note(MatmulPrecision::Tf32, true).is_some_and(|n| n.contains("format of GPUs")));
         assert!(note(MatmulPrecision::Bf16, false).is_some_and(|n| n.contains("f32 is faster here")));
         assert!(note(MatmulPrecision::Bf16Amx, false).is_some_and(|n| n.contains("no matrix units")));

@@ -103,9 +103,10 @@ fn add_up<S: Simd>(a: &[f32], panel: &[f32], height: usize, sums: &mut Block) {
                     let mut halves = [[S::splat(0.0); 2]; TOGETHER];
                     for p in first..first + TILE {
                         let right = S::halves(S::load(panel[p * PANEL + col..][..LANES].as_ptr()));
-                        for (sum, row) in halves.iter_mut().zip(rows) {
-                            let left = S::halves(S::splat(row[p]));
-                            *sum = [0, 1].map(|h| S::mul_add(left[h], right[h], sum[h]));
+                        for r in 0..TOGETHER {
+                            let left = S::halves(S::splat(rows[r][p]));
+                            halves[r][0] = S::mul_add(left[0], right[0], halves[r][0]);
+                            halves[r][1] = S::mul_add(left[1], right[1], halves[r][1]);
                         }
                     }
                     for (total, [low, high]) in total.iter_mut().zip(halves) {

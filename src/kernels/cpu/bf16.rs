@@ -8,11 +8,6 @@ use super::buffer::Buffer;
 use super::simd::{LANES, Simd, TILE, vectorised};
 use crate::kernels::MatmulPrecision;
 
-/// Whether the factors of products consist of pairs.
-pub fn in_pairs(precision: MatmulPrecision) -> bool {
-    precision.is_bf16()
-}
-
 /// The pairs of `k` inner indices, zero pairs among them where the products ask for some.
 pub fn pairs(k: usize, precision: MatmulPrecision) -> usize {
     let pairs = k.div_ceil(2);
@@ -56,13 +51,14 @@ vectorised! {
 }
 
 vectorised! {
-    /// Two rows of `d` values to one row of `d` pairs; the partner of a last odd row is 0.
+    /// Two rows of `d` values to one row of `d` pairs; the partner of a last odd row is 0, and so are rows of pairs beyond it.
     pub fn pair_rows<S>(x: &[f32], pairs: &mut [f32], d: usize) {
         let none = Buffer::zeros(d);
         for (x, pairs) in x.chunks(2 * d).zip(pairs.chunks_exact_mut(d)) {
             let (low, high) = x.split_at(d);
             pair_two::<S>(low, if high.is_empty() { &none } else { high }, pairs);
         }
+        pairs[x.len().div_ceil(2 * d) * d..].fill(0.0);
     }
 }
 

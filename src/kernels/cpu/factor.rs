@@ -1,6 +1,6 @@
 //! Left factors of products, in the form that the rounding asks for.
 
-use super::bf16::{self, in_pairs};
+use super::bf16;
 use super::buffer::Buffer;
 use super::elementwise::{gather_rows, transpose};
 use super::gemm::{Packed, multiply};
@@ -48,7 +48,7 @@ impl<'a> Factor<'a> {
             // The matrix units read rows alone.
             MatmulPrecision::Bf16Amx => {
                 let width = bf16::pairs(a.len() / d, precision);
-                let mut pairs = Buffer::zeros(width * d);
+                let mut pairs = Buffer::any(width * d);
                 bf16::pair_rows(a, &mut pairs, d);
                 let rows = Values::Owned(transpose(&pairs, width, d));
                 Factor { values: rows, width, transposed: false, precision }
@@ -78,8 +78,7 @@ impl<'a> Factor<'a> {
         let (values, n) = (self.values(), b.columns());
         assert!(n <= out.stride, "{n} columns of an output of {}", out.stride);
         let m = (out.values.len() + out.stride - n) / out.stride;
-        let alike = self.precision == b.precision() || !in_pairs(self.precision) && !in_pairs(b.precision());
-        assert!(alike, "both factors rounded, or none");
+        assert_eq!(self.precision, b.precision(), "both factors rounded alike");
         let height = if self.transposed { m } else { b.height() };
         assert!(self.width == height && values.len() == m * b.height(), "a left factor for {m} rows");
         let (row, col) = if self.transposed { (1, self.width) } else { (self.width, 1) };

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::amx;
-use super::bf16::{self, in_pairs, pairs};
+use super::bf16::{self, pairs};
 use super::buffer::Buffer;
 use super::factor::Factor;
 use super::simd::{LANES, Simd, vectorised};
@@ -118,7 +118,7 @@ vectorised! {
 
 /// `out = start + a b`, `out` row-major (m, n), `a` row-major (m, k).
 pub fn product(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
-    assert!(!in_pairs(b.precision), "both factors rounded, or none");
+    assert!(!b.precision.is_bf16(), "both factors rounded, or none");
     let m = out.len() / b.n;
     assert_eq!(a.len(), m * b.k, "a left factor of {m} x {}", b.k);
     let out = Strided { values: out, stride: b.n };
@@ -128,7 +128,7 @@ pub fn product(out: &mut [f32], start: Start, a: &[f32], b: &Packed) {
 /// `out = start + a' b` for some columns of `a`: `out` row-major (columns.len(), n), `a` row-major with
 /// the k rows of `b`.
 pub fn product_of_columns(out: &mut [f32], start: Start, a: &[f32], columns: Range<usize>, b: &Packed) {
-    assert!(!in_pairs(b.precision), "both factors rounded, or none");
+    assert!(!b.precision.is_bf16(), "both factors rounded, or none");
     let width = a.len() / b.k.max(1);
     assert!(a.len() == width * b.k && columns.end <= width, "a left factor of {} x {width}", b.k);
     assert_eq!(out.len(), columns.len() * b.n, "an output of {} x {}", columns.len(), b.n);
@@ -146,7 +146,7 @@ pub(super) fn multiply(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Pack
 
 vectorised! {
     fn multiply_tiles<S>(out: Strided<&mut [f32]>, start: Start, a: Left, b: &Packed) {
-        if in_pairs(b.precision) {
+        if b.precision.is_bf16() {
             multiply_panels::<S, true>(out, start, a, b)
         } else {
             multiply_panels::<S, false>(out, start, a, b)

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use super::bf16::in_pairs;
 use super::block::{Values, at};
 use super::buffer::Buffer;
 use super::elementwise::{add_column_sums, gelu, gelu_backward};
@@ -19,7 +18,7 @@ use crate::kernels::MatmulPrecision;
 /// The hidden columns of each part.
 fn parts(hidden: usize, precision: MatmulPrecision) -> impl Iterator<Item = Range<usize>> {
     // In pairs, an inner index is two columns.
-    let step = if in_pairs(precision) { 2 } else { 1 };
+    let step = if precision.is_bf16() { 2 } else { 1 };
     let indices = hidden.div_ceil(step);
     let count = indices.div_ceil(INNER).max(1);
     let bound = move |i: usize| (i * indices / count * step).min(hidden);

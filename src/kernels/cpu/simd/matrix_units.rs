@@ -48,7 +48,7 @@ mod there {
             if self.rows == rows {
                 return;
             }
-            // A second register of rows is there, and not used, where the first one holds all.
+            // The second register of rows has one where the first holds all: none is no shape.
             let high = [rows.min(TILE), rows.saturating_sub(TILE).max(1)].map(|rows| rows as u8);
             let mut shape = Shape { palette: 1, ..Shape::default() };
             shape.bytes[..8].fill((TILE * size_of::<f32>()) as u16);
@@ -67,69 +67,46 @@ mod there {
             assert!(rows > 0 && rows <= 2 * TILE && a.len() == rows * height && height.is_multiple_of(TILE));
             assert_eq!(b.len(), height * 2 * TILE, "a panel");
             self.shape(rows);
-            let tiles = height / TILE;
-            let (left, row_bytes) = (a.as_ptr(), height * size_of::<f32>());
+            let upper = a.as_ptr();
+            // SAFETY: within `a`, whose rows beyond the first `TILE` begin there; where there are none, the one row that the
+            // second register has is the first again, and its sums are in the way of nobody's.
+            let lower = if rows > TILE { unsafe { upper.add(TILE * height) } } else { upper };
             // SAFETY: there are units, shaped for so many rows; every step of the loop reads 64 bytes of each row of `a`
-            // and `TILE` rows of `b`, of which there are `tiles`; a block has room for all rows of the sums.
+            // and `TILE` rows of `b`, of which there are `tiles`; a block has room for all rows of the sums. A row of a
+            // panel, and of a block, has 128 bytes.
             unsafe {
-                if rows > TILE {
-                    asm!(
-                        "tilezero tmm0",
-                        "tilezero tmm1",
-                        "tilezero tmm2",
-                        "tilezero tmm3",
-                        "2:",
-                        "tileloadd tmm4, [{upper} + {row_bytes}]",
-                        "tileloadd tmm6, [{right} + {panel}]",
-                        "tileloadd tmm7, [{right} + {panel} + 64]",
-                        "tdpbf16ps tmm0, tmm4, tmm6",
-                        "tileloadd tmm5, [{lower} + {row_bytes}]",
-                        "tdpbf16ps tmm1, tmm4, tmm7",
-                        "tdpbf16ps tmm2, tmm5, tmm6",
-                        "tdpbf16ps tmm3, tmm5, tmm7",
-                        "add {upper}, 64",
-                        "add {lower}, 64",
-                        "add {right}, 2048",
-                        "dec {tiles}",
-                        "jnz 2b",
-                        "tilestored [{sums} + {panel}], tmm0",
-                        "tilestored [{sums} + {panel} + 64], tmm1",
-                        "tilestored [{sums} + {panel} + 2048], tmm2",
-                        "tilestored [{sums} + {panel} + 2112], tmm3",
-                        upper = inout(reg) left => _,
-                        lower = inout(reg) left.add(TILE * height) => _,
-                        right = inout(reg) b.as_ptr() => _,
-                        row_bytes = in(reg) row_bytes,
-                        panel = in(reg) 128usize,
-                        tiles = inout(reg) tiles => _,
-                        sums = in(reg) sums.as_mut_ptr(),
-                        options(nostack),
-                    );
-                } else {
-                    asm!(
-                        "tilezero tmm0",
-                        "tilezero tmm1",
-                        "2:",
-                        "tileloadd tmm4, [{left} + {row_bytes}]",
-                        "tileloadd tmm6, [{right} + {panel}]",
-                        "tileloadd tmm7, [{right} + {panel} + 64]",
-                        "tdpbf16ps tmm0, tmm4, tmm6",
-                        "tdpbf16ps tmm1, tmm4, tmm7",
-                        "add {left}, 64",
-                        "add {right}, 2048",
-                        "dec {tiles}",
-                        "jnz 2b",
-                        "tilestored [{sums} + {panel}], tmm0",
-                        "tilestored [{sums} + {panel} + 64], tmm1",
-                        left = inout(reg) left => _,
-                        right = inout(reg) b.as_ptr() => _,
-                        row_bytes = in(reg) row_bytes,
-                        panel = in(reg) 128usize,
-                        tiles = inout(reg) tiles => _,
-                        sums = in(reg) sums.as_mut_ptr(),
-                        options(nostack),
-                    );
-                }
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "tileloadd tmm4, [{upper} + {row}]",
+                    "tileloadd tmm6, [{right} + {panel}]",
+                    "tileloadd tmm7, [{right} + {panel} + 64]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm5, [{lower} + {row}]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {upper}, 64",
+                    "add {lower}, 64",
+                    "add {right}, 16 * 128",
+                    "dec {tiles}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {panel}], tmm0",
+                    "tilestored [{sums} + {panel} + 64], tmm1",
+                    "tilestored [{sums} + {panel} + 16 * 128], tmm2",
+                    "tilestored [{sums} + {panel} + 16 * 128 + 64], tmm3",
+                    upper = inout(reg) upper => _,
+                    lower = inout(reg) lower => _,
+                    right = inout(reg) b.as_ptr() => _,
+                    row = in(reg) height * size_of::<f32>(),
+                    panel = in(reg) 128usize,
+                    tiles = inout(reg) height / TILE => _,
+                    sums = in(reg) sums.as_mut_ptr(),
+                    options(nostack),
+                );
             }
         }
     }
