@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{document, drawing, tables::head};
+use super::{document, drawing, prose, tables::head};
 use crate::report::{
     figures::masks::{MaskStudy, Masks},
     plot::figure::Figure,
@@ -15,7 +15,7 @@ pub(crate) fn page(name: &str, masks: &Masks, figures: &[Figure]) -> String {
         header { h1 { (title) } }
         @for study in &masks.studies { (facts(study)) }
         @for figure in figures { (drawing(figure)) }
-        @for note in &masks.notes { p class="note" { (note) } }
+        @for note in &masks.notes { p class="note" { (prose(note)) } }
     };
     document(&title, "", &main)
 }

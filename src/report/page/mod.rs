@@ -64,11 +64,12 @@ pub(crate) fn drawing(figure: &Figure) -> Markup {
     }
 }
 
-/// Sentences, of which what stands between backticks is code.
+/// Sentences, of which what stands between two backticks is code; one that nothing closes stands as it is.
 pub(crate) fn prose(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
     html! {
-        @for (i, part) in text.split('`').enumerate() {
-            @if i % 2 == 1 { code { (part) } } @else { (part) }
+        @for (i, part) in parts.iter().enumerate() {
+            @if i % 2 == 0 { (part) } @else if i + 1 < parts.len() { code { (part) } } @else { "`" (part) }
         }
     }
 }
@@ -79,7 +80,7 @@ fn opening(material: &Material, title: &str) -> Markup {
             h1 { (title) }
             p class="verdict-line" { (verdict_text::verdict(&material.report)) }
             @if let Some(question) = material.header.field("Question") {
-                p class="question" { strong { "Question: " } (question) }
+                p class="question" { strong { "Question: " } (prose(question)) }
             }
             (what_ran(material))
             nav aria-label="Contents" {
@@ -94,6 +95,7 @@ fn opening(material: &Material, title: &str) -> Markup {
 fn what_ran(material: &Material) -> Markup {
     let report = &material.report;
     let counts = verdict_text::counts(material);
+    let changed = !material.header.overrides.is_empty();
     let others = material.header.fields.iter().filter(|(key, _)| key != "Question");
     html! {
         dl class="facts" {
@@ -115,7 +117,7 @@ fn what_ran(material: &Material) -> Markup {
                     @if i > 0 { ", " } span data-count=(state) { (n) } " " (state)
                 }
             }
-            @if !material.header.overrides.is_empty() {
+            @if changed {
                 dt { "Base changed" }
                 dd {
                     @for (i, change) in material.header.overrides.iter().enumerate() {
@@ -123,9 +125,14 @@ fn what_ran(material: &Material) -> Markup {
                     }
                 }
             }
-            @for (key, text) in others { dt { (key) } dd { (text) } }
+            @for (key, text) in others { dt { (key) } dd { (prose(text)) @if changed && is_measured(key) { " (of the file as it is, without what was changed)" } } }
         }
     }
+}
+
+/// Fields of a head that hold for the settings with which they were measured.
+fn is_measured(key: &str) -> bool {
+    matches!(key, "Time" | "Numbers")
 }
 
 /// Outcomes that are counted even if there are none.
@@ -182,7 +189,7 @@ fn masking(material: &Material, figures: &Figures) -> Markup {
             h2 { "Masks" }
             @if let Some(visibility) = &figures.visibility { (drawing(visibility)) }
             @if let Some(examples) = &figures.examples { (drawing(examples)) }
-            @for note in &material.masks.notes { p class="note" { (note) } }
+            @for note in &material.masks.notes { p class="note" { (prose(note)) } }
         }
     }
 }
@@ -239,5 +246,18 @@ fn explanations() -> Markup {
             h2 { "Terms" }
             dl class="facts" { @for (term, meaning) in terms { dt { (term) } dd { (meaning) } } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_closed_is_code() {
+        let marked = |text| prose(text).into_string();
+        assert_eq!(marked("set `a` to <b>"), "set <code>a</code> to &lt;b&gt;");
+        assert_eq!(marked("one ` alone"), "one ` alone");
+        assert_eq!(marked("`a`, then `b"), "<code>a</code>, then `b");
     }
 }

@@ -2,7 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::tables::{name, value};
+use super::{
+    prose,
+    tables::{name, value},
+};
 use crate::report::{data::Material, plot::numbers::plain};
 use crate::{
     analysis::{Arm, Reading, Run, SweepRun},
@@ -42,7 +45,7 @@ fn one(material: &Material, run: &SweepRun, reading: &Reading) -> Markup {
             tr {
                 th scope="row" { code { (run.id) } }
                 td class="number" { (run.seed) }
-                td { (state) @if !run.reason.is_empty() { ": " (run.reason) } }
+                td { (state) @if !run.reason.is_empty() { ": " (prose(&run.reason)) } }
                 td class="number" { (run.steps) }
                 td class="number" data-run=(run.id) { (reading_cell(reading)) }
             }

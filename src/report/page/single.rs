@@ -32,7 +32,7 @@ pub(crate) fn page(material: &RunMaterial) -> String {
             h2 { "Masks" }
             @if let Some(visibility) = &material.visibility { (drawing(visibility)) }
             @if let Some(examples) = &material.examples { (drawing(examples)) }
-            @for note in &material.masks.notes { p class="note" { (note) } }
+            @for note in &material.masks.notes { p class="note" { (prose(note)) } }
         }
         (settings(material))
     };
@@ -76,7 +76,7 @@ fn facts(material: &RunMaterial) -> Markup {
     html! {
         dl class="facts" {
             dt { "Folder" } dd { code { (material.folder.display()) } }
-            @if !reason.is_empty() { dt { "State" } dd { (reason) } }
+            @if !reason.is_empty() { dt { "State" } dd { (prose(&reason)) } }
             @if let Some(seed) = &material.run.seed { dt { "Seed" } dd { (seed) } }
             @if let Some(card) = material.cards.last() {
                 @if !card.images.is_empty() { dt { "Images" } dd { (card.images) } }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::prose;
 use crate::report::{data::Material, figures::forest::class, plot::numbers};
 use crate::{
     analysis::{
@@ -116,7 +117,7 @@ fn comparison(material: &Material, c: &Contrast, repeated: bool) -> Markup {
     html! {
         tr data-arm=(label) {
             th scope="row" { a href=(format!("#arm-{}", c.arm)) { (name(material.report.arms[c.arm].called())) } }
-            td data-field="verdict" { span class=(format!("verdict {}", class(c.verdict))) { (c.verdict.name()) } @if !c.remark().is_empty() { " (" (c.remark()) ")" } }
+            td data-field="verdict" { span class=(format!("verdict {}", class(c.verdict))) { (c.verdict.name()) } @if !c.remark().is_empty() { " (" (prose(&c.remark())) ")" } }
             (cell(c.arm, "n_pairs", pairs, format!("{pairs}")))
             (cell(c.arm, "diff", c.difference.estimate, numbers::signed(c.difference.estimate)))
             (plain(c.arm, "diff_ci_lo", low)) (plain(c.arm, "diff_ci_hi", high))
@@ -125,7 +126,7 @@ fn comparison(material: &Material, c: &Contrast, repeated: bool) -> Markup {
             (cell(c.arm, "effect_size", c.effect, numbers::signed(c.effect)))
             (plain(c.arm, "detectable_diff", c.detectable()))
         }
-        @if !repeated { tr class="reason" { td colspan="11" { (c.reason) } } }
+        @if !repeated { tr class="reason" { td colspan="11" { (prose(&c.reason)) } } }
     }
 }
 
