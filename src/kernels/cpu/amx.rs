@@ -27,31 +27,64 @@ vectorised! {
         assert!(height.is_multiple_of(TILE) && (a.row, a.col) == (height, 1), "whole tiles");
         let m = (out.len() + stride - n) / stride;
         let mut units = MatrixUnits::take();
-        let mut sums: Block = [0.0; ROWS * PANEL];
+        let mut sums = Block([0.0; ROWS * PANEL]);
         for row in (0..m).step_by(ROWS) {
             let rows = ROWS.min(m - row);
             let left = &a.values[row * height..(row + rows) * height];
             for col in (0..n).step_by(PANEL) {
                 let panel = &b[col * height..(col + PANEL) * height];
+                let width = PANEL.min(n - col);
+                let to = Strided { values: &mut out[row * stride + col..], stride };
                 match &mut units {
                     // Nothing to add up.
                     _ if height == 0 => (),
-                    Some(units) => units.add_up(left, panel, height, &mut sums),
+                    Some(units) => {
+                        units.expect(to.values, stride, rows);
+                        units.add_up(left, panel, height, &mut sums);
+                    }
                     None => add_up::<S>(left, panel, height, &mut sums),
                 }
-                let (width, start) = (PANEL.min(n - col), start.at_column(col));
-                for (r, sums) in sums.chunks_exact(PANEL).take(rows).enumerate() {
-                    let at = (row + r) * stride;
-                    finish::<S>(&mut out[at + col..][..width], start, at, sums);
+                let start = start.at_column(col);
+                if width == PANEL {
+                    finish::<S>(to, start, row * stride, (rows, &sums));
+                } else {
+                    for (r, sums) in sums.0.chunks_exact(PANEL).take(rows).enumerate() {
+                        finish_narrow::<S>(&mut to.values[r * stride..][..width], start, (row + r) * stride, sums);
+                    }
                 }
             }
         }
     }
 }
 
-/// `out = sums + start`, in a row that begins at `at` of a matrix.
+/// `out = sums + start` for the rows of a block, which begins at `at` of a matrix.
 #[inline(always)]
-fn finish<S: Simd>(out: &mut [f32], start: Start, at: usize, sums: &[f32]) {
+fn finish<S: Simd>(out: Strided<&mut [f32]>, start: Start, at: usize, (rows, sums): (usize, &Block)) {
+    let Strided { values: out, stride } = out;
+    for (r, sums) in sums.0.chunks_exact(PANEL).take(rows).enumerate() {
+        let out = &mut out[r * stride..][..PANEL];
+        // SAFETY: a `vectorised!` body; `PANEL` values each.
+        unsafe {
+            let load = |x: &[f32], c: usize| S::load(x[..PANEL].as_ptr().add(c));
+            for c in [0, LANES] {
+                let sum = load(sums, c);
+                let sum = match start {
+                    Start::Zero => sum,
+                    Start::Output => S::add(sum, load(out, c)),
+                    Start::Row(row) => S::add(sum, load(row, c)),
+                    Start::RowAndMatrix(row, x) => {
+                        S::add(S::add(sum, load(row, c)), load(&x[at + r * stride..], c))
+                    }
+                };
+                S::store(sum, out.as_mut_ptr().add(c));
+            }
+        }
+    }
+}
+
+/// [`finish`] for one row of a block whose last columns are missing.
+#[inline(always)]
+fn finish_narrow<S: Simd>(out: &mut [f32], start: Start, at: usize, sums: &[f32]) {
     let n = out.len();
     for (c, (out, sums)) in out.chunks_mut(LANES).zip(sums.chunks_exact(LANES)).enumerate() {
         let width = out.len();
@@ -91,7 +124,7 @@ fn finish<S: Simd>(out: &mut [f32], start: Start, at: usize, sums: &[f32]) {
 fn add_up<S: Simd>(a: &[f32], panel: &[f32], height: usize, sums: &mut Block) {
     /// Rows whose sums are in registers at the same time.
     const TOGETHER: usize = 4;
-    for (a, sums) in a.chunks(TOGETHER * height).zip(sums.chunks_exact_mut(TOGETHER * PANEL)) {
+    for (a, sums) in a.chunks(TOGETHER * height).zip(sums.0.chunks_exact_mut(TOGETHER * PANEL)) {
         // Beyond the last row the first one again.
         let rows: [&[f32]; TOGETHER] =
             std::array::from_fn(|r| a.get(r * height..(r + 1) * height).unwrap_or(&a[..height]));

@@ -4,13 +4,19 @@
 //! are therefore kept when dropped and handed out again *with their old contents*: a caller that
 //! takes one must write every value before reading it. The pool never shrinks; since few sizes differ
 //! and larger memory serves smaller requests, it holds little more than the peak of one training step.
+//!
+//! Buffers begin where a line of the cache begins. Rows of whole vectors then lie in as few lines as they can: matrix units
+//! read them three times as fast as rows that begin in the middle of a line.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex};
 
+/// Values in a line of the cache.
+const LINE: usize = 64 / size_of::<f32>();
+
 /// Free memory by capacity.
-type Free = BTreeMap<usize, Vec<Vec<f32>>>;
+type Free = BTreeMap<usize, Vec<Memory>>;
 
 static FREE: LazyLock<Mutex<Free>> = LazyLock::new(Mutex::default);
 
@@ -20,8 +26,28 @@ const LARGEST: usize = 2;
 /// A slice of `f32` on loan from the pool.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    memory: Vec<f32>,
+    memory: Memory,
     len: usize,
+}
+
+/// Values from the beginning of a line on.
+#[derive(Debug, Default)]
+struct Memory {
+    values: Vec<f32>,
+    /// Values before that line.
+    start: usize,
+}
+
+impl Memory {
+    /// `capacity` zeros.
+    fn new(capacity: usize) -> Self {
+        let values = vec![0.0; capacity + LINE - 1];
+        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
+        Memory { values, start }
+    }
+    fn capacity(&self) -> usize {
+        (self.values.len() + 1).saturating_sub(LINE)
+    }
 }
 
 impl Buffer {
@@ -29,7 +55,7 @@ impl Buffer {
     pub fn any(len: usize) -> Self {
         let capacity = capacity_class(len);
         let recycled = recycle(&mut free_lists(), capacity);
-        let memory = recycled.unwrap_or_else(|| vec![0.0; capacity]);
+        let memory = recycled.unwrap_or_else(|| Memory::new(capacity));
         Buffer { memory, len }
     }
     /// `len` zeros.
@@ -49,21 +75,21 @@ impl Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.memory[..self.len]
+        &self.memory.values[self.memory.start..][..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[..self.len]
+        &mut self.memory.values[self.memory.start..][..self.len]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if !self.memory.is_empty() {
-            let memory = std::mem::take(&mut self.memory);
-            free_lists().entry(memory.len()).or_default().push(memory);
+        let capacity = self.memory.capacity();
+        if capacity > 0 {
+            free_lists().entry(capacity).or_default().push(std::mem::take(&mut self.memory));
         }
     }
 }
@@ -74,7 +100,7 @@ fn free_lists() -> std::sync::MutexGuard<'static, Free> {
 }
 
 /// The smallest free memory that serves `capacity`.
-fn recycle(free: &mut Free, capacity: usize) -> Option<Vec<f32>> {
+fn recycle(free: &mut Free, capacity: usize) -> Option<Memory> {
     free.range_mut(capacity..=LARGEST * capacity).find_map(|(_, memory)| memory.pop())
 }
 
@@ -98,12 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_begins_where_a_line_begins() {
+        let buffers: Vec<Buffer> = [1, 64, 1000, 100_000].map(Buffer::any).into();
+        assert!(buffers.iter().all(|b| b.as_ptr().addr().is_multiple_of(64)));
+        assert!(Buffer::default().is_empty() && Buffer::zeros(0).is_empty());
+    }
+
+    #[test]
     fn memory_that_is_larger_is_taken_if_it_is_not_much_larger() {
         let mut free = Free::new();
         for capacity in [64, 192, 256, 1024] {
-            free.insert(capacity, vec![vec![0.0; capacity]]);
+            free.insert(capacity, vec![Memory::new(capacity)]);
         }
-        let mut taken = |capacity| recycle(&mut free, capacity).map(|m| m.len());
+        let mut taken = |capacity| recycle(&mut free, capacity).map(|m| m.capacity());
         assert_eq!([taken(128), taken(128), taken(128), taken(64)], [Some(192), Some(256), None, Some(64)]);
     }
 }

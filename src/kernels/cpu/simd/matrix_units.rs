@@ -6,8 +6,9 @@ use super::LANES;
 /// Rows of a register, and pairs of bf16 in a row of it.
 pub const TILE: usize = LANES;
 
-/// Sums that are computed at a time: two registers high, two wide.
-pub type Block = [f32; 4 * TILE * TILE];
+/// Sums that are computed at a time: two registers high, two wide; every row lies in two lines of the cache.
+#[repr(align(64))]
+pub struct Block(pub [f32; 4 * TILE * TILE]);
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use there::MatrixUnits;
@@ -60,6 +61,18 @@ mod there {
             self.rows = rows;
         }
 
+        /// Asks for the rows of an output, of `2 TILE` values, while the sums that go there are computed.
+        pub fn expect(&self, out: &[f32], stride: usize, rows: usize) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            for row in out.chunks(stride).take(rows) {
+                // SAFETY: an address that nobody reads here.
+                unsafe {
+                    _mm_prefetch::<_MM_HINT_ET0>(row.as_ptr().cast());
+                    _mm_prefetch::<_MM_HINT_ET0>(row.as_ptr().wrapping_add(TILE).cast());
+                }
+            }
+        }
+
         /// The sums of a block: rows of `a`, `height` pairs each, one after the other, times `b`, `height` rows of `2 TILE`
         /// pairs.
         pub fn add_up(&mut self, a: &[f32], b: &[f32], height: usize, sums: &mut Block) {
@@ -81,6 +94,11 @@ mod there {
                     "tilezero tmm2",
                     "tilezero tmm3",
                     "2:",
+                    // Three registers of rows ahead, beyond this panel too: the next one usually follows.
+                    ".irp line, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+                    "prefetcht0 [{right} + 3 * 16 * 128 + 128 * \\line]",
+                    "prefetcht0 [{right} + 3 * 16 * 128 + 128 * \\line + 64]",
+                    ".endr",
                     "tileloadd tmm4, [{upper} + {row}]",
                     "tileloadd tmm6, [{right} + {panel}]",
                     "tileloadd tmm7, [{right} + {panel} + 64]",
@@ -104,7 +122,7 @@ mod there {
                     row = in(reg) height * size_of::<f32>(),
                     panel = in(reg) 128usize,
                     tiles = inout(reg) height / TILE => _,
-                    sums = in(reg) sums.as_mut_ptr(),
+                    sums = in(reg) sums.0.as_mut_ptr(),
                     options(nostack),
                 );
             }
@@ -147,6 +165,10 @@ impl MatrixUnits {
     /// None.
     pub fn take() -> Option<Self> {
         None
+    }
+    /// Never called.
+    pub fn expect(&self, _out: &[f32], _stride: usize, _rows: usize) {
+        match *self {}
     }
     /// Never called.
     pub fn add_up(&mut self, _a: &[f32], _b: &[f32], _height: usize, _sums: &mut Block) {
