@@ -8,6 +8,7 @@ use ijepa_registry::{
     image::ImageShape,
     tensor::{Flat, Gradients, ModelError, NoneTape, Rows, Scalar, Segments, Tape, TapedRows, TapedScalar},
 };
+use rayon::prelude::*;
 
 use super::attention::Heads;
 use super::block::{Layer, Values};
@@ -153,7 +154,7 @@ impl Backend for Cpu {
         check_blocks(&x, blocks, segments, keep)?;
         let (x, mut tape) = split(x)?;
         let plan = Plan::new(segments, keep);
-        let layers: Vec<Layer> = blocks.iter().map(|b| Layer::new(read_block(b))).collect();
+        let layers: Vec<Layer> = blocks.par_iter().map(|b| Layer::new(read_block(b))).collect();
         let (y, saved) = stack::forward(&layers, &plan, &read(&x), T::OWNS_TAPE);
         let y = tensor(x.device(), y, (plan.rows, x.shape().1))?;
         if T::OWNS_TAPE {
