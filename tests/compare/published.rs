@@ -8,21 +8,23 @@ fn text(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
+/// Some columns of a table.
+fn columns(table: &str, names: &[&str]) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    let heads = reader.headers().unwrap().clone();
+    let at = |name: &&str| heads.iter().position(|h| h == *name).unwrap();
+    let places: Vec<usize> = names.iter().map(at).collect();
+    let row = |r: csv::StringRecord| places.iter().map(|p| r[*p].to_owned()).collect();
+    reader.records().map(|r| row(r.unwrap())).collect()
+}
+
 /// `mean ± std` of every arm with several values, as the documentation writes it, the verdicts, and the first sentence.
 fn arms_of(folder: &str) -> (Vec<String>, Vec<String>, String) {
     let lab = Lab::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let found = lab.compare(&[folder.to_str().unwrap(), "--format", "csv", "--output", "tables"]);
     assert_eq!(found.code, 0, "{}", found.stderr);
-    let column = |file: &str, names: &[&str]| -> Vec<Vec<String>> {
-        let text = lab.read(file);
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let heads = reader.headers().unwrap().clone();
-        let at = |name: &&str| heads.iter().position(|h| h == *name).unwrap();
-        let places: Vec<usize> = names.iter().map(at).collect();
-        let row = |r: csv::StringRecord| places.iter().map(|p| r[*p].to_owned()).collect();
-        reader.records().map(|r| row(r.unwrap())).collect()
-    };
+    let column = |file: &str, names: &[&str]| columns(&lab.read(file), names);
     let number = |cell: &str| cell.parse::<f64>().unwrap();
     let values = column("tables/arms.csv", &["mean", "std"]);
     let several = values.iter().filter(|r| r.iter().all(|cell| !cell.is_empty()));
@@ -48,6 +50,48 @@ fn mask_count_x_ema_range_is_what_its_table_says() {
     // An interval that contains 0 beside `better` would need a second look.
     assert!(headline.contains("(+3.027, p = 0.048 after Holm)"), "{headline}");
     assert!(headline.contains("(-4.948, 95 % interval -9.651 to -0.2446)"), "{headline}");
+}
+
+#[test]
+fn mask_count_on_cifar10_is_what_its_tables_say() {
+    let (values, verdicts, headline) = arms_of("results/mask-count-cifar10");
+    assert_eq!(values.len(), 6);
+    for file in ["results/mask-count-cifar10/README.md", "experiments/sweeps/mask-count-cifar10.yaml"] {
+        let text = text(file);
+        for value in &values {
+            assert!(text.contains(value.as_str()), "{file} does not say {value}");
+        }
+    }
+    assert!(verdicts.iter().all(|v| v == "underpowered"), "{verdicts:?}");
+    assert!(headline.contains("`masking.targets=8`: +1.276"), "{headline}");
+}
+
+/// The first seed of every arm in `f32` and in `bf16_amx`: the mean difference, and the half of its 95 % interval.
+#[test]
+fn how_runs_learn_with_matrix_units_is_what_their_tables_say() {
+    let metric = "metric.linear/target/class/top1.last";
+    let of = |folder: &str| {
+        let rows = columns(&text(&format!("{folder}/runs.csv")), &["arm", "seed", metric]);
+        rows.into_iter().filter(|row| row[1] == "0").collect::<Vec<_>>()
+    };
+    let (units, f32) = (of("results/mask-count-cifar10"), of("results/mask-count-cifar10/f32"));
+    assert_eq!((units.len(), f32.len()), (6, 6));
+    let differences: Vec<f64> = units
+        .iter()
+        .zip(&f32)
+        .map(|(units, f32)| {
+            assert_eq!(units[0], f32[0]);
+            units[2].parse::<f64>().unwrap() - f32[2].parse::<f64>().unwrap()
+        })
+        .collect();
+    let mean = differences.iter().sum::<f64>() / 6.0;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 5.0;
+    // Student's t with 5 degrees of freedom.
+    let half = 2.571 * (variance / 6.0).sqrt();
+    let says = format!("{mean:.2} ± {half:.2}").replace('-', "\u{2212}");
+    for file in ["results/mask-count-cifar10/README.md", "docs/performance.md"] {
+        assert!(text(file).contains(&says), "{file} does not say {says}");
+    }
 }
 
 #[test]
