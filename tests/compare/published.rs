@@ -8,6 +8,16 @@ fn text(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
+/// Every file says every value.
+fn all_say(files: &[&str], values: &[String]) {
+    for file in files {
+        let text = text(file);
+        for value in values {
+            assert!(text.contains(value.as_str()), "{file} does not say {value}");
+        }
+    }
+}
+
 /// Some columns of a table.
 fn columns(table: &str, names: &[&str]) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_reader(table.as_bytes());
@@ -38,12 +48,7 @@ fn arms_of(folder: &str) -> (Vec<String>, Vec<String>, String) {
 fn mask_count_x_ema_range_is_what_its_table_says() {
     let (values, verdicts, headline) = arms_of("results/mask-count-x-ema-range");
     assert_eq!(values.len(), 6);
-    for file in ["README.md", "experiments/sweeps/mask-count-x-ema-range.yaml"] {
-        let text = text(file);
-        for value in &values {
-            assert!(text.contains(value.as_str()), "{file} does not say {value}");
-        }
-    }
+    all_say(&["README.md", "experiments/sweeps/mask-count-x-ema-range.yaml"], &values);
     let shown: Vec<&str> =
         verdicts.iter().map(String::as_str).filter(|v| ["better", "worse"].contains(v)).collect();
     assert_eq!(shown, ["worse", "better"]);
@@ -56,12 +61,7 @@ fn mask_count_x_ema_range_is_what_its_table_says() {
 fn mask_count_on_cifar10_is_what_its_tables_say() {
     let (values, verdicts, headline) = arms_of("results/mask-count-cifar10");
     assert_eq!(values.len(), 6);
-    for file in ["results/mask-count-cifar10/README.md", "experiments/sweeps/mask-count-cifar10.yaml"] {
-        let text = text(file);
-        for value in &values {
-            assert!(text.contains(value.as_str()), "{file} does not say {value}");
-        }
-    }
+    all_say(&["results/mask-count-cifar10/README.md", "experiments/sweeps/mask-count-cifar10.yaml"], &values);
     assert!(verdicts.iter().all(|v| v == "underpowered"), "{verdicts:?}");
     assert!(headline.contains("`masking.targets=8`: +1.276"), "{headline}");
 }
@@ -89,19 +89,14 @@ fn how_runs_learn_with_matrix_units_is_what_their_tables_say() {
     // Student's t with 5 degrees of freedom.
     let half = 2.571 * (variance / 6.0).sqrt();
     let says = format!("{mean:.2} ± {half:.2}").replace('-', "\u{2212}");
-    for file in ["results/mask-count-cifar10/README.md", "docs/performance.md"] {
-        assert!(text(file).contains(&says), "{file} does not say {says}");
-    }
+    all_say(&["results/mask-count-cifar10/README.md", "docs/performance.md"], &[says]);
 }
 
 #[test]
 fn speedrun_screening_is_what_its_table_says() {
     let (values, verdicts, headline) = arms_of("results/speedrun-screening");
-    let text = text("results/speedrun-screening/README.md");
     assert_eq!(values.len(), 5);
-    for value in &values {
-        assert!(text.contains(value.as_str()), "the page does not say {value}");
-    }
+    all_say(&["results/speedrun-screening/README.md"], &values);
     assert_eq!(&verdicts[..4], ["better", "better", "underpowered", "underpowered"]);
     assert!(headline.contains("(+7.753, 95 % interval 5.193 to 10.31)"), "{headline}");
     assert!(headline.contains("(+4.513, p = 0.047 after Holm)"), "{headline}");

@@ -6,7 +6,7 @@
 //! and larger memory serves smaller requests, it holds little more than the peak of one training step.
 //!
 //! Buffers begin where a line of the cache begins. Rows of whole vectors then lie in as few lines as they can: matrix units
-//! read them three times as fast as rows that begin in the middle of a line.
+//! above all read them faster than rows that begin in the middle of a line.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
